@@ -1,0 +1,316 @@
+// Decoded code. A context holds what is decoded of one page of code: one physical page seen at one linear address in one
+// decoding mode. Its slots say, byte by byte, which record an instruction that starts there has. Records lie in runs:
+// straight code side by side, so that "the next instruction" is the next record.
+// A store to decoded bytes drops every context of that physical page; its generation tells records in the page before,
+// whose last instruction ran over the edge.
+
+import { Decoder, DecoderOptions, type Instruction } from 'iced-x86';
+import { PAGE_SIZE } from '../bits/address.ts';
+import { type Bitness, Planner, type Plan } from './decode.ts';
+import * as at from './layout.ts';
+import type { GuestMemory } from './memory.ts';
+
+/** How code is decoded and addressed; contexts of different modes never mix. */
+export type CodeMode = {
+  readonly bitness: Bitness;
+  /** What is added to the instruction pointer: CS base, 0 in 64-bit mode. */
+  readonly base: bigint;
+  /** Highest instruction pointer value allowed (CS limit); all ones in 64-bit mode. */
+  readonly limit: bigint;
+};
+
+export type Context = {
+  readonly address: number;
+  /** Host page it decodes, and its physical address. */
+  readonly hostPage: number;
+  readonly physicalPage: number;
+  /** Instruction pointer of the page's first byte. */
+  readonly ip: bigint;
+  readonly mode: CodeMode;
+  readonly key: string;
+};
+
+/** Where a page of code is: what a fetch translation gives. */
+export type CodePage = { readonly hostPage: number; readonly physicalPage: number };
+
+/** Result of decoding: a record to run, or why there is none. */
+export type FetchedPage = (ip: bigint) => CodePage | undefined;
+
+const MAX_INSTRUCTION = 15;
+/** Instructions in a run; bounds how far a run may overshoot a budget, with a page of one-byte instructions. */
+const MAX_RUN = 512;
+const RUN_ROOM = (MAX_RUN + 4) * at.RECORD_BYTES;
+
+export class CodeCache {
+  readonly planner: Planner;
+  readonly #memory: GuestMemory;
+  readonly #contexts = new Map<string, Context>();
+  readonly #byAddress = new Map<number, Context>();
+  readonly #byHostPage = new Map<number, Context[]>();
+  readonly #crossingFrom = new Map<number, Context[]>();
+  readonly #link: { near: number; out: number; cross: number };
+  #arena = at.ARENA;
+  #generation = 1;
+  /** Instructions decoded so far. */
+  decoded = 0;
+  /** Told of each new context: a page of code is about to be run for the first time as it now is. */
+  onContext: ((context: Context) => void) | undefined;
+  /** Called when every context is dropped, so that cached fetch translations go too. */
+  onFlush: (() => void) | undefined;
+  /** A host page has begun to hold code: write translations to it must go. */
+  onCodePage: ((hostPage: number) => void) | undefined;
+
+  constructor(memory: GuestMemory, numbers: ReadonlyMap<string, number>) {
+    this.#memory = memory;
+    this.planner = new Planner(numbers);
+    const number = (key: string): number => this.planner.number(key);
+    this.#link = { near: number('link.near'), out: number('link.out'), cross: number('link.cross') };
+  }
+
+  contextAt(address: number): Context | undefined {
+    return this.#byAddress.get(address);
+  }
+
+  /** The context for code at an instruction pointer, made if need be. */
+  context(ip: bigint, mode: CodeMode, page: CodePage): Context {
+    const pageIp = ip - ((ip + mode.base) & 0xfffn);
+    const key = `${page.hostPage}:${pageIp}:${mode.bitness}:${mode.base}:${mode.limit}`;
+    const known = this.#contexts.get(key);
+    if (known) return known;
+    if (this.#arena + at.CTX_BYTES + RUN_ROOM > at.ARENA_END) this.flush();
+    const address = this.#allocate(at.CTX_BYTES, 256);
+    const context: Context = { address, hostPage: page.hostPage, physicalPage: page.physicalPage, ip: pageIp, mode, key };
+    const { view, bytes } = this.#memory;
+    bytes.fill(0, address, address + at.CTX_BYTES);
+    view.setBigUint64(address + at.CTX_IP, BigInt.asUintN(64, pageIp), true);
+    view.setUint32(address + at.CTX_GENERATION, this.#generation++, true);
+    this.#contexts.set(key, context);
+    this.#byAddress.set(address, context);
+    const siblings = this.#byHostPage.get(page.hostPage);
+    if (siblings) siblings.push(context);
+    else this.#byHostPage.set(page.hostPage, [context]);
+    this.onContext?.(context);
+    return context;
+  }
+
+  #allocate(size: number, alignment: number): number {
+    const start = Math.ceil(this.#arena / alignment) * alignment;
+    this.#arena = start + size;
+    return start;
+  }
+
+  /** Record of the instruction at `ip`, decoded now if it is not yet. `next` finds the following page when needed. */
+  record(context: Context, ip: bigint, next: FetchedPage): number {
+    const offset = Number(ip - context.ip);
+    const known = this.#memory.view.getUint32(slotAddress(context, offset), true);
+    return known || this.#decodeRun(context, offset, next);
+  }
+
+  #decodeRun(context: Context, start: number, next: FetchedPage): number {
+    if (this.#arena + RUN_ROOM + at.RECORD_BYTES > at.ARENA_END) {
+      // Nothing is lost but time: the caller looks its context up again.
+      this.flush();
+      return 0;
+    }
+    const begin = this.#allocate(RUN_ROOM, at.RECORD_BYTES);
+    const run = new RunWriter(this.#memory, context, begin);
+    const first = this.#fillRun(run, context, start, next);
+    // A context may have been made behind the run (an instruction ran over the page); else give the rest back.
+    if (this.#arena === begin + RUN_ROOM) this.#arena = run.next;
+    return this.#contexts.get(context.key) === context ? first : 0;
+  }
+
+  #fillRun(run: RunWriter, context: Context, start: number, next: FetchedPage): number {
+    let offset = start;
+    let first = 0;
+    for (let count = 0; count < MAX_RUN; count++) {
+      const slot = slotAddress(context, offset);
+      if (count > 0 && this.#memory.view.getUint32(slot, true)) break;
+      const insn = this.#decode(context, offset, next);
+      if (!insn) break;
+      const end = offset + insn.length;
+      if (end > PAGE_SIZE) this.#writeCrossing(run, context, offset, next);
+      const record = run.next;
+      this.#memory.view.setUint32(slot, end > PAGE_SIZE ? record - at.RECORD_BYTES : record, true);
+      if (!first) first = this.#memory.view.getUint32(slot, true);
+      const plan = this.planner.plan(insn, context.mode.bitness);
+      run.write(plan, offset, insn.length);
+      this.#mark(context.hostPage, offset, Math.min(end, PAGE_SIZE));
+      this.decoded++;
+      insn.free();
+      offset = end;
+      if (plan.ends || offset >= PAGE_SIZE) {
+        if (!plan.ends) run.link(this.#link.out, context.ip + BigInt(offset));
+        return first;
+      }
+    }
+    if (first) run.linkNear(this.#link.near, offset);
+    return first;
+  }
+
+  /** An instruction that ends in the next page is run only while that page's decoded code is still what it was. */
+  #writeCrossing(run: RunWriter, context: Context, offset: number, next: FetchedPage): void {
+    const nextIp = context.ip + BigInt(PAGE_SIZE);
+    const page = next(nextIp);
+    if (!page) throw new Error('the next page was there a moment ago');
+    const following = this.context(nextIp, context.mode, page);
+    this.#mark(page.hostPage, 0, MAX_INSTRUCTION);
+    const list = this.#crossingFrom.get(page.hostPage);
+    if (list) list.push(context);
+    else this.#crossingFrom.set(page.hostPage, [context]);
+    run.cross(this.#link.cross, offset, nextIp, following.address);
+  }
+
+  /** Decodes the instruction at an offset; bytes of the next page are taken only when they are needed. */
+  #decode(context: Context, offset: number, next: FetchedPage): Instruction | undefined {
+    const ip = context.ip + BigInt(offset);
+    const host = context.hostPage * PAGE_SIZE + offset;
+    const here = Math.min(MAX_INSTRUCTION, PAGE_SIZE - offset);
+    const bytes = this.#memory.bytes.slice(host, host + here);
+    const insn = decodeOne(bytes, ip, context.mode.bitness);
+    if (insn.length <= here && (insn.code !== 0 || here === MAX_INSTRUCTION)) return insn;
+    insn.free();
+    const page = next(context.ip + BigInt(PAGE_SIZE));
+    if (!page) return undefined;
+    const more = page.hostPage * PAGE_SIZE;
+    const joined = new Uint8Array(MAX_INSTRUCTION);
+    joined.set(bytes);
+    joined.set(this.#memory.bytes.subarray(more, more + MAX_INSTRUCTION - here), here);
+    return decodeOne(joined, ip, context.mode.bitness);
+  }
+
+  #mark(hostPage: number, from: number, to: number): void {
+    const { view, bytes } = this.#memory;
+    const flagsAt = at.PAGE_FLAGS + hostPage;
+    if (!((bytes[flagsAt] as number) & at.PAGE_CODE)) {
+      bytes[flagsAt] = (bytes[flagsAt] as number) | at.PAGE_CODE;
+      this.onCodePage?.(hostPage);
+    }
+    const mapAt = at.CODE_GRANULES + 8 * hostPage;
+    for (let granule = from >> 6; granule <= (to - 1) >> 6; granule++) {
+      const byte = mapAt + (granule >> 3);
+      view.setUint8(byte, view.getUint8(byte) | (1 << (granule & 7)));
+    }
+  }
+
+  /** Drops everything decoded from a host page, and in the pages before it what ran over into it. */
+  invalidate(hostPage: number): void {
+    const { view, bytes } = this.#memory;
+    const flagsAt = at.PAGE_FLAGS + hostPage;
+    if (!((bytes[flagsAt] as number) & at.PAGE_CODE)) return;
+    bytes[flagsAt] = (bytes[flagsAt] as number) & ~at.PAGE_CODE;
+    bytes.fill(0, at.CODE_GRANULES + 8 * hostPage, at.CODE_GRANULES + 8 * hostPage + 8);
+    for (const context of this.#byHostPage.get(hostPage) ?? []) this.#forget(context, view);
+    for (const context of this.#crossingFrom.get(hostPage) ?? []) this.#clearSlots(context, view);
+    this.#crossingFrom.delete(hostPage);
+    this.#byHostPage.delete(hostPage);
+  }
+
+  /** Its slots are emptied and it is never found again; fetch translations that still name it find no record. */
+  #forget(context: Context, view: DataView): void {
+    this.#clearSlots(context, view);
+    view.setUint32(context.address + at.CTX_GENERATION, this.#generation++, true);
+    if (this.#contexts.get(context.key) === context) this.#contexts.delete(context.key);
+  }
+
+  #clearSlots(context: Context, _view: DataView): void {
+    this.#memory.bytes.fill(0, context.address + at.CTX_SLOTS, context.address + at.CTX_BYTES);
+  }
+
+  /** Drops one record, so that it is decoded again. */
+  dropRecord(context: Context, ip: bigint): void {
+    this.#memory.view.setUint32(slotAddress(context, Number(ip - context.ip)), 0, true);
+  }
+
+  /** Drops everything. */
+  flush(): void {
+    const { bytes } = this.#memory;
+    for (const hostPage of new Set([...this.#byHostPage.keys(), ...this.#crossingFrom.keys()])) {
+      bytes[at.PAGE_FLAGS + hostPage] = (bytes[at.PAGE_FLAGS + hostPage] as number) & ~at.PAGE_CODE;
+      bytes.fill(0, at.CODE_GRANULES + 8 * hostPage, at.CODE_GRANULES + 8 * hostPage + 8);
+    }
+    this.#contexts.clear();
+    this.#byAddress.clear();
+    this.#byHostPage.clear();
+    this.#crossingFrom.clear();
+    this.#arena = at.ARENA;
+    this.onFlush?.();
+  }
+}
+
+const slotAddress = (context: Context, offset: number): number => context.address + at.CTX_SLOTS + 4 * offset;
+
+export function decodeOne(bytes: Uint8Array, ip: bigint, bitness: Bitness): Instruction {
+  const decoder = new Decoder(bitness, bytes, DecoderOptions.None);
+  decoder.ip = BigInt.asUintN(64, ip);
+  const insn = decoder.decode();
+  decoder.free();
+  return insn;
+}
+
+/** Writes the records of one run, one after the other. */
+class RunWriter {
+  readonly #memory: GuestMemory;
+  readonly #context: Context;
+  next: number;
+
+  constructor(memory: GuestMemory, context: Context, at: number) {
+    this.#memory = memory;
+    this.#context = context;
+    this.next = at;
+  }
+
+  #start(handler: number, offset: number): { view: DataView; record: number } {
+    const { view } = this.#memory;
+    const record = this.next;
+    this.next += at.RECORD_BYTES;
+    view.setUint16(record + at.REC_HANDLER, handler, true);
+    const where = ((this.#context.address >>> 8) << 12) | (offset & 0xfff);
+    view.setUint32(record + at.REC_WHERE, where >>> 0, true);
+    return { view, record };
+  }
+
+  write(plan: Plan, offset: number, length: number): void {
+    const { branch } = plan;
+    const near = branch?.near !== undefined ? this.#nearSlot(branch.target) : undefined;
+    const handler = near !== undefined && branch?.near !== undefined ? branch.near : plan.handler;
+    const { view, record } = this.#start(handler, offset);
+    view.setUint8(record + at.REC_ADDRESSING, plan.addressing);
+    view.setUint8(record + at.REC_LENGTH, length);
+    view.setUint16(record + at.REC_REG1, plan.reg1, true);
+    view.setUint16(record + at.REC_REG2, plan.reg2, true);
+    view.setUint16(record + at.REC_BASE, plan.base, true);
+    view.setUint16(record + at.REC_INDEX, plan.index, true);
+    if (!branch) this.#operands(record, plan.disp, plan.imm);
+    else if (near === undefined) this.#operands(record, branch.target, branch.returnTo ?? 0n);
+    else this.#operands(record, branch.returnTo ?? 0n, BigInt(near));
+  }
+
+  #operands(record: number, disp: bigint, imm: bigint): void {
+    this.#memory.view.setBigInt64(record + at.REC_DISP, BigInt.asIntN(64, disp), true);
+    this.#memory.view.setBigInt64(record + at.REC_IMM, BigInt.asIntN(64, imm), true);
+  }
+
+  /** Slot of a target in this same page, else undefined. */
+  #nearSlot(target: bigint): number | undefined {
+    const offset = target - this.#context.ip;
+    return offset >= 0n && offset < BigInt(PAGE_SIZE) ? slotAddress(this.#context, Number(offset)) : undefined;
+  }
+
+  link(handler: number, target: bigint): void {
+    const { record } = this.#start(handler, 0);
+    this.#operands(record, target, 0n);
+  }
+
+  linkNear(handler: number, offset: number): void {
+    const { record } = this.#start(handler, 0);
+    this.#operands(record, 0n, BigInt(slotAddress(this.#context, offset)));
+  }
+
+  cross(handler: number, offset: number, nextIp: bigint, following: number): void {
+    const { view, record } = this.#start(handler, offset);
+    view.setBigInt64(record + at.REC_DISP, BigInt.asIntN(64, nextIp), true);
+    view.setUint32(record + at.REC_IMM, following, true);
+    view.setUint32(record + at.REC_IMM + 4, view.getUint32(following + at.CTX_GENERATION, true), true);
+  }
+}

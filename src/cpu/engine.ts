@@ -1,0 +1,549 @@
+// The interpreter seen from outside: decodes when the generated engine meets code it does not know, runs microcode for
+// what the engine leaves out, delivers exceptions, and counts. Guest time is the number of retired instructions.
+
+import { type Instruction, OpKind, Register } from 'iced-x86';
+import type { PhysAddr } from '../bits/address.ts';
+import type { CpuModel } from '../x86/models.ts';
+import { CodeCache, type CodeMode, type CodePage, type Context, decodeOne } from './codeCache.ts';
+import { type Access, type AccessBytes, type Cpu, type Fault, fault, isFault, type PortIo } from './cpu.ts';
+import type { Bitness } from './decode.ts';
+import { ACCESS } from './engine/paging.ts';
+import { type BuiltEngine, buildEngine } from './engine/module.ts';
+import { allHandlers, hotKeys } from './handlers.ts';
+import * as at from './layout.ts';
+import type { GuestMemory } from './memory.ts';
+import { raise, type FaultLink } from './microcode/delivery.ts';
+import { execute } from './microcode/execute.ts';
+import { CpuState, SEG } from './state.ts';
+
+export type DeviceBus = {
+  /** Unsigned value of a device or unmapped address. */
+  read(address: PhysAddr, size: AccessBytes): bigint;
+  write(address: PhysAddr, size: AccessBytes, value: bigint): void;
+};
+
+/** An access to a watched page, before it happens. */
+export type Watched = {
+  readonly address: PhysAddr;
+  /** Bytes; 0 for a string instruction's block. */
+  readonly size: number;
+  readonly write: boolean;
+  /** Instructions retired before the one that makes the access. */
+  readonly at: bigint;
+};
+
+export type EngineOptions = {
+  readonly memory: GuestMemory;
+  readonly model: CpuModel;
+  readonly ports: PortIo;
+  readonly devices: DeviceBus;
+  readonly random: () => bigint;
+  readonly timestamp: (retired: bigint) => bigint;
+  readonly unimplemented: (what: string) => void;
+};
+
+/** Why `run` came back. */
+export type RunResult =
+  | { readonly kind: 'budget' }
+  | { readonly kind: 'halted' }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'triple-fault'; readonly chain: readonly FaultLink[] };
+
+type Exports = {
+  run(budget: number): void;
+  step(budget: number): void;
+  walk(linear: bigint, access: number): bigint;
+  loadSlow(linear: bigint, size: number): bigint;
+  storeSlow(linear: bigint, size: number, value: bigint): void;
+  setContext(offset: number): void;
+};
+
+let built: BuiltEngine | undefined;
+let compiled: WebAssembly.Module | undefined;
+
+/** The engine's module is the same for every machine of a process. */
+function engineModule(): { built: BuiltEngine; module: WebAssembly.Module } {
+  built ??= buildEngine(allHandlers(), hotKeys);
+  compiled ??= new WebAssembly.Module(built.bytes);
+  return { built, module: compiled };
+}
+
+/** A run may go past its budget by less than this, so the last stretch is stepped. */
+const OVERRUN = 1024;
+/** V8 replaces a function's first, slow code only between calls; so the engine is left now and then. */
+const SLICE = 1_000_000;
+
+const PAGE_MASK = 0xfffn;
+
+export class Engine implements Cpu {
+  readonly state: CpuState;
+  readonly memory: GuestMemory;
+  readonly model: CpuModel;
+  readonly ports: PortIo;
+  readonly code: CodeCache;
+  readonly #exports: Exports;
+  readonly #options: EngineOptions;
+  #retired = 0n;
+  #stop = false;
+  /** Where `run` may not go past, so that RDTSC and devices see exact time inside microcode. */
+  #mode: CodeMode = { bitness: 16, base: 0n, limit: 0xffffn };
+  #pendingCode: number[] = [];
+  /** Told of an access to a watched page just before the instruction that makes it is run. */
+  onWatch: ((watched: Watched) => void) | undefined;
+  /** Told of each exception before it is delivered. */
+  onFault: ((fault: Fault) => void) | undefined;
+  /** Told of each instruction that microcode is about to do. */
+  onMicro: (() => void) | undefined;
+
+  constructor(options: EngineOptions) {
+    const engine = engineModule();
+    this.#options = options;
+    this.memory = options.memory;
+    this.model = options.model;
+    this.ports = options.ports;
+    this.state = new CpuState(this.memory.wasm);
+    this.code = new CodeCache(this.memory, engine.built.numbers);
+    this.#exports = new WebAssembly.Instance(engine.module, { host: this.#imports() }).exports as unknown as Exports;
+    this.code.onFlush = () => this.#clearTranslations();
+    this.code.onCodePage = (hostPage) => this.#dropWriteTranslations(hostPage);
+    this.memory.onHostWrite = (host) => this.code.invalidate(host >>> 12);
+    this.state.setU32(at.FAULT_VECTOR, at.FAULT_NONE >>> 0);
+    this.#clearTranslations();
+  }
+
+  #imports(): Record<string, WebAssembly.ImportValue> {
+    const { devices } = this.#options;
+    const address = (): PhysAddr => Number(this.state.u64(at.SCRATCH)) as PhysAddr;
+    return {
+      memory: this.memory.wasm,
+      touchChunk: (chunk: number) => this.memory.touchChunk(chunk),
+      deviceRead: (size: number) => this.state.setU64(at.SCRATCH, devices.read(address(), size as AccessBytes)),
+      deviceWrite: (size: number) => devices.write(address(), size as AccessBytes, this.state.u64(at.SCRATCH + 8)),
+      codeStore: (host: number) => {
+        this.#pendingCode.push(host >>> 12);
+      },
+    };
+  }
+
+  /** Instructions retired since the machine started. Exact whenever microcode or a device runs. */
+  get retired(): bigint {
+    return this.#retired;
+  }
+  set retired(value: bigint) {
+    this.#retired = value;
+  }
+
+  /** Makes `run` come back before the next instruction. */
+  stop(): void {
+    this.#stop = true;
+  }
+
+  // Running -----------------------------------------------------------------------------------------------------------
+
+  /** Runs until `until` instructions are retired in all, or something ends it earlier. Deterministic and exact. */
+  run(until: bigint): RunResult {
+    this.#stop = false;
+    while (this.#retired < until) {
+      if (this.#stop) return { kind: 'stopped' };
+      if (this.state.u32(at.HALTED)) return { kind: 'halted' };
+      const result = this.#slice(until - this.#retired);
+      if (result) return result;
+    }
+    return this.state.u32(at.HALTED) ? { kind: 'halted' } : { kind: 'budget' };
+  }
+
+  #slice(left: bigint): RunResult | undefined {
+    const record = this.#find();
+    if (isFault(record)) return this.#raise(record);
+    this.state.setU32(at.PC, record);
+    const exact = left <= BigInt(OVERRUN);
+    const budget = exact ? Number(left) : Number(left < BigInt(SLICE) ? left : BigInt(SLICE)) - OVERRUN;
+    if (exact || budget <= 0) this.#enterStep(exact ? budget : OVERRUN);
+    else this.#enter(budget);
+    return this.#handle();
+  }
+
+  #enter(budget: number): void {
+    this.#exports.run(budget);
+    this.#retired += BigInt(budget - this.state.i32(at.COUNT));
+  }
+
+  #enterStep(budget: number): void {
+    this.#exports.step(budget);
+    this.#retired += BigInt(budget - this.state.i32(at.COUNT));
+  }
+
+  #handle(): RunResult | undefined {
+    switch (this.state.u32(at.EXIT_REASON)) {
+      case at.EXIT.FAULT:
+        return this.#handleFault();
+      case at.EXIT.MICRO:
+        return this.#micro();
+      case at.EXIT.STALE:
+        this.#dropCurrent();
+        return undefined;
+      default:
+        return undefined; // a miss or the budget: RIP says where to go on
+    }
+  }
+
+  /** Record of the instruction at RIP. */
+  #find(): number | Fault {
+    const ip = this.state.rip;
+    const { base, limit } = this.#mode;
+    if (ip > limit) return fault(13, 0);
+    const linear = BigInt.asUintN(64, ip + base);
+    for (;;) {
+      const page = this.#codePage(linear);
+      if (isFault(page)) return page;
+      const context = this.code.context(ip, this.#mode, page);
+      this.#cacheFetch(linear, context);
+      let missing: Fault | undefined;
+      const record = this.code.record(context, ip, (nextIp) => {
+        const next = this.#codePage(BigInt.asUintN(64, nextIp + base));
+        if (!isFault(next)) {
+          this.#cacheFetch(BigInt.asUintN(64, nextIp + base), this.code.context(nextIp, this.#mode, next));
+          return next;
+        }
+        missing = next;
+        return undefined;
+      });
+      if (record) return record;
+      if (missing) return missing;
+    }
+  }
+
+  #codePage(linear: bigint): CodePage | Fault {
+    const physical = this.translate(linear, { fetch: true });
+    if (isFault(physical)) return physical;
+    const host = this.memory.hostOf(physical);
+    // Code outside RAM: nothing answers there; all ones is what the bus gives.
+    if (host === undefined) return this.#emptyPage(physical);
+    return { hostPage: host >>> 12, physicalPage: Math.floor(physical / 4096) };
+  }
+
+  /** Fetching where nothing answers reads all ones: a page of 0xff in scratch, which decodes to #UD. */
+  #emptyPage(physical: number): CodePage {
+    this.memory.bytes.fill(0xff, at.VOID_PAGE, at.VOID_PAGE + 4096);
+    return { hostPage: at.VOID_PAGE >>> 12, physicalPage: Math.floor(physical / 4096) };
+  }
+
+  #cacheFetch(linear: bigint, context: Context): void {
+    const page = BigInt.asIntN(64, linear & ~PAGE_MASK);
+    const entry = this.#entryOf(linear) + at.TLB_FETCH;
+    this.memory.view.setBigInt64(entry, page, true);
+    this.memory.view.setUint32(entry + 8, context.address, true);
+  }
+
+  #entryOf(linear: bigint): number {
+    const index = Number((linear >> 12n) & BigInt(at.TLB_ENTRIES - 1));
+    return at.TLB + this.state.u32(at.MMU_CONTEXT) + index * at.TLB_ENTRY_BYTES;
+  }
+
+  #dropCurrent(): void {
+    const page = this.#codePage(BigInt.asUintN(64, this.state.rip + this.#mode.base));
+    if (isFault(page)) return;
+    this.code.dropRecord(this.code.context(this.state.rip, this.#mode, page), this.state.rip);
+  }
+
+  // Exits -------------------------------------------------------------------------------------------------------------
+
+  #takeFault(): { vector: number; error: number } {
+    const vector = this.state.i32(at.FAULT_VECTOR);
+    const error = this.state.i32(at.FAULT_ERROR);
+    this.state.setU32(at.FAULT_VECTOR, at.FAULT_NONE >>> 0);
+    this.state.setU32(at.FAULT_ERROR, 0xffffffff);
+    return { vector, error };
+  }
+
+  #handleFault(): RunResult | undefined {
+    const { vector, error } = this.#takeFault();
+    if (vector === at.FAULT_WATCH) return this.#watched();
+    if (vector === at.FAULT_CODE_STORE) return this.#codeStore();
+    return this.#raise(this.#faultOf(vector, error));
+  }
+
+  /** The pending fault as data; a non-canonical address is #SS where the stack segment was used (SDM 3A 6.15). */
+  #faultOf(vector: number, error: number): Fault {
+    if (vector === at.FAULT_NONCANONICAL) {
+      const insn = this.currentInstruction();
+      if (isFault(insn)) return fault(13, 0);
+      const stack = usesStackSegment(insn);
+      insn.free();
+      return fault(stack ? 12 : 13, 0);
+    }
+    if (vector === 14) return fault(14, error, BigInt.asUintN(64, this.state.u64(at.FAULT_ADDRESS)));
+    return error < 0 ? fault(vector) : fault(vector, error);
+  }
+
+  #watched(): RunResult | undefined {
+    this.onWatch?.({
+      address: Number(this.state.u64(at.WATCH_ADDRESS)) as PhysAddr,
+      size: this.state.u32(at.WATCH_SIZE),
+      write: (this.state.u32(at.WATCH_KIND) & 1) === 1,
+      at: this.#retired,
+    });
+    return this.#stepOver();
+  }
+
+  /** A store to decoded code: forget that code, then let the one instruction store. */
+  #codeStore(): RunResult | undefined {
+    const host = this.memory.hostOf(Number(this.state.u64(at.WATCH_ADDRESS)));
+    if (host !== undefined) this.code.invalidate(host >>> 12);
+    return this.#stepOver();
+  }
+
+  /** Runs one instruction that may touch watched pages and code freely. */
+  #stepOver(): RunResult | undefined {
+    const record = this.#find();
+    if (isFault(record)) return this.#raise(record);
+    this.state.setU32(at.PC, record);
+    this.state.setU32(at.WATCH_BYPASS, 1);
+    this.#enterStep(1);
+    this.state.setU32(at.WATCH_BYPASS, 0);
+    const touched = this.#pendingCode;
+    this.#pendingCode = [];
+    for (const hostPage of touched) this.code.invalidate(hostPage);
+    return this.#handle();
+  }
+
+  #micro(): RunResult | undefined {
+    const insn = this.currentInstruction();
+    if (isFault(insn)) return this.#raise(insn);
+    this.onMicro?.();
+    const before = this.state.u32(at.INTERRUPT_SHADOW);
+    const result = execute(this, insn);
+    insn.free();
+    if (isFault(result)) return this.#raise(result);
+    if (before && this.state.u32(at.INTERRUPT_SHADOW) === before) this.state.setU32(at.INTERRUPT_SHADOW, 0);
+    this.#retired++;
+    return undefined;
+  }
+
+  #raise(raised: Fault): RunResult | undefined {
+    this.onFault?.(raised);
+    const result = raise(this, raised);
+    if (result.kind === 'triple-fault') return { kind: 'triple-fault', chain: result.chain };
+    return undefined;
+  }
+
+  /** The instruction at RIP, decoded afresh. The caller frees it. */
+  currentInstruction(): Instruction | Fault {
+    const bytes = this.fetchBytes(this.state.rip);
+    if (isFault(bytes)) return bytes;
+    return decodeOne(bytes, this.state.rip, this.#mode.bitness);
+  }
+
+  /** Up to 15 bytes of code at an instruction pointer; fewer where the next page cannot be fetched. */
+  fetchBytes(ip: bigint): Uint8Array | Fault {
+    const linear = BigInt.asUintN(64, ip + this.#mode.base);
+    const page = this.#codePage(linear);
+    if (isFault(page)) return page;
+    const offset = Number(linear & PAGE_MASK);
+    const here = Math.min(15, 4096 - offset);
+    const start = page.hostPage * 4096 + offset;
+    const out = [...this.memory.bytes.slice(start, start + here)];
+    if (here < 15) {
+      const next = this.#codePage(linear + BigInt(here));
+      if (!isFault(next)) out.push(...this.memory.bytes.slice(next.hostPage * 4096, next.hostPage * 4096 + 15 - here));
+    }
+    return Uint8Array.from(out);
+  }
+
+  // Cpu: what microcode asks for --------------------------------------------------------------------------------------
+
+  #accessBits(access: Access): number {
+    const user = this.state.cpl === 3 && !access.implicit ? ACCESS.USER : 0;
+    return (access.write ? ACCESS.WRITE : 0) | (access.fetch ? ACCESS.FETCH : 0) | (access.implicit ? ACCESS.IMPLICIT : 0) | user;
+  }
+
+  translate(linear: bigint, access: Access): PhysAddr | Fault {
+    const physical = this.#exports.walk(BigInt.asIntN(64, linear), this.#accessBits(access));
+    if (physical !== -1n) return Number(physical) as PhysAddr;
+    const { vector, error } = this.#takeFault();
+    if (vector === at.FAULT_NONCANONICAL) return fault(13, 0);
+    return this.#faultOf(vector, error);
+  }
+
+  readLinear(linear: bigint, size: AccessBytes, access: Access = {}): bigint | Fault {
+    const parts = this.#parts(linear, size, access);
+    if (isFault(parts)) return parts;
+    let value = 0n;
+    let shift = 0n;
+    for (const part of parts) {
+      value |= this.#readPart(part) << shift;
+      shift += BigInt(8 * part.size);
+    }
+    return value;
+  }
+
+  writeLinear(linear: bigint, size: AccessBytes, value: bigint, access: Access = {}): Fault | undefined {
+    const parts = this.#parts(linear, size, { ...access, write: true });
+    if (isFault(parts)) return parts;
+    let rest = BigInt.asUintN(8 * size, value);
+    for (const part of parts) {
+      this.#writePart(part, BigInt.asUintN(8 * part.size, rest));
+      rest >>= BigInt(8 * part.size);
+    }
+    return undefined;
+  }
+
+  /** The access as pieces that do not cross a page, all of them translated. */
+  #parts(linear: bigint, size: AccessBytes, access: Access): { address: PhysAddr; size: number }[] | Fault {
+    const first = this.translate(linear, access);
+    if (isFault(first)) return first;
+    const here = Math.min(size, 4096 - (first % 4096));
+    if (here === size) return [{ address: first, size }];
+    const second = this.translate(BigInt.asUintN(64, linear + BigInt(here)), access);
+    if (isFault(second)) return second;
+    return [
+      { address: first, size: here },
+      { address: second, size: size - here },
+    ];
+  }
+
+  #readPart({ address, size }: { address: PhysAddr; size: number }): bigint {
+    const host = this.memory.hostOf(address);
+    if (host === undefined && isAccess(size)) return this.#options.devices.read(address, size);
+    let value = 0n;
+    for (let i = size - 1; i >= 0; i--) {
+      const byte = host === undefined ? this.#options.devices.read((address + i) as PhysAddr, 1) : BigInt(this.memory.bytes[host + i] as number);
+      value = (value << 8n) | byte;
+    }
+    return value;
+  }
+
+  #writePart({ address, size }: { address: PhysAddr; size: number }, value: bigint): void {
+    const host = this.memory.hostOf(address);
+    if (host === undefined && isAccess(size)) {
+      this.#options.devices.write(address, size, value);
+      return;
+    }
+    for (let i = 0; i < size; i++) {
+      const byte = Number((value >> BigInt(8 * i)) & 0xffn);
+      if (host === undefined) this.#options.devices.write((address + i) as PhysAddr, 1, BigInt(byte));
+      else this.memory.bytes[host + i] = byte;
+    }
+    if (host !== undefined) {
+      const flags = at.PAGE_FLAGS + (host >>> 12);
+      this.memory.bytes[flags] = (this.memory.bytes[flags] as number) | at.PAGE_WRITTEN;
+      this.code.invalidate(host >>> 12);
+    }
+  }
+
+  readPhysical(address: PhysAddr, size: AccessBytes): bigint {
+    return this.#readPart({ address, size });
+  }
+
+  flushTlb(_includeGlobal: boolean): void {
+    this.#clearTranslations();
+  }
+
+  flushPage(linear: bigint): void {
+    const { view } = this.memory;
+    const index = Number((linear >> 12n) & BigInt(at.TLB_ENTRIES - 1)) * at.TLB_ENTRY_BYTES;
+    for (let set = 0; set < at.MMU_CONTEXTS; set++) {
+      for (const table of [at.TLB_READ, at.TLB_WRITE, at.TLB_FETCH]) {
+        view.setBigInt64(at.TLB + set * at.TLB_SET_BYTES + table + index, at.TLB_EMPTY, true);
+      }
+    }
+  }
+
+  #clearTranslations(): void {
+    // Any tag whose low 12 bits are not zero never matches.
+    this.memory.bytes.fill(1, at.TLB, at.TLB + at.MMU_CONTEXTS * at.TLB_SET_BYTES);
+  }
+
+  /** A page that holds code is written by the slow path only. */
+  #dropWriteTranslations(hostPage: number): void {
+    const { view } = this.memory;
+    for (let set = 0; set < at.MMU_CONTEXTS; set++) {
+      const table = at.TLB + set * at.TLB_SET_BYTES + at.TLB_WRITE;
+      for (let entry = table; entry < table + at.TLB_TABLE_BYTES; entry += at.TLB_ENTRY_BYTES) {
+        const linear = view.getUint32(entry, true);
+        if (linear & 0xfff) continue;
+        if ((linear + view.getUint32(entry + 8, true)) >>> 12 === hostPage) view.setBigInt64(entry, at.TLB_EMPTY, true);
+      }
+    }
+  }
+
+  /** Watches or stops watching the pages of a physical range. @param flags PAGE_WATCH_READ, PAGE_WATCH_WRITE or both */
+  watch(address: PhysAddr, length: number, flags: number, on: boolean): void {
+    for (let page = Math.floor(address / 4096); page * 4096 < address + length; page++) {
+      const host = this.memory.hostOf(page * 4096);
+      if (host === undefined) continue;
+      const flagsAt = at.PAGE_FLAGS + (host >>> 12);
+      const old = this.memory.bytes[flagsAt] as number;
+      this.memory.bytes[flagsAt] = on ? old | flags : old & ~flags;
+    }
+    this.#clearTranslations();
+  }
+
+  /** Recomputes what follows from CR0, CR4, EFER, CS, SS, CPL and RFLAGS.AC. */
+  modeChanged(): void {
+    const { state } = this;
+    const cr0 = state.u64(at.CR0);
+    const cr4 = state.u64(at.CR4);
+    const longMode = (state.u64(at.EFER) & 0x400n) !== 0n;
+    const cs = state.segment(SEG.CS);
+    const mode64 = longMode && (cs.attributes & 0x2000) !== 0;
+    const la57 = (cr4 & 0x1000n) !== 0n;
+    state.setU32(at.MODE64, mode64 ? 1 : 0);
+    state.setU32(at.PAGING_LEVELS, pagingLevels(cr0, cr4, longMode));
+    state.setU32(at.CANONICAL_SHIFT, la57 && longMode ? 7 : 16);
+    state.setU64(at.CODE_BASE, mode64 ? 0n : cs.base);
+    state.setU64(at.RESERVED_PHYS_MASK, ((1n << 52n) - 1n) & ~((1n << BigInt(this.model.physicalBits)) - 1n));
+    state.setU32(at.HAS_1G_PAGES, this.model.features.has('PDPE1GB') ? 1 : 0);
+    const wideStack = (state.segment(SEG.SS).attributes & 0x4000) !== 0;
+    state.setU32(at.STACK_BITS, mode64 ? 64 : wideStack ? 32 : 16);
+    const bitness: Bitness = mode64 ? 64 : cs.attributes & 0x4000 ? 32 : 16;
+    const limit = mode64 ? (1n << 64n) - 1n : BigInt(cs.limit);
+    this.#mode = { bitness, base: mode64 ? 0n : cs.base, limit };
+    this.#setContext(this.#contextNumber(cr4));
+  }
+
+  #contextNumber(cr4: bigint): number {
+    if (this.state.cpl === 3) return 1;
+    const ac = (this.state.u32(at.FLAGS_REST) & 0x40000) !== 0;
+    return (cr4 & 0x200000n) !== 0n && ac ? 2 : 0;
+  }
+
+  #setContext(number: number): void {
+    const offset = number * at.TLB_SET_BYTES;
+    this.state.setU32(at.MMU_CONTEXT, offset);
+    this.#exports.setContext(offset);
+  }
+
+  /** How code is decoded now. */
+  get mode(): CodeMode {
+    return this.#mode;
+  }
+
+  timestamp(): bigint {
+    return this.#options.timestamp(this.#retired);
+  }
+
+  random(): bigint {
+    return this.#options.random();
+  }
+
+  unimplemented(what: string): void {
+    this.#options.unimplemented(what);
+  }
+}
+
+/** Does a memory access of the instruction go through SS: an operand based on RSP or RBP, or the stack itself? */
+function usesStackSegment(insn: Instruction): boolean {
+  for (let i = 0; i < insn.opCount; i++) {
+    if (insn.opKind(i) === OpKind.Memory) return insn.memorySegment === Register.SS;
+  }
+  return insn.isStackInstruction;
+}
+
+const isAccess = (size: number): size is AccessBytes => size === 1 || size === 2 || size === 4 || size === 8;
+
+function pagingLevels(cr0: bigint, cr4: bigint, longMode: boolean): number {
+  if ((cr0 & 0x8000_0000n) === 0n) return 0;
+  if (longMode) return cr4 & 0x1000n ? 5 : 4;
+  return cr4 & 0x20n ? 3 : 2;
+}

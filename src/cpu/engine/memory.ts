@@ -1,0 +1,409 @@
+// Data access off the fast path, generated as WebAssembly: translation cache misses, page-crossing accesses, device
+// memory, watched pages and stores to decoded code; segmentation for everything that is not flat 64-bit; the stack in
+// every mode. All of them report a fault by FAULT_VECTOR and then have changed nothing.
+
+import {
+  block,
+  brIf,
+  call,
+  call32,
+  call64,
+  type Code,
+  get,
+  globalGet,
+  type I32,
+  type I64,
+  i32,
+  i64,
+  type Local,
+  label,
+  loop,
+  ret,
+  type Stmt,
+  select,
+  set,
+  when,
+} from '../../wasm/code.ts';
+import type { ModuleBuilder } from '../../wasm/module.ts';
+import type { Shared } from '../emitter.ts';
+import * as at from '../layout.ts';
+import { ACCESS, definePhysical, defineWalk } from './paging.ts';
+
+const SS = 2;
+const FS = 4;
+const GP_VECTOR = 13;
+const SS_VECTOR = 12;
+
+const c32 = i32.const;
+const c64 = i64.const;
+const word = (address: number): I32 => i32.load(c32(address));
+const long = (address: number): I64 => i64.load(c32(address));
+const faulted = (): I32 => i32.ne(word(at.FAULT_VECTOR), c32(at.FAULT_NONE));
+
+/** Functions of the host that the engine calls; see engine.ts for what they do. */
+export type Imports = {
+  /** (chunk i32) -> host address i32 */
+  touchChunk: number;
+  /** (size i32): reads the device at the physical address in SCRATCH, leaves the value there. */
+  deviceRead: number;
+  /** (size i32): writes the value at SCRATCH + 8 to the device at the address in SCRATCH. */
+  deviceWrite: number;
+  /** (host i32): a store to decoded code is about to happen while WATCH_BYPASS is set. */
+  codeStore: number;
+};
+
+export type MemoryFunctions = Shared & { walk: number; hostOfPhysical: number };
+
+export const importHost = (module: ModuleBuilder): Imports => ({
+  touchChunk: module.importFunction('host', 'touchChunk', ['i32'], ['i32']),
+  deviceRead: module.importFunction('host', 'deviceRead', ['i32'], []),
+  deviceWrite: module.importFunction('host', 'deviceWrite', ['i32'], []),
+  codeStore: module.importFunction('host', 'codeStore', ['i32'], []),
+});
+
+export function defineMemory(module: ModuleBuilder, imports: Imports, mmu: number): MemoryFunctions {
+  const physical = definePhysical(module, imports.touchChunk);
+  const walk = defineWalk(module, physical);
+  const access = defineAccess(module, walk, physical.hostOfPhysical, imports, mmu);
+  const byteAccess = { access, imports };
+  const loadSlow = defineLoad(module, byteAccess, 0);
+  const loadForWriteSlow = defineLoad(module, byteAccess, ACCESS.WRITE);
+  const storeSlow = defineStore(module, byteAccess);
+  const segmentedLinear = defineSegmentation(module);
+  const effectiveOffset = defineOffset(module);
+  const effectiveAddress = defineAddress(module, effectiveOffset, segmentedLinear);
+  const stack = defineStack(module, segmentedLinear, loadSlow, storeSlow);
+  const hostOf = defineHostOf(module, access, mmu);
+  return {
+    ...{ mmu, walk, hostOfPhysical: physical.hostOfPhysical, loadSlow, loadForWriteSlow, storeSlow },
+    ...{ segmentedLinear, effectiveOffset, effectiveAddress, hostOf, ...stack },
+  };
+}
+
+const tlbEntry = (mmu: number, linear: I64): I32 =>
+  i32.add(globalGet(mmu), i32.and(i32.shrU(i32.wrap(linear), c32(8)), c32((at.TLB_ENTRIES - 1) << 4)));
+const pageOf = (linear: I64): I64 => i64.and(linear, c64(-4096));
+
+function fill(mmu: number, table: number, linear: I64, host: I32, entry: Local<'i32'>): Stmt {
+  return [
+    set(entry, tlbEntry(mmu, linear)),
+    i64.store(get(entry), pageOf(linear), at.TLB + table),
+    i32.store(get(entry), i32.sub(host, i32.wrap(linear)), at.TLB + table + 8),
+  ];
+}
+
+/**
+ * (linear i64, size i32, write i32) -> host address; 0 on a fault; 1 where it is no RAM (physical address in SCRATCH).
+ * The access lies within one page. Fills the translation cache where later accesses to the page need no look.
+ */
+function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: number, imports: Imports, mmu: number): number {
+  return module.function(['i64', 'i32', 'i32'], ['i32'], (fn) => {
+    const linear = get(fn.param(0, 'i64'));
+    const size = get(fn.param(1, 'i32'));
+    const write = get(fn.param(2, 'i32'));
+    const phys = fn.local('i64');
+    const host = fn.local('i32');
+    const flags = fn.local('i32');
+    const entry = fn.local('i32');
+    const flagsAt = (): I32 => i32.shrU(get(host), c32(12));
+    const user = i32.shl(i32.eq(word(at.CPL), c32(3)), c32(1));
+    const bypass = word(at.WATCH_BYPASS);
+    const has = (mask: number): I32 => i32.and(get(flags), c32(mask));
+    const stop = (reason: number): Stmt => [
+      i32.store(c32(at.FAULT_VECTOR), c32(reason)),
+      i64.store(c32(at.WATCH_ADDRESS), get(phys)),
+      i32.store(c32(at.WATCH_SIZE), size),
+      i32.store(c32(at.WATCH_KIND), write),
+      ret(c32(0)),
+    ];
+    // Granules of 64 bytes that the access touches, as bits of the page's map.
+    const granule = (offset: I32): I64 => i64.extendU(i32.and(i32.shrU(offset, c32(6)), c32(63)));
+    const lastByte = i32.sub(i32.add(get(host), size), c32(1));
+    const touched = i64.or(i64.shl(c64(1), granule(get(host))), i64.shl(c64(1), granule(lastByte)));
+    const map = i64.load(i32.shl(flagsAt(), c32(3)), at.CODE_GRANULES);
+    const hitsCode = i32.and(
+      i32.ne(has(at.PAGE_CODE), c32(0)),
+      i32.eqz(i64.eqz(i64.and(map, touched))),
+    );
+    const onWrite: Code = [
+      i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_WRITTEN)), at.PAGE_FLAGS),
+      when(has(at.PAGE_ROM), ret(c32(at.SCRATCH + 64))),
+      when(has(at.PAGE_CODE | at.PAGE_WATCH_WRITE), [
+        when(
+          bypass,
+          when(hitsCode, call(imports.codeStore, get(host))),
+          [when(has(at.PAGE_WATCH_WRITE), stop(at.FAULT_WATCH)), when(hitsCode, stop(at.FAULT_CODE_STORE))],
+        ),
+        ret(get(host)),
+      ]),
+      fill(mmu, at.TLB_WRITE, linear, get(host), entry),
+    ];
+    const onRead: Code = [
+      when(has(at.PAGE_WATCH_READ), [when(i32.eqz(bypass), stop(at.FAULT_WATCH)), ret(get(host))]),
+      fill(mmu, at.TLB_READ, linear, get(host), entry),
+    ];
+    return [
+      set(phys, call64(walk, linear, i32.or(write, user))),
+      when(i64.eq(get(phys), c64(-1)), ret(c32(0))),
+      i64.store(c32(at.SCRATCH), get(phys)),
+      set(host, call32(hostOfPhysical, get(phys))),
+      when(i32.eq(get(host), c32(1)), ret(c32(1))),
+      set(flags, i32.load8u(flagsAt(), at.PAGE_FLAGS)),
+      when(write, onWrite, onRead),
+      get(host).code,
+    ];
+  });
+}
+
+type ByteAccess = { access: number; imports: Imports };
+
+const BYTES_LOG = [1, 2, 4, 8] as const;
+
+/** Runs `body` for the access's size; sizes are 1, 2, 4 and 8. */
+const bySize = (size: I32, body: (bytes: 1 | 2 | 4 | 8) => Stmt): Stmt =>
+  BYTES_LOG.map((bytes) => when(i32.eq(size, c32(bytes)), body(bytes)));
+const LOADS = { 1: i64.load8u, 2: i64.load16u, 4: i64.load32u, 8: i64.load } as const;
+const STORES = { 1: i64.store8, 2: i64.store16, 4: i64.store32, 8: i64.store } as const;
+
+/** Number of bytes before the page's end, where the access runs over it; else 0. */
+const crossing = (linear: I64, size: I32): I32 => {
+  const room = i32.sub(c32(4096), i32.and(i32.wrap(linear), c32(4095)));
+  return i32.and(i32.ltU(room, size), c32(1));
+};
+
+function defineLoad(module: ModuleBuilder, { access, imports }: ByteAccess, write: number): number {
+  const index = module.declare(['i64', 'i32'], ['i64']);
+  module.define(index, (fn) => {
+    const linear = get(fn.param(0, 'i64'));
+    const size = get(fn.param(1, 'i32'));
+    const host = fn.local('i32');
+    const i = fn.local('i32');
+    const value = fn.local('i64');
+    const part = fn.local('i64');
+    const again = label('bytes');
+    const one = (address: I64): Stmt => [
+      set(host, call32(access, address, size, c32(write))),
+      when(i32.eqz(get(host)), ret(c64(0))),
+    ];
+    // Byte by byte where the access runs into the next page; both pages are translated before anything is read.
+    const split: Code = [
+      set(i, c32(0)),
+      set(value, c64(0)),
+      loop(
+        again,
+        set(part, call64(index, i64.add(linear, i64.extendU(get(i))), c32(1))),
+        when(faulted(), ret(c64(0))),
+        set(value, i64.or(get(value), i64.shl(get(part), i64.extendU(i32.shl(get(i), c32(3)))))),
+        set(i, i32.add(get(i), c32(1))),
+        brIf(again, i32.ltU(get(i), size)),
+      ),
+      ret(get(value)),
+    ];
+    return [
+      when(crossing(linear, size), split),
+      one(linear),
+      when(i32.eq(get(host), c32(1)), [call(imports.deviceRead, size), ret(long(at.SCRATCH))]),
+      bySize(size, (bytes) => ret(LOADS[bytes](get(host)))),
+      c64(0).code,
+    ];
+  });
+  return index;
+}
+
+function defineStore(module: ModuleBuilder, { access, imports }: ByteAccess): number {
+  const index = module.declare(['i64', 'i32', 'i64'], []);
+  module.define(index, (fn) => {
+    const linear = get(fn.param(0, 'i64'));
+    const size = get(fn.param(1, 'i32'));
+    const value = get(fn.param(2, 'i64'));
+    const host = fn.local('i32');
+    const i = fn.local('i32');
+    const again = label('bytes');
+    const last = i64.add(linear, i64.extendU(i32.sub(size, c32(1))));
+    const probe = (address: I64): Stmt => [
+      set(host, call32(access, address, c32(1), c32(ACCESS.WRITE))),
+      when(i32.eqz(get(host)), ret()),
+    ];
+    const split: Code = [
+      probe(linear),
+      probe(last),
+      set(i, c32(0)),
+      loop(
+        again,
+        call(
+          index,
+          i64.add(linear, i64.extendU(get(i))),
+          c32(1),
+          i64.shrU(value, i64.extendU(i32.shl(get(i), c32(3)))),
+        ),
+        when(faulted(), ret()),
+        set(i, i32.add(get(i), c32(1))),
+        brIf(again, i32.ltU(get(i), size)),
+      ),
+      ret(),
+    ];
+    return [
+      when(crossing(linear, size), split),
+      set(host, call32(access, linear, size, c32(ACCESS.WRITE))),
+      when(i32.eqz(get(host)), ret()),
+      when(i32.eq(get(host), c32(1)), [
+        i64.store(c32(at.SCRATCH + 8), value),
+        call(imports.deviceWrite, size),
+        ret(),
+      ]),
+      bySize(size, (bytes) => [STORES[bytes](get(host), value), ret()]),
+    ];
+  });
+  return index;
+}
+
+/** (linear i64, write i32) -> host address of that byte in plain RAM, 0 on a fault, 1 where bytes must go one by one. */
+function defineHostOf(module: ModuleBuilder, access: number, mmu: number): number {
+  return module.function(['i64', 'i32'], ['i32'], (fn) => {
+    const linear = get(fn.param(0, 'i64'));
+    const write = get(fn.param(1, 'i32'));
+    const entry = fn.local('i32');
+    const host = fn.local('i32');
+    const hit = (): I32 => i64.eq(i64.load(get(entry), at.TLB), pageOf(linear));
+    const flags = i32.load8u(i32.shrU(get(host), c32(12)), at.PAGE_FLAGS);
+    const special = select(
+      write,
+      c32(at.PAGE_CODE | at.PAGE_WATCH_WRITE | at.PAGE_ROM),
+      c32(at.PAGE_WATCH_READ),
+    );
+    return [
+      set(entry, i32.add(tlbEntry(mmu, linear), select(write, c32(at.TLB_WRITE), c32(at.TLB_READ)))),
+      when(hit(), ret(i32.add(i32.wrap(linear), i32.load(get(entry), at.TLB + 8)))),
+      // A watched page or one with code stops or not at each element: say "one by one" before anything is recorded.
+      set(host, call32(access, linear, c32(0), write)),
+      when(i32.leU(get(host), c32(1)), ret(get(host))),
+      when(i32.and(flags, special), ret(c32(1))),
+      get(host).code,
+    ];
+  });
+}
+
+/** (segment i32, offset i64, size i32, write i32) -> linear i64 (SDM 3A 5.3 limit checks; 64-bit mode: FS and GS bases only). */
+function defineSegmentation(module: ModuleBuilder): number {
+  return module.function(['i32', 'i64', 'i32', 'i32'], ['i64'], (fn) => {
+    const segment = get(fn.param(0, 'i32'));
+    const offset = get(fn.param(1, 'i64'));
+    const size = get(fn.param(2, 'i32'));
+    const write = get(fn.param(3, 'i32'));
+    const address = fn.local('i32');
+    const attributes = fn.local('i32');
+    const limit = fn.local('i64');
+    const last = fn.local('i64');
+    const bad = label('bad');
+    const base = i64.load(get(address), at.SEGMENTS + at.SEG_BASE);
+    const has = (mask: number): I32 => i32.and(get(attributes), c32(mask));
+    const isCode = has(8);
+    const notWritable = i32.or(isCode, i32.eqz(has(2)));
+    const notReadable = i32.and(i32.ne(isCode, c32(0)), i32.eqz(has(2)));
+    const expandDown = i32.and(i32.eqz(isCode), i32.ne(has(4), c32(0)));
+    const upper = select(has(0x4000), c64(0xffffffff), c64(0xffff));
+    const checks: Code = [
+      brIf(bad, i32.eqz(has(0x80))),
+      brIf(bad, select(write, notWritable, notReadable)),
+      when(
+        expandDown,
+        [brIf(bad, i64.leU(offset, get(limit))), brIf(bad, i64.gtU(get(last), upper))],
+        brIf(bad, i64.gtU(get(last), get(limit))),
+      ),
+      ret(i64.and(i64.add(base, offset), c64(0xffffffff))),
+    ];
+    return [
+      set(address, i32.shl(segment, c32(5))),
+      when(word(at.MODE64), ret(select(i32.geU(segment, c32(FS)), i64.add(base, offset), offset))),
+      set(attributes, i32.load(get(address), at.SEGMENTS + at.SEG_ATTRIBUTES)),
+      set(limit, i64.load32u(get(address), at.SEGMENTS + at.SEG_LIMIT)),
+      set(last, i64.add(offset, i64.extendU(i32.sub(size, c32(1))))),
+      block(bad, checks),
+      i32.store(c32(at.FAULT_VECTOR), select(i32.eq(segment, c32(SS)), c32(SS_VECTOR), c32(GP_VECTOR))),
+      i32.store(c32(at.FAULT_ERROR), c32(0)),
+      c64(0).code,
+    ];
+  });
+}
+
+/** (pc i32) -> offset i64, cut to the address size. */
+function defineOffset(module: ModuleBuilder): number {
+  return module.function(['i32'], ['i64'], (fn) => {
+    const pc = get(fn.param(0, 'i32'));
+    const how = fn.local('i32');
+    const sum = fn.local('i64');
+    const base = i64.load(i32.load16u(pc, at.REC_BASE));
+    const index = i64.load(i32.load16u(pc, at.REC_INDEX));
+    const scale = i64.extendU(i32.and(get(how), c32(at.ADDRESSING_SCALE)));
+    return [
+      set(how, i32.load8u(pc, at.REC_ADDRESSING)),
+      set(sum, i64.add(i64.add(base, i64.shl(index, scale)), i64.load(pc, at.REC_DISP))),
+      when(i32.and(get(how), c32(at.ADDRESSING_32)), ret(i64.and(get(sum), c64(0xffffffff)))),
+      when(i32.and(get(how), c32(at.ADDRESSING_16)), ret(i64.and(get(sum), c64(0xffff)))),
+      get(sum).code,
+    ];
+  });
+}
+
+function defineAddress(module: ModuleBuilder, effectiveOffset: number, segmentedLinear: number): number {
+  return module.function(['i32', 'i32'], ['i64'], (fn) => {
+    const pc = get(fn.param(0, 'i32'));
+    const size = get(fn.param(1, 'i32'));
+    const segment = i32.and(
+      i32.shrU(i32.load8u(pc, at.REC_ADDRESSING), c32(at.ADDRESSING_SEGMENT_SHIFT)),
+      c32(7),
+    );
+    const write = i32.shrU(size, c32(8));
+    return call64(segmentedLinear, segment, call64(effectiveOffset, pc), i32.and(size, c32(255)), write).code;
+  });
+}
+
+type StackFunctions = Pick<Shared, 'push' | 'peekStack' | 'adjustStack'>;
+
+/** The stack by the width that SS and the mode give it (SDM 1 6.2.3). */
+function defineStack(
+  module: ModuleBuilder,
+  segmentedLinear: number,
+  loadSlow: number,
+  storeSlow: number,
+): StackFunctions {
+  const rsp = c32(at.regAddress(4));
+  const cut = (value: I64): I64 => {
+    const shift = i64.sub(c64(64), i64.load32u(c32(at.STACK_BITS)));
+    return i64.shrU(i64.shl(value, shift), shift);
+  };
+  const adjustStack = module.function(['i64'], [], (fn) => {
+    const moved = i64.add(i64.load(rsp), get(fn.param(0, 'i64')));
+    return when(
+      i32.eq(word(at.STACK_BITS), c32(16)),
+      i64.store16(rsp, moved),
+      i64.store(rsp, cut(moved)),
+    );
+  });
+  const push = module.function(['i64', 'i32'], [], (fn) => {
+    const value = get(fn.param(0, 'i64'));
+    const size = get(fn.param(1, 'i32'));
+    const linear = fn.local('i64');
+    const down = i64.sub(c64(0), i64.extendU(size));
+    const top = cut(i64.add(i64.load(rsp), down));
+    return [
+      set(linear, call64(segmentedLinear, c32(SS), top, size, c32(1))),
+      when(faulted(), ret()),
+      call(storeSlow, get(linear), size, value),
+      when(faulted(), ret()),
+      call(adjustStack, down),
+    ];
+  });
+  const peekStack = module.function(['i64', 'i32'], ['i64'], (fn) => {
+    const size = get(fn.param(1, 'i32'));
+    const linear = fn.local('i64');
+    const where = cut(i64.add(i64.load(rsp), get(fn.param(0, 'i64'))));
+    return [
+      set(linear, call64(segmentedLinear, c32(SS), where, size, c32(0))),
+      when(faulted(), ret(c64(0))),
+      call64(loadSlow, get(linear), size).code,
+    ];
+  });
+  return { push, peekStack, adjustStack };
+}
+

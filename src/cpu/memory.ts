@@ -1,0 +1,138 @@
+// Guest-physical memory: RAM ranges backed by 64 KiB chunks of one WebAssembly memory, handed out when first touched.
+// Everything that is not RAM belongs to the machine's device bus. Addresses are checked: a host read of an address
+// without RAM gives undefined, never garbage.
+
+import { InputError } from '../bits/errors.ts';
+import { PAGE_SIZE, type PhysAddr } from '../bits/address.ts';
+import * as at from './layout.ts';
+
+/** A range of RAM; start and size are multiples of 64 KiB except where it ends inside the first MiB. */
+export type RamRange = { readonly start: number; readonly end: number };
+
+const WASM_PAGE = 65536;
+const GROW_PAGES = 512; // 32 MiB at a time
+const MAX_PAGES = 65536; // wasm32
+
+/** The guest touched more RAM than a WebAssembly memory can hold. Ends the run, says so. */
+export class HostMemoryFull extends InputError {}
+
+export class GuestMemory {
+  readonly wasm: WebAssembly.Memory;
+  readonly ranges: readonly RamRange[];
+  #next = at.RAM_BASE;
+  #u8: Uint8Array;
+  #view: DataView;
+  /** Told of every byte range the host itself writes, so that decoded code can be dropped. */
+  onHostWrite: ((host: number, length: number) => void) | undefined;
+
+  /** @param ranges RAM, in chunks of 64 KiB (a range's last part of a chunk is rounded down) */
+  constructor(ranges: readonly RamRange[]) {
+    this.wasm = new WebAssembly.Memory({ initial: at.RAM_BASE / WASM_PAGE + GROW_PAGES, maximum: MAX_PAGES });
+    this.ranges = ranges;
+    this.#u8 = new Uint8Array(this.wasm.buffer);
+    this.#view = new DataView(this.wasm.buffer);
+    for (const range of ranges) this.#open(range);
+  }
+
+  #open(range: RamRange): void {
+    const first = Math.ceil(range.start / at.CHUNK_BYTES);
+    const last = Math.floor(Math.min(range.end, at.PHYS_LIMIT) / at.CHUNK_BYTES);
+    for (let chunk = first; chunk < last; chunk++) {
+      this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, at.CHUNK_UNTOUCHED, true);
+    }
+  }
+
+  /** Bytes of the whole memory; do not keep it across anything that may touch a new chunk. */
+  get bytes(): Uint8Array {
+    return this.#u8;
+  }
+  get view(): DataView {
+    return this.#view;
+  }
+
+  /** Gives a chunk its host memory. Called by the engine and by host accesses. @returns its host address */
+  touchChunk(chunk: number): number {
+    const host = this.#next;
+    const end = host + at.CHUNK_BYTES;
+    if (end > this.#u8.length) this.#grow();
+    this.#next = end;
+    this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, host, true);
+    return host;
+  }
+
+  #grow(): void {
+    const pages = this.wasm.buffer.byteLength / WASM_PAGE;
+    const more = Math.min(GROW_PAGES, MAX_PAGES - pages);
+    if (more <= 0) throw new HostMemoryFull('the guest touched more RAM than this machine can hold (about 4 GiB)');
+    try {
+      this.wasm.grow(more);
+    } catch {
+      throw new HostMemoryFull('no host memory left for guest RAM');
+    }
+    this.#u8 = new Uint8Array(this.wasm.buffer);
+    this.#view = new DataView(this.wasm.buffer);
+  }
+
+  /** Host address of a guest-physical byte, or undefined where there is no RAM. */
+  hostOf(address: number): number | undefined {
+    if (!(address >= 0 && address < at.PHYS_LIMIT)) return undefined;
+    const chunk = Math.floor(address / at.CHUNK_BYTES);
+    const entry = this.#view.getUint32(at.CHUNK_TABLE + 4 * chunk, true);
+    if (entry === at.CHUNK_NONE) return undefined;
+    return (entry === at.CHUNK_UNTOUCHED ? this.touchChunk(chunk) : entry) + (address % at.CHUNK_BYTES);
+  }
+
+  /** Is every byte of it RAM? */
+  isRam(address: number, length: number): boolean {
+    return this.ranges.some((range) => address >= range.start && address + length <= range.end);
+  }
+
+  /** Guest bytes as the host wants them written, e.g. by a boot loader. All of it must be RAM (our bug otherwise). */
+  write(address: PhysAddr, data: Uint8Array): void {
+    let done = 0;
+    while (done < data.length) {
+      const length = Math.min(data.length - done, PAGE_SIZE - ((address + done) % PAGE_SIZE));
+      const host = this.hostOf(address + done);
+      if (host === undefined) throw new Error(`host write outside RAM at 0x${(address + done).toString(16)}`);
+      this.#u8.set(data.subarray(done, done + length), host);
+      this.onHostWrite?.(host, length);
+      done += length;
+    }
+  }
+
+  /** A copy of guest bytes; bytes where there is no RAM read as 0xff. Touches nothing. */
+  read(address: PhysAddr, length: number): Uint8Array {
+    const out = new Uint8Array(length).fill(0xff);
+    let done = 0;
+    while (done < length) {
+      const part = Math.min(length - done, PAGE_SIZE - ((address + done) % PAGE_SIZE));
+      const host = this.#peek(address + done);
+      if (host === 0) out.fill(0, done, done + part);
+      else if (host !== undefined) out.set(this.#u8.subarray(host, host + part), done);
+      done += part;
+    }
+    return out;
+  }
+
+  /** As hostOf, but an untouched chunk gives 0 (all zeros) and stays untouched. */
+  #peek(address: number): number | undefined {
+    if (!(address >= 0 && address < at.PHYS_LIMIT)) return undefined;
+    const entry = this.#view.getUint32(at.CHUNK_TABLE + 4 * Math.floor(address / at.CHUNK_BYTES), true);
+    if (entry === at.CHUNK_NONE) return undefined;
+    return entry === at.CHUNK_UNTOUCHED ? 0 : entry + (address % at.CHUNK_BYTES);
+  }
+
+  /** Every touched chunk, lowest address first: guest-physical address and a view of its bytes. */
+  *touched(): Generator<{ address: number; bytes: Uint8Array }> {
+    for (let chunk = 0; chunk < at.CHUNK_COUNT; chunk++) {
+      const entry = this.#view.getUint32(at.CHUNK_TABLE + 4 * chunk, true);
+      if (entry <= at.CHUNK_UNTOUCHED) continue;
+      yield { address: chunk * at.CHUNK_BYTES, bytes: this.#u8.subarray(entry, entry + at.CHUNK_BYTES) };
+    }
+  }
+
+  /** Bytes of guest RAM in use on the host. */
+  get touchedBytes(): number {
+    return this.#next - at.RAM_BASE;
+  }
+}

@@ -1,0 +1,169 @@
+// Near JMP, Jcc, CALL, RET, LOOP, JCXZ (SDM 2), and the records that are no instructions: where a run of records goes on
+// elsewhere. `near` targets lie in the same page: the record holds the address of the target's slot in its code context.
+// `out` targets are looked up by instruction pointer. Indirect targets are checked before anything is changed
+// (SDM 2: #GP(0) if the target is not canonical).
+
+import { call, call64, type Expr, type I32, type I64, i32, i64, type ValType, when } from '../../wasm/code.ts';
+import type { Emitter } from '../emitter.ts';
+import * as at from '../layout.ts';
+import type { Bytes } from '../width.ts';
+import { CONDITIONS, readCondition, readZF } from './flags.ts';
+import { type Handler, WORD_SIZES } from './handler.ts';
+import { push64 } from './move.ts';
+
+const GP = 13;
+const RCX = 1;
+const RSP = 4;
+const rsp = i32.const(at.regAddress(RSP));
+
+const takenNear = (e: Emitter): void => e.emit(e.host.taken(i32.load(i32.load(e.pc, at.REC_IMM))));
+const takenOut = (e: Emitter): void => e.emit(e.host.lookup(i64.load(e.pc, at.REC_DISP)));
+
+const handler = (key: string, build: (e: Emitter) => void): Handler => ({ key, build });
+
+const jumpWhen = (e: Emitter, condition: I32, go: (e: Emitter) => void): void => {
+  e.emit(when(condition, e.capture(() => go(e))));
+  e.next();
+};
+
+const direct: Handler[] = [
+  handler('jmp.near', takenNear),
+  handler('jmp.out', takenOut),
+  ...CONDITIONS.flatMap((condition) => [
+    handler(`j${condition}.near`, (e) => jumpWhen(e, readCondition(condition), takenNear)),
+    handler(`j${condition}.out`, (e) => jumpWhen(e, readCondition(condition), takenOut)),
+  ]),
+];
+
+const ADDRESS_SIZES = [
+  ['cx', 2],
+  ['ecx', 4],
+  ['rcx', 8],
+] as const;
+
+/** LOOP and JCXZ, by the count register's size. LOOP writes its count register as any instruction of that size would. */
+const counted: Handler[] = ADDRESS_SIZES.flatMap(([name, bytes]) => {
+  const loopWith = (condition: () => I32 | undefined) => (e: Emitter) => {
+    const count = e.fixed(RCX, bytes as Bytes);
+    const w = count.width;
+    const left = e.let(w.narrow(w.sub(count.read(), w.const(1))));
+    count.write(left);
+    const more = i32.eqz(w.eqz(left));
+    const also = condition();
+    jumpWhen(e, also ? i32.and(more, also) : more, takenOut);
+  };
+  return [
+    handler(`loop.${name}`, loopWith(() => undefined)),
+    handler(`loope.${name}`, loopWith(readZF)),
+    handler(`loopne.${name}`, loopWith(() => i32.eqz(readZF()))),
+    handler(`jcxz.${name}`, (e) => {
+      const count = e.fixed(RCX, bytes as Bytes);
+      jumpWhen(e, count.width.eqz(count.read()), takenOut);
+    }),
+  ];
+});
+
+/** Leaves with #GP(0) unless the target is canonical; in the other modes every target of 32 bits passes. */
+function checkTarget(e: Emitter, target: I64): void {
+  const shift = e.let(i64.load32u(i32.const(at.CANONICAL_SHIFT)));
+  e.faultWhen(i64.ne(i64.shrS(i64.shl(target, shift), shift), target), GP, 0);
+}
+
+const target64 = (e: Emitter, kind: 'r' | 'm' | 'g', bytes: Bytes): I64 => {
+  const operand = kind === 'r' ? e.register(at.REC_REG1, bytes) : e.memory(bytes, kind === 'm', 'read');
+  const value: Expr<ValType> = operand.read();
+  return e.let(operand.width.unsigned64(value));
+};
+
+const SOURCES = ['r', 'm', 'g'] as const;
+
+const indirectJumps: Handler[] = SOURCES.flatMap((kind) =>
+  WORD_SIZES.map((bytes) =>
+    handler(`jmp ${kind}${bytes * 8}`, (e) => {
+      const target = target64(e, kind, bytes);
+      if (bytes === 8) checkTarget(e, target);
+      e.emit(e.host.lookup(target));
+    }),
+  ),
+);
+
+const calls: Handler[] = [
+  handler('call64.near', (e) => {
+    push64(e, i64.load(e.pc, at.REC_DISP));
+    takenNear(e);
+  }),
+  handler('call64.out', (e) => {
+    push64(e, i64.load(e.pc, at.REC_IMM));
+    takenOut(e);
+  }),
+  ...SOURCES.map((kind) =>
+    handler(`call64 ${kind}64`, (e) => {
+      const target = target64(e, kind, 8);
+      checkTarget(e, target);
+      push64(e, i64.load(e.pc, at.REC_IMM));
+      e.emit(e.host.lookup(target));
+    }),
+  ),
+  ...WORD_SIZES.flatMap((bytes) => [
+    handler(`callg${bytes * 8}.out`, (e) => {
+      pushReturn(e, bytes);
+      takenOut(e);
+    }),
+    ...(['r', 'g'] as const).map((kind) =>
+      handler(`callg ${kind}${bytes * 8}`, (e) => {
+        const target = target64(e, kind, bytes);
+        pushReturn(e, bytes);
+        e.emit(e.host.lookup(target));
+      }),
+    ),
+  ]),
+];
+
+function pushReturn(e: Emitter, bytes: Bytes): void {
+  e.emit(call(e.shared.push, i64.load(e.pc, at.REC_IMM), i32.const(bytes)));
+  e.checkFault();
+}
+
+const returns: Handler[] = [
+  handler('ret64', (e) => return64(e, i64.const(8))),
+  handler('ret64 i16', (e) => return64(e, i64.add(i64.load(e.pc, at.REC_IMM), i64.const(8)))),
+  ...WORD_SIZES.flatMap((bytes) => [
+    handler(`retg${bytes * 8}`, (e) => returnGeneral(e, bytes, i64.const(bytes))),
+    handler(`retg${bytes * 8} i16`, (e) =>
+      returnGeneral(e, bytes, i64.add(i64.load(e.pc, at.REC_IMM), i64.const(bytes))),
+    ),
+  ]),
+];
+
+function return64(e: Emitter, released: I64): void {
+  const top = e.let(i64.load(rsp));
+  const target = e.load(top, 8) as I64;
+  checkTarget(e, target);
+  e.emit(i64.store(rsp, i64.add(top, released)), e.host.lookup(target));
+}
+
+function returnGeneral(e: Emitter, bytes: Bytes, released: I64): void {
+  const target = e.let(call64(e.shared.peekStack, i64.const(0), i32.const(bytes)));
+  e.checkFault();
+  if (bytes === 8) checkTarget(e, target);
+  e.emit(call(e.shared.adjustStack, released), e.host.lookup(target));
+}
+
+/** Records that stand for no instruction; the decoder writes them. They are counted as none. */
+const links: Handler[] = [
+  handler('link.near', (e) => e.emit(e.host.linked(i32.load(i32.load(e.pc, at.REC_IMM))))),
+  handler('link.out', (e) => e.emit(e.host.linkedLookup(i64.load(e.pc, at.REC_DISP)))),
+  // Before an instruction that runs into the next page: goes on only while that page's decoded bytes are still the ones.
+  handler('link.cross', (e) => e.emit(e.host.crossing())),
+];
+
+export const control: readonly Handler[] = [
+  handler('micro', (e) => e.emit(e.host.micro())),
+  handler('nop', (e) => e.next()),
+  ...direct,
+  ...counted,
+  ...indirectJumps,
+  ...calls,
+  ...returns,
+  ...links,
+];

@@ -1,0 +1,60 @@
+// CLC STC CMC CLD STD LAHF SAHF SALC, and the instructions that do nothing here (SDM 2).
+
+import { type I32, i32, i64, type Stmt } from '../../wasm/code.ts';
+import type { Emitter } from '../emitter.ts';
+import * as at from '../layout.ts';
+import { readAF, readCF, readPF, readSF, readZF, setAuxiliary, setCarry } from './flags.ts';
+import { type Definition, WORD_SIZES } from './handler.ts';
+
+const RAX = 0;
+const DF = 0x400;
+const c32 = i32.const;
+
+const plain = (name: string, effect: (e: Emitter) => void): Definition => ({ name, shapes: [''], sizes: [4], effect });
+
+const rest = (): I32 => i32.load(c32(at.FLAGS_REST));
+const setRest = (value: I32): Stmt => i32.store(c32(at.FLAGS_REST), value);
+
+/** AH = SF:ZF:0:AF:0:PF:1:CF. */
+function loadAh(e: Emitter): void {
+  const parts = [
+    [readSF(), 7],
+    [readZF(), 6],
+    [readAF(), 4],
+    [readPF(), 2],
+    [readCF(), 0],
+  ] as const;
+  const packed = parts.reduce((sum, [flag, shift]) => i32.or(sum, i32.shl(flag, c32(shift))), c32(2));
+  e.fixedHigh(RAX).write(packed);
+}
+
+function storeAh(e: Emitter): void {
+  const ah = e.let(e.fixedHigh(RAX).read()) as I32;
+  const flag = (place: number): I32 => i32.and(i32.shrU(ah, c32(place)), c32(1));
+  const sign = i64.shl(i64.extendU(flag(7)), i64.const(63));
+  e.emit(
+    i64.store(c32(at.FLAG_ZR), i64.extendU(i32.eqz(flag(6)))),
+    i64.store(c32(at.FLAG_SR), i64.or(sign, i64.extendU(i32.eqz(flag(2))))),
+  );
+  setAuxiliary(e, flag(4));
+  setCarry(e, flag(0));
+}
+
+/** Hints and fences: one instruction at a time, in order, needs neither. */
+const NOTHING = ['pause', 'endbr32', 'endbr64', 'lfence', 'mfence', 'sfence'];
+/** Hints with a memory operand, which is never accessed. */
+const PREFETCHES = ['prefetch', 'prefetchw', 'prefetchwt1', 'prefetcht0', 'prefetcht1', 'prefetcht2', 'prefetchnta'];
+
+export const flagOps: readonly Definition[] = [
+  plain('clc', (e) => setCarry(e, c32(0))),
+  plain('stc', (e) => setCarry(e, c32(1))),
+  plain('cmc', (e) => setCarry(e, i32.eqz(readCF()))),
+  plain('cld', (e) => e.emit(setRest(i32.and(rest(), c32(~DF))))),
+  plain('std', (e) => e.emit(setRest(i32.or(rest(), c32(DF))))),
+  plain('lahf', loadAh),
+  plain('sahf', storeAh),
+  plain('salc', (e) => e.fixed(RAX, 1).write(i32.sub(c32(0), readCF()))),
+  ...NOTHING.map((name) => plain(name, () => undefined)),
+  { name: 'nop', shapes: ['', 'E'], sizes: WORD_SIZES, effect: () => undefined },
+  ...PREFETCHES.map((name) => ({ name, shapes: ['M'], sizes: [1] as const, effect: () => undefined })),
+];

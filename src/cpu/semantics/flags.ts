@@ -1,0 +1,130 @@
+// Arithmetic flags, kept as the values they follow from, so that neither producer nor consumer needs to know the other
+// (layout.ts: FLAG_ZR, FLAG_SR, FLAG_CV, FLAG_AR). The carry vector holds the carry (or borrow) out of every bit of the
+// operation, moved up so that the operand's top bit is bit 63: CF is the carry out of that bit, OF is it xor the one
+// below (SDM 1 3.4.3.1).
+
+import { type Expr, type I32, type I64, i32, i64, type ValType } from '../../wasm/code.ts';
+import type { Emitter } from '../emitter.ts';
+import * as at from '../layout.ts';
+import type { Width } from '../width.ts';
+
+const address = (where: number): I32 => i32.const(where);
+type V = Expr<ValType>;
+
+export const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'] as const;
+export type Condition = (typeof CONDITIONS)[number];
+
+export const readCF = (): I32 => i32.wrap(i64.shrU(i64.load(address(at.FLAG_CV)), i64.const(63)));
+export const readZF = (): I32 => i64.eqz(i64.load(address(at.FLAG_ZR)));
+export const readSF = (): I32 => i64.ltS(i64.load(address(at.FLAG_SR)), i64.const(0));
+export const readOF = (): I32 => {
+  const carries = i64.load(address(at.FLAG_CV));
+  return i32.wrap(i64.shrU(i64.xor(carries, i64.shl(carries, i64.const(1))), i64.const(63)));
+};
+export const readPF = (): I32 => {
+  const ones = i32.popcnt(i32.load8u(address(at.FLAG_SR)));
+  return i32.eqz(i32.and(ones, i32.const(1)));
+};
+export const readAF = (): I32 => i32.and(i32.shrU(i32.load(address(at.FLAG_AR)), i32.const(4)), i32.const(1));
+
+const not = (value: I32): I32 => i32.eqz(value);
+const READ: Record<Condition, () => I32> = {
+  o: readOF,
+  no: () => not(readOF()),
+  b: readCF,
+  ae: () => not(readCF()),
+  e: readZF,
+  ne: () => not(readZF()),
+  be: () => i32.or(readCF(), readZF()),
+  a: () => not(i32.or(readCF(), readZF())),
+  s: readSF,
+  ns: () => not(readSF()),
+  p: readPF,
+  np: () => not(readPF()),
+  l: () => i32.xor(readSF(), readOF()),
+  ge: () => i32.eq(readSF(), readOF()),
+  le: () => i32.or(i32.xor(readSF(), readOF()), readZF()),
+  g: () => i32.and(i32.eq(readSF(), readOF()), not(readZF())),
+};
+/** 1 where the condition holds. */
+export const readCondition = (condition: Condition): I32 => READ[condition]();
+
+/** A value of this size with its top bit moved to bit 63. */
+export const topAligned = (w: Width, carries: V): I64 =>
+  w.bytes === 8
+    ? (carries as I64)
+    : i64.shl(i64.extendU(carries as I32), i64.const(64 - w.bits));
+
+/** Carry out of every bit of a + b (+ carry in) = r. */
+const addCarries = (w: Width, a: V, b: V, r: V): V =>
+  w.or(w.and(a, b), w.and(w.or(a, b), w.xor(r, w.const(-1))));
+/** Borrow out of every bit of a - b (- borrow in) = r. */
+const subBorrows = (w: Width, a: V, b: V, r: V): V =>
+  w.or(w.and(w.xor(a, w.const(-1)), b), w.and(w.xor(w.xor(a, b), w.const(-1)), r));
+
+const storeResult = (e: Emitter, signed: I64): void => {
+  const kept = e.let(signed);
+  e.emit(i64.store(address(at.FLAG_ZR), kept), i64.store(address(at.FLAG_SR), kept));
+};
+
+const store64 = (e: Emitter, w: Width, a: V, b: V, r: V): void =>
+  e.emit(i64.store(address(at.FLAG_AR), w.unsigned64(w.xor(w.xor(a, b), r))));
+
+/** ZF, SF and PF of a result; the others stay. */
+export const setResultFlags = (e: Emitter, w: Width, r: V): void => storeResult(e, w.signed64(r));
+
+/** All six flags of r = a + b, with or without a carry in. Operands zero-extended. */
+export function setAddFlags(e: Emitter, w: Width, a: V, b: V, r: V): void {
+  setResultFlags(e, w, r);
+  e.emit(i64.store(address(at.FLAG_CV), topAligned(w, addCarries(w, a, b, r))));
+  store64(e, w, a, b, r);
+}
+
+/** All six flags of r = a - b, with or without a borrow in. */
+export function setSubFlags(e: Emitter, w: Width, a: V, b: V, r: V): void {
+  setResultFlags(e, w, r);
+  e.emit(i64.store(address(at.FLAG_CV), topAligned(w, subBorrows(w, a, b, r))));
+  store64(e, w, a, b, r);
+}
+
+/** AND, OR, XOR, TEST: CF = OF = 0; AF, undefined, is cleared as silicon does. */
+export function setLogicFlags(e: Emitter, w: Width, r: V): void {
+  setResultFlags(e, w, r);
+  e.emit(i64.store(address(at.FLAG_CV), i64.const(0)), i64.store(address(at.FLAG_AR), i64.const(0)));
+}
+
+/** CF = bit 63, OF = bit 63 xor bit 62; the bits below do not matter. The other flags stay. */
+export const setCarryVector = (e: Emitter, vector: I64): void => e.emit(i64.store(address(at.FLAG_CV), vector));
+
+/** CF and OF as given (each 0 or 1); the others stay. */
+export function setCarryOverflow(e: Emitter, cf: I32, of: I32): void {
+  const carry = e.let(cf);
+  const vector = i32.or(i32.shl(carry, i32.const(1)), i32.xor(carry, of));
+  e.emit(i64.store(address(at.FLAG_CV), i64.shl(i64.extendU(vector), i64.const(62))));
+}
+
+/** CF as given, OF stays. */
+export const setCarry = (e: Emitter, cf: I32): void => {
+  const overflow = e.let(readOF());
+  setCarryOverflow(e, cf, overflow);
+};
+
+/** ZF as given (0 or 1); the others stay. */
+export const setZero = (e: Emitter, zf: I32): void =>
+  e.emit(i64.store(address(at.FLAG_ZR), i64.extendU(i32.eqz(zf))));
+
+export const setAuxiliary = (e: Emitter, af: I32): void =>
+  e.emit(i64.store(address(at.FLAG_AR), i64.extendU(i32.shl(af, i32.const(4)))));
+
+/** INC and DEC: as an addition or subtraction of 1, but CF stays. */
+export function setStepFlags(e: Emitter, w: Width, a: V, r: V, kind: 'inc' | 'dec'): void {
+  const one = w.const(1);
+  const vector = kind === 'inc' ? addCarries(w, a, one, r) : subBorrows(w, a, one, r);
+  const aligned = e.let(topAligned(w, vector));
+  const overflow = e.let(i64.and(i64.xor(i64.shrU(aligned, i64.const(63)), i64.shrU(aligned, i64.const(62))), i64.const(1)));
+  const carry = e.let(i64.shrU(i64.load(address(at.FLAG_CV)), i64.const(63)));
+  setResultFlags(e, w, r);
+  const kept = i64.or(i64.shl(carry, i64.const(63)), i64.shl(i64.xor(carry, overflow), i64.const(62)));
+  e.emit(i64.store(address(at.FLAG_CV), kept));
+  store64(e, w, a, one, r);
+}

@@ -1,0 +1,90 @@
+// How semantics become handlers. A definition names a mnemonic, the shapes of its operands and one function against
+// abstract operands; every combination of shape and size becomes a handler with a key such as `add r64,m64`, by which
+// the decoder finds it. Operand letters: r general register, m memory by a flat 64-bit address, g memory by any address,
+// i immediate (sign-extended to the operand's size), a address only (LEA).
+// Nth register operand of an instruction -> nth register field of its record (REC_REG1, REC_REG2, REC_BASE).
+
+import type { Emitter, Operand } from '../emitter.ts';
+import * as at from '../layout.ts';
+import type { Bytes } from '../width.ts';
+
+export type Kind = 'r' | 'm' | 'g' | 'i';
+export type OperandSpec = { readonly kind: Kind; readonly bytes: Bytes };
+/** What is done with memory in that place: decides which translation is needed. */
+export type Intent = 'read' | 'write' | 'modify';
+
+export type Handler = { readonly key: string; readonly build: (e: Emitter) => void };
+
+const LETTERS: Record<string, readonly Kind[]> = { r: ['r'], i: ['i'], M: ['m', 'g'], E: ['r', 'm', 'g'] };
+const FIELDS = [at.REC_REG1, at.REC_REG2, at.REC_BASE] as const;
+
+export const ALL_SIZES: readonly Bytes[] = [1, 2, 4, 8];
+export const WORD_SIZES: readonly Bytes[] = [2, 4, 8];
+
+export const operandText = (spec: OperandSpec): string => `${spec.kind}${spec.bytes * 8}`;
+export const handlerKey = (name: string, operands: readonly OperandSpec[]): string =>
+  operands.length ? `${name} ${operands.map(operandText).join()}` : name;
+
+/** Every combination of operand kinds of a shape like `E,r` (register or memory, register). */
+export function expandShape(shape: string): Kind[][] {
+  const places = shape === '' ? [] : shape.split(',');
+  return places.reduce<Kind[][]>(
+    (lists, place) => lists.flatMap((list) => (LETTERS[place] ?? []).map((kind) => [...list, kind])),
+    [[]],
+  );
+}
+
+/** Operands of one form, bound to the record under the emitter's pc. */
+export function bindOperands(e: Emitter, specs: readonly OperandSpec[], intents: readonly Intent[]): Operand[] {
+  let registers = 0;
+  return specs.map((spec, place) => {
+    if (spec.kind === 'i') return e.immediate(spec.bytes);
+    if (spec.kind !== 'r') return e.memory(spec.bytes, spec.kind === 'm', intents[place] ?? 'read');
+    const field = FIELDS[registers++];
+    if (field === undefined) throw new Error('a record has room for three registers');
+    return e.register(field, spec.bytes);
+  });
+}
+
+export type Definition = {
+  /** Mnemonic in lower case, as the decoder spells it. */
+  readonly name: string;
+  /** Shapes, e.g. ['E,r', 'r,E', 'E,i']: E register or memory, M memory only, r register, i immediate. */
+  readonly shapes: readonly string[];
+  /** Sizes of the operands: one number for all of them, or a list with one for each place. */
+  readonly sizes: readonly (Bytes | readonly Bytes[])[];
+  /** For each place; 'read' where not said. Matters for memory only. */
+  readonly intents?: readonly Intent[];
+  /** Emits the effect; must not end the handler (it goes on to the next instruction by itself). */
+  readonly effect: (e: Emitter, d: Operand, s: Operand, t: Operand, u: Operand) => void;
+};
+
+/** Handlers of a definition, one for each form. */
+export function handlersOf(definition: Definition): Handler[] {
+  const { name, shapes, sizes, intents = [], effect } = definition;
+  const out = new Map<string, Handler>();
+  for (const shape of shapes) {
+    for (const kinds of expandShape(shape)) {
+      for (const size of sizes) {
+        const specs = kinds.map((kind, place) => ({ kind, bytes: sizeAt(size, place) }));
+        const key = handlerKey(name, specs);
+        out.set(key, {
+          key,
+          build: (e) => {
+            const [d, s, t, u] = bindOperands(e, specs, intents);
+            effect(e, d as Operand, s as Operand, t as Operand, u as Operand);
+            e.next();
+          },
+        });
+      }
+    }
+  }
+  return [...out.values()];
+}
+
+function sizeAt(size: Bytes | readonly Bytes[], place: number): Bytes {
+  if (typeof size === 'number') return size;
+  const found = size[place];
+  if (found === undefined) throw new Error('a size is missing');
+  return found;
+}

@@ -1,0 +1,155 @@
+// The processor's state as TypeScript sees it: accessors over the state block in the machine's memory (layout.ts).
+// Engines read and write the same bytes. Values of 64 bits are bigint, unsigned.
+
+import * as at from './layout.ts';
+
+/** A segment register with its hidden part (SDM 3A 3.4.3). */
+export type Segment = {
+  selector: number;
+  /** Descriptor bits 40..55 shifted down: type (0-3), S (4), DPL (5-6), P (7), AVL (12), L (13), D/B (14), G (15). */
+  attributes: number;
+  base: bigint;
+  /** Highest offset, in bytes (granularity applied). */
+  limit: number;
+};
+
+export type TableRegister = { base: bigint; limit: number };
+
+/** Indices of the segment registers in the state block; the first six in encoding order. */
+export const SEG = { ES: 0, CS: 1, SS: 2, DS: 3, FS: 4, GS: 5, LDTR: 6, TR: 7 } as const;
+export type SegmentIndex = (typeof SEG)[keyof typeof SEG];
+
+export const FLAGS = {
+  CF: 1,
+  PF: 4,
+  AF: 16,
+  ZF: 64,
+  SF: 128,
+  TF: 0x100,
+  IF: 0x200,
+  DF: 0x400,
+  OF: 0x800,
+  IOPL: 0x3000,
+  NT: 0x4000,
+  RF: 0x10000,
+  VM: 0x20000,
+  AC: 0x40000,
+  VIF: 0x80000,
+  VIP: 0x100000,
+  ID: 0x200000,
+} as const;
+const ARITHMETIC = FLAGS.CF | FLAGS.PF | FLAGS.AF | FLAGS.ZF | FLAGS.SF | FLAGS.OF;
+const REST = 0x3f7702 & ~ARITHMETIC & ~2;
+
+const evenParity = (byte: number): boolean => {
+  let bits = byte & 0xff;
+  bits ^= bits >> 4;
+  bits ^= bits >> 2;
+  return ((bits ^ (bits >> 1)) & 1) === 0;
+};
+
+export class CpuState {
+  readonly #memory: WebAssembly.Memory;
+  #cached: DataView;
+
+  constructor(memory: WebAssembly.Memory) {
+    this.#memory = memory;
+    this.#cached = new DataView(memory.buffer, 0, at.RAM_BASE);
+  }
+
+  /** The view is made anew after the memory grew (growing detaches the old buffer). */
+  get #view(): DataView {
+    if (this.#cached.buffer !== this.#memory.buffer) this.#cached = new DataView(this.#memory.buffer, 0, at.RAM_BASE);
+    return this.#cached;
+  }
+
+  u32(address: number): number {
+    return this.#view.getUint32(address, true);
+  }
+  i32(address: number): number {
+    return this.#view.getInt32(address, true);
+  }
+  setU32(address: number, value: number): void {
+    this.#view.setUint32(address, value, true);
+  }
+  u64(address: number): bigint {
+    return this.#view.getBigUint64(address, true);
+  }
+  setU64(address: number, value: bigint): void {
+    this.#view.setBigUint64(address, BigInt.asUintN(64, value), true);
+  }
+
+  /** General register by encoding number 0 (RAX) to 15 (R15). */
+  reg(index: number): bigint {
+    return this.u64(at.regAddress(index));
+  }
+  setReg(index: number, value: bigint): void {
+    this.setU64(at.regAddress(index), value);
+  }
+
+  get rip(): bigint {
+    return this.u64(at.RIP);
+  }
+  set rip(value: bigint) {
+    this.setU64(at.RIP, value);
+  }
+
+  get rflags(): number {
+    const zr = this.u64(at.FLAG_ZR);
+    const sr = this.u64(at.FLAG_SR);
+    const cv = this.u64(at.FLAG_CV);
+    let flags = this.u32(at.FLAGS_REST) | 2;
+    if (cv >> 63n) flags |= FLAGS.CF;
+    if (evenParity(Number(sr & 0xffn))) flags |= FLAGS.PF;
+    if (this.u64(at.FLAG_AR) & 16n) flags |= FLAGS.AF;
+    if (zr === 0n) flags |= FLAGS.ZF;
+    if (sr >> 63n) flags |= FLAGS.SF;
+    if (((cv >> 63n) ^ (cv >> 62n)) & 1n) flags |= FLAGS.OF;
+    return flags >>> 0;
+  }
+  set rflags(value: number) {
+    const carry = value & FLAGS.CF ? 1n : 0n;
+    const overflow = value & FLAGS.OF ? 1n : 0n;
+    this.setU64(at.FLAG_ZR, value & FLAGS.ZF ? 0n : 1n);
+    this.setU64(at.FLAG_SR, (value & FLAGS.SF ? 1n << 63n : 0n) | (value & FLAGS.PF ? 0n : 1n));
+    this.setU64(at.FLAG_CV, (carry << 63n) | ((carry ^ overflow) << 62n));
+    this.setU64(at.FLAG_AR, value & FLAGS.AF ? 16n : 0n);
+    this.setU32(at.FLAGS_REST, value & REST);
+  }
+
+  segment(index: SegmentIndex): Segment {
+    const address = at.segmentAddress(index);
+    return {
+      selector: this.u32(address + at.SEG_SELECTOR) & 0xffff,
+      attributes: this.u32(address + at.SEG_ATTRIBUTES),
+      base: this.u64(address + at.SEG_BASE),
+      limit: this.u32(address + at.SEG_LIMIT),
+    };
+  }
+  setSegment(index: SegmentIndex, value: Segment): void {
+    const address = at.segmentAddress(index);
+    this.setU32(address + at.SEG_SELECTOR, value.selector & 0xffff);
+    this.setU32(address + at.SEG_ATTRIBUTES, value.attributes);
+    this.setU64(address + at.SEG_BASE, value.base);
+    this.setU32(address + at.SEG_LIMIT, value.limit);
+  }
+
+  table(which: typeof at.GDTR | typeof at.IDTR): TableRegister {
+    return { base: this.u64(which), limit: this.u32(which + 8) };
+  }
+  setTable(which: typeof at.GDTR | typeof at.IDTR, value: TableRegister): void {
+    this.setU64(which, value.base);
+    this.setU32(which + 8, value.limit);
+  }
+
+  get cpl(): number {
+    return this.u32(at.CPL);
+  }
+  set cpl(value: number) {
+    this.setU32(at.CPL, value);
+  }
+  /** 64-bit mode: EFER.LMA = 1 and CS.L = 1. */
+  get mode64(): boolean {
+    return this.u32(at.MODE64) !== 0;
+  }
+}
