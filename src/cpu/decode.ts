@@ -168,7 +168,7 @@ export class Planner {
 
   /** @param insn decoded at its instruction-pointer value, in code of that bitness */
   plan(insn: Instruction, bitness: Bitness): Plan {
-    const name = nameOf(insn.mnemonic);
+    const name = nameOf(insn.mnemonic) + (FRAME_BITS.get(insn.code) ?? '');
     const plan = this.#empty();
     if (insn.code === Code.INVALID) return plan;
     if (NOTHING.has(name)) return this.#setHandler(plan, 'nop');
@@ -371,6 +371,16 @@ const FAR_CODES = new Set<number>([
   Code.Jmp_ptr1632,
   Code.Call_ptr1616,
   Code.Call_ptr1632,
+]);
+
+/** ENTER and LEAVE carry their operand size in their name: no operand tells it. */
+const FRAME_BITS = new Map<number, number>([
+  [Code.Enterw_imm16_imm8, 16],
+  [Code.Enterd_imm16_imm8, 32],
+  [Code.Enterq_imm16_imm8, 64],
+  [Code.Leavew, 16],
+  [Code.Leaved, 32],
+  [Code.Leaveq, 64],
 ]);
 
 const RETURN_BITS = new Map<number, number>([

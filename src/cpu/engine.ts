@@ -40,6 +40,8 @@ export type EngineOptions = {
   readonly random: () => bigint;
   readonly timestamp: (retired: bigint) => bigint;
   readonly unimplemented: (what: string) => void;
+  /** Is an interrupt waiting? Asked after microcode that may have enabled interrupts or touched a device. */
+  readonly interruptRequested: () => boolean;
 };
 
 /** Why `run` came back. */
@@ -317,7 +319,8 @@ export class Engine implements Cpu {
     if (isFault(result)) return this.#raise(result);
     if (before && this.state.u32(at.INTERRUPT_SHADOW) === before) this.state.setU32(at.INTERRUPT_SHADOW, 0);
     this.#retired++;
-    return undefined;
+    const takes = (this.state.u32(at.FLAGS_REST) & 0x200) !== 0 && !this.state.u32(at.INTERRUPT_SHADOW);
+    return takes && this.#options.interruptRequested() ? { kind: 'stopped' } : undefined;
   }
 
   #raise(raised: Fault): RunResult | undefined {

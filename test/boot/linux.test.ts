@@ -101,6 +101,13 @@ describe('the 64-bit entry', () => {
     expect(walk(memory, boot.state.cr3, 4, BigInt(loadAt) + 0x200n)).toBe(BigInt(loadAt) + 0x200n);
   });
 
+  it('maps a kernel that only five levels reach', () => {
+    const loadAt = 2 ** 49 + 2 ** 30;
+    const { boot, memory } = booted({ memoryBytes: 2 ** 50, loadAt, paging: 5 });
+    const entry = BigInt(loadAt) + 0x200n;
+    expect([walk(memory, boot.state.cr3, 5, entry), walk(memory, boot.state.cr3, 5, 0x200n)]).toEqual([entry, 0x200n]);
+  });
+
   it('keeps its page tables within their area however much RAM there is', () => {
     const { boot } = booted({ memoryBytes: 2 ** 46, loadAt: 2 ** 45, paging: 5 });
     expect(endOf(find(boot, 'page_tables'))).toBeLessThanOrEqual(0x90000);
@@ -171,7 +178,8 @@ describe('boot_params', () => {
   });
 
   it('points to the command line, which ends in a NUL', () => {
-    const { memory, params } = booted({ cmdline: 'console=ttyS0 quiet' });
+    const { boot, memory, params } = booted({ cmdline: 'console=ttyS0 quiet' });
+    expect(find(boot, 'cmdline').size).toBe(20);
     expect(memory.text(memory.u32(params + 0x228))).toBe('console=ttyS0 quiet');
     expect(memory.u32(params + 0xc8)).toBe(0);
   });

@@ -15,7 +15,8 @@ function placed(size: number, pieces: Record<number, string>): Uint8Array {
 
 // A stub as kernels have it: head code, the payload right behind it at 0x240, then .text, then data.
 const HEAD = placed(0x240, {
-  0x000: `${LEA} c3`, // 32-bit: dec %eax; lea 0x10,%eax; ret
+  0x000: `${LEA} e8 34 00 00 00 c3`, // 32-bit: dec %eax; lea 0x10,%eax; call 0x40; ret
+  0x040: `${LEA} c3`, // 32-bit too, as its caller is
   0x100: LEA, // never reached
   0x200: '48 8d 35 09 10 00 00', // lea 0x1210(%rip),%rsi: target is data
   0x207: 'e8 74 00 00 00', // call 0x280 (function one)
@@ -63,8 +64,24 @@ describe('listRipRelativeLeas', () => {
   });
 
   it('does not walk on behind a call into zeros', () => {
-    const code = placed(0x300, { 0x200: 'e8 2b 00 00 00', 0x20a: LEA, 0x230: 'eb fe' });
+    const code = placed(0x300, { 0x200: 'e8 2b 00 00 00', 0x20b: LEA, 0x230: 'eb fe' });
     expect(listRipRelativeLeas(makeBzImage({ code }))).toEqual([]);
+  });
+
+  it('believes in a function known by its address whose last call never returns', () => {
+    const code = placed(0x300, {
+      0x200: '48 8d 05 19 00 00 00', // lea f(%rip),%rax
+      0x207: 'e9 54 00 00 00', // jmp 0x260
+      0x220: '48 8d 15 00 01 00 00', // f: lea 0x100(%rip),%rdx
+      0x227: 'e8 34 00 00 00', // call 0x260; zeros follow
+      0x260: 'eb fe',
+    });
+    expect(listRipRelativeLeas(makeBzImage({ code })).map((lea) => lea.linkAddress)).toEqual([0x200, 0x220]);
+  });
+
+  it('takes what lies beyond the last proven code for data, however much it looks like code', () => {
+    const code = placed(0x300, { 0x200: '48 8d 05 39 00 00 00 c3', 0x240: `${LEA} c3` });
+    expect(listRipRelativeLeas(makeBzImage({ code })).map((lea) => lea.linkAddress)).toEqual([0x200]);
   });
 
   it('refuses an ELF file', () => {

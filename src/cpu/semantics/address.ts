@@ -5,8 +5,7 @@ import { type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
 import type { Emitter } from '../emitter.ts';
 import * as at from '../layout.ts';
 
-const addressing = (e: Emitter, mask: number): I32 =>
-  i32.and(i32.load8u(e.pc, at.REC_ADDRESSING), i32.const(mask));
+const addressing = (e: Emitter, mask: number): I32 => i32.and(i32.load8u(e.pc, at.REC_ADDRESSING), i32.const(mask));
 
 /** The bits of an offset that the instruction's address size keeps. */
 export const addressMask = (e: Emitter): I64 =>

@@ -80,7 +80,7 @@ const AAD: Definition = {
 
 /** AL = the byte at (R/E)BX + AL, in any mode. */
 const XLAT: Handler = {
-  key: 'xlatb',
+  key: 'xlatb g8',
   build: (e) => {
     const al = e.fixed(RAX, 1);
     const index = i64.extendU(al.read() as I32);

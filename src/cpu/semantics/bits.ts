@@ -106,8 +106,7 @@ const scan = (name: string, find: (value: I64) => I64): Definition => ({
 /** FLAG_SR with this value: SF = 0, PF = 0. */
 const NO_SIGN_NO_PARITY = 1;
 
-const clearSignAndParity = (e: Emitter): void =>
-  e.emit(i64.store(i32.const(at.FLAG_SR), c64(NO_SIGN_NO_PARITY)));
+const clearSignAndParity = (e: Emitter): void => e.emit(i64.store(i32.const(at.FLAG_SR), c64(NO_SIGN_NO_PARITY)));
 
 /** LZCNT and TZCNT: CF = source is 0, ZF = result is 0; OF stays. */
 const countZeros = (name: string, count: (w: Width, value: I64) => I64): Definition => ({
@@ -126,7 +125,8 @@ const countZeros = (name: string, count: (w: Width, value: I64) => I64): Definit
   },
 });
 
-const trailing = (w: Width, value: I64): I64 => i64.ctz(w.bytes === 8 ? value : i64.or(value, c64(1n << BigInt(w.bits))));
+const trailing = (w: Width, value: I64): I64 =>
+  i64.ctz(w.bytes === 8 ? value : i64.or(value, c64(1n << BigInt(w.bits))));
 const leading = (w: Width, value: I64): I64 => i64.sub(i64.clz(value), c64(64 - w.bits));
 
 /** ZF = source is 0; all others cleared, PF too. */

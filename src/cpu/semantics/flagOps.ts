@@ -1,10 +1,10 @@
-// CLC STC CMC CLD STD LAHF SAHF SALC, and the instructions that do nothing here (SDM 2).
+// CLC STC CMC CLD STD LAHF SAHF SALC, and NOP for all that does nothing (SDM 2).
 
 import { type I32, i32, i64, type Stmt } from '../../wasm/code.ts';
 import type { Emitter } from '../emitter.ts';
 import * as at from '../layout.ts';
 import { readAF, readCF, readPF, readSF, readZF, setAuxiliary, setCarry } from './flags.ts';
-import { type Definition, WORD_SIZES } from './handler.ts';
+import type { Definition } from './handler.ts';
 
 const RAX = 0;
 const DF = 0x400;
@@ -40,11 +40,6 @@ function storeAh(e: Emitter): void {
   setCarry(e, flag(0));
 }
 
-/** Hints and fences: one instruction at a time, in order, needs neither. */
-const NOTHING = ['pause', 'endbr32', 'endbr64', 'lfence', 'mfence', 'sfence'];
-/** Hints with a memory operand, which is never accessed. */
-const PREFETCHES = ['prefetch', 'prefetchw', 'prefetchwt1', 'prefetcht0', 'prefetcht1', 'prefetcht2', 'prefetchnta'];
-
 export const flagOps: readonly Definition[] = [
   plain('clc', (e) => setCarry(e, c32(0))),
   plain('stc', (e) => setCarry(e, c32(1))),
@@ -54,7 +49,5 @@ export const flagOps: readonly Definition[] = [
   plain('lahf', loadAh),
   plain('sahf', storeAh),
   plain('salc', (e) => e.fixed(RAX, 1).write(i32.sub(c32(0), readCF()))),
-  ...NOTHING.map((name) => plain(name, () => undefined)),
-  { name: 'nop', shapes: ['', 'E'], sizes: WORD_SIZES, effect: () => undefined },
-  ...PREFETCHES.map((name) => ({ name, shapes: ['M'], sizes: [1] as const, effect: () => undefined })),
+  plain('nop', () => undefined),
 ];

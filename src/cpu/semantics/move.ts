@@ -20,6 +20,9 @@ const MOV: Definition = {
   effect: (_e, d, s) => d.write(s.read()),
 };
 
+/** The hint has no meaning without caches. */
+const MOVNTI: Definition = { ...MOV, name: 'movnti', shapes: ['M,r'], sizes: [4, 8] };
+
 /** [destination, source] sizes of the widening moves. */
 const WIDENING: readonly (readonly Bytes[])[] = [
   [2, 1],
@@ -124,6 +127,7 @@ const signToDx = (name: string, bytes: Bytes): Definition => ({
 
 export const moves: readonly Definition[] = [
   MOV,
+  MOVNTI,
   widening('movzx', false),
   widening('movsx', true),
   widening('movsxd', true),

@@ -18,8 +18,7 @@ const highHalf = (value: I64): I64 => i64.shrU(value, c64(32));
 const sign = (value: I64): I64 => i64.shrS(value, c64(63));
 
 /** CF and OF, both as given: the product did not fit. */
-const setOverflow = (e: Emitter, tooWide: I32): void =>
-  setCarryVector(e, i64.shl(i64.extendU(tooWide), c64(63)));
+const setOverflow = (e: Emitter, tooWide: I32): void => setCarryVector(e, i64.shl(i64.extendU(tooWide), c64(63)));
 
 /** Upper 64 bits of the unsigned product. */
 function highProduct(e: Emitter, a: I64, b: I64): I64 {
@@ -62,7 +61,12 @@ const multiply = (name: string, signed: boolean): Definition => ({
 const signed64Of = (w: Operand['width'], value: I64): I64 => w.signed64(w.from64(value));
 
 /** What goes to the upper half, extended to 64 bits as the operands are. */
-function wideUpper(e: Emitter, bits: number, signed: boolean, { a, b, product }: Record<'a' | 'b' | 'product', I64>): I64 {
+function wideUpper(
+  e: Emitter,
+  bits: number,
+  signed: boolean,
+  { a, b, product }: Record<'a' | 'b' | 'product', I64>,
+): I64 {
   if (bits === 64) return signed ? highSigned(e, a, b) : highProduct(e, a, b);
   return e.let((signed ? i64.shrS : i64.shrU)(product, c64(bits)));
 }
@@ -223,7 +227,13 @@ function divideSigned64(e: Emitter, s: Operand): void {
     low.write(i64.divS(a, divisor));
     high.write(i64.remS(a, divisor));
   });
-  e.emit(when(i64.eq(upper, sign(a)), narrow, e.capture(() => divideMagnitudes(e, { upper, a, divisor, low, high }))));
+  e.emit(
+    when(
+      i64.eq(upper, sign(a)),
+      narrow,
+      e.capture(() => divideMagnitudes(e, { upper, a, divisor, low, high })),
+    ),
+  );
 }
 
 type SignedDivision = { upper: I64; a: I64; divisor: I64; low: Operand; high: Operand };

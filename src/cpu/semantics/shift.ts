@@ -210,7 +210,6 @@ const rotate32 = (a: I64, count: I64): I64 => i64.extendU(i32.rotr(i32.wrap(a), 
 
 export const shift: readonly Definition[] = [
   ...byCount('shl', shiftLeft),
-  ...byCount('sal', shiftLeft),
   ...byCount('shr', shiftRight),
   ...byCount('sar', shiftArithmetic),
   ...byCount('rol', rotateLeft),

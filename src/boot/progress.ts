@@ -1,0 +1,56 @@
+// Has the guest hung? Decided by guest time alone, so that it is the same in every run: execution is cut into windows;
+// a window is idle when nothing new was decoded, nothing was printed and no stage was reached in it, and the guest stored
+// to exactly the same pages as in the window before. So many idle windows in a row are a hang. A decompressor keeps
+// storing to new pages, a boot keeps reaching new code; a wild loop does neither.
+
+import * as at from '../cpu/layout.ts';
+import type { Machine } from '../machine/machine.ts';
+
+/** Instructions in a window. */
+export const HANG_WINDOW = 50_000_000n;
+/** Idle windows in a row that make a hang. */
+export const HANG_WINDOWS = 4;
+
+export const HANG_RULE = `in ${HANG_WINDOWS} stretches of ${HANG_WINDOW / 1_000_000n} million instructions each, no new code was reached, nothing was printed, and only the same pages were written`;
+
+export class ProgressWatch {
+  readonly #machine: Machine;
+  #pages = '';
+  #decoded = 0;
+  #printed = 0;
+  #idle = 0;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+    this.#takeWritten();
+  }
+
+  /** To be called at the end of each window. @returns true for a hang */
+  endWindow(): boolean {
+    const pages = this.#takeWritten();
+    const { decoded } = this.#machine.engine.code;
+    const printed = this.#machine.console.length;
+    const same = pages === this.#pages && decoded === this.#decoded && printed === this.#printed;
+    this.#pages = pages;
+    this.#decoded = decoded;
+    this.#printed = printed;
+    this.#idle = same ? this.#idle + 1 : 0;
+    return this.#idle >= HANG_WINDOWS;
+  }
+
+  /** Host pages written since the last call, as one text; starts the count anew. */
+  #takeWritten(): string {
+    const { memory, engine } = this.#machine;
+    const { bytes } = memory;
+    const end = at.PAGE_FLAGS + ((at.RAM_BASE + memory.touchedBytes) >>> 12);
+    const pages: number[] = [];
+    for (let flag = at.PAGE_FLAGS + (at.RAM_BASE >>> 12); flag < end; flag++) {
+      const value = bytes[flag] as number;
+      if (!(value & at.PAGE_WRITTEN)) continue;
+      bytes[flag] = value & ~at.PAGE_WRITTEN;
+      pages.push(flag);
+    }
+    engine.flushTlb(true);
+    return pages.join();
+  }
+}

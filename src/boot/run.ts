@@ -1,0 +1,266 @@
+// One boot from a configuration to an outcome: build the PC, load the image, run, watch stages and progress. A run is a
+// pure function of its configuration; the front end only decides how often it looks.
+
+import { physAddr } from '../bits/address.ts';
+import { InputError } from '../bits/errors.ts';
+import * as at from '../cpu/layout.ts';
+import { HostMemoryFull } from '../cpu/memory.ts';
+import type { FaultLink } from '../cpu/microcode/delivery.ts';
+import { SEG, type SegmentIndex } from '../cpu/state.ts';
+import type { ResetSource } from '../devices/device.ts';
+import { type KernelImage, parseImage } from '../image/image.ts';
+import { Machine, type Unimplemented } from '../machine/machine.ts';
+import { CPU_MODELS, type CpuModel, findModel } from '../x86/models.ts';
+import type { EntryState, RegisterName } from './entry-state.ts';
+import { HIGH_MEMORY_START, ramRanges } from './layout.ts';
+import { type Boot, bootLinux } from './linux.ts';
+import { HANG_RULE, HANG_WINDOW, ProgressWatch } from './progress.ts';
+import { type Stage, type StageReached, StageTracker } from './stages.ts';
+
+/** Bytes of the loaded image replaced before the first instruction: an intervention. */
+export type Patch = { readonly fileOffset: number; readonly bytes: Uint8Array };
+
+export type RunConfig = {
+  readonly image: Uint8Array;
+  readonly entry?: 32 | 64 | undefined;
+  readonly loadAt?: number | undefined;
+  readonly paging?: 4 | 5 | undefined;
+  readonly cpu: string;
+  readonly memoryBytes: number;
+  readonly cmdline: string;
+  readonly initrd?: Uint8Array | undefined;
+  readonly until: Stage;
+  readonly maxInstructions: bigint;
+  readonly seed: number;
+  /** Plain RAM everywhere, with no hole below 1 MiB: what a real PC does not have. */
+  readonly plainRam?: boolean | undefined;
+  readonly patches?: readonly Patch[] | undefined;
+};
+
+type OutcomeBody =
+  | { readonly kind: 'stage-reached' }
+  | { readonly kind: 'triple-fault'; readonly chain: readonly FaultLink[] }
+  | { readonly kind: 'reset'; readonly source: ResetSource }
+  /** HLT with interrupts off, or with nothing left that could interrupt. */
+  | { readonly kind: 'halt'; readonly rip: bigint }
+  | { readonly kind: 'hang'; readonly rip: bigint; readonly rule: string }
+  | { readonly kind: 'panic'; readonly message: string }
+  | { readonly kind: 'instruction-limit'; readonly rip: bigint };
+
+export type Outcome = OutcomeBody & {
+  /** The last stage reached. */
+  readonly stage: Stage;
+  readonly instructions: bigint;
+  /** Guest time in ns. */
+  readonly guestTime: bigint;
+};
+
+export type RunResult = {
+  readonly outcome: Outcome;
+  readonly stages: readonly StageReached[];
+  readonly stateHash: string;
+  readonly boot: Boot;
+  readonly unimplemented: readonly Unimplemented[];
+  readonly console: string;
+};
+
+const PANIC = 'Kernel panic - not syncing';
+const PANIC_END = '---[ end Kernel panic';
+/** Instructions a panicking kernel gets to print its call trace. */
+const PANIC_GRACE = 100_000_000n;
+
+export class BootRun {
+  readonly config: RunConfig;
+  readonly image: KernelImage;
+  readonly machine: Machine;
+  readonly boot: Boot;
+  readonly stages: StageTracker;
+  readonly #progress: ProgressWatch;
+  #windowEnd = HANG_WINDOW;
+  #panicDeadline: bigint | undefined;
+  #outcome: Outcome | undefined;
+
+  /** Throws InputError where image, options and machine do not go together. Nothing has run yet. */
+  constructor(config: RunConfig, image: KernelImage = parseImage(config.image)) {
+    const model = cpuModel(config.cpu);
+    checkOptions(config, model);
+    this.config = config;
+    this.image = image;
+    this.machine = new Machine(machineConfig(config, model));
+    this.boot = bootLinux({ ...config, gigabytePages: model.features.has('PDPE1GB') }, image, this.machine.memory);
+    for (const patch of config.patches ?? []) this.#apply(patch);
+    enter(this.machine, this.boot.state);
+    this.stages = new StageTracker(this.machine, image, this.boot.loadAddress);
+    this.stages.onStage = (stage) => this.#stageReached(stage);
+    this.#progress = new ProgressWatch(this.machine);
+    this.stages.start();
+  }
+
+  #apply(patch: Patch): void {
+    const address = imageAddress(this.image, this.boot, patch.fileOffset);
+    if (address === undefined) throw new InputError(`offset 0x${patch.fileOffset.toString(16)} of the image is not loaded`);
+    this.machine.memory.write(physAddr(address), patch.bytes);
+  }
+
+  #stageReached(stage: StageReached): void {
+    if (stage.name === this.config.until) this.machine.requestStop();
+  }
+
+  /** The outcome, once there is one. */
+  get outcome(): Outcome | undefined {
+    return this.#outcome;
+  }
+
+  /** Runs on for at most so many instructions. @returns the outcome once there is one */
+  advance(instructions: bigint): Outcome | undefined {
+    const { engine } = this.machine;
+    const target = engine.retired + instructions;
+    while (!this.#outcome && engine.retired < target) this.#stretch(target);
+    return this.#outcome;
+  }
+
+  #stretch(target: bigint): void {
+    if (this.stages.has(this.config.until)) return this.#end({ kind: 'stage-reached' });
+    const { engine } = this.machine;
+    if (engine.retired >= this.config.maxInstructions) return this.#atLimit();
+    const ends = [target, this.#windowEnd, this.config.maxInstructions, ...(this.#panicDeadline ? [this.#panicDeadline] : [])];
+    const until = ends.reduce((a, b) => (a < b ? a : b));
+    const stop = this.#guarded(until);
+    if (this.stages.has(this.config.until)) return this.#end({ kind: 'stage-reached' });
+    if (stop?.kind === 'triple-fault') return this.#end({ kind: 'triple-fault', chain: stop.chain });
+    if (stop?.kind === 'reset') return this.#end({ kind: 'reset', source: stop.source });
+    if (stop?.kind === 'halt') return this.#end(this.#panic() ?? { kind: 'halt', rip: engine.state.rip });
+    this.#checkPanic();
+    if (engine.retired >= this.#windowEnd) this.#endWindow();
+  }
+
+  #guarded(until: bigint): ReturnType<Machine['run']> {
+    try {
+      return this.machine.run(until);
+    } catch (error) {
+      // A guest that touches more RAM than the host can hold is told so; it is no bug of ours.
+      if (error instanceof HostMemoryFull) throw new InputError(`${error.message}; try a smaller --memory`);
+      throw error;
+    }
+  }
+
+  #atLimit(): void {
+    this.#end({ kind: 'instruction-limit', rip: this.machine.engine.state.rip });
+  }
+
+  #endWindow(): void {
+    this.#windowEnd += HANG_WINDOW;
+    if (this.#progress.endWindow()) {
+      this.#end(this.#panic() ?? { kind: 'hang', rip: this.machine.engine.state.rip, rule: HANG_RULE });
+    }
+  }
+
+  #checkPanic(): void {
+    if (this.#outcome || !this.machine.console.includes(PANIC)) return;
+    const { retired } = this.machine.engine;
+    this.#panicDeadline ??= retired + PANIC_GRACE;
+    if (this.machine.console.includes(PANIC_END) || retired >= this.#panicDeadline) {
+      const panic = this.#panic();
+      if (panic) this.#end(panic);
+    }
+  }
+
+  #panic(): OutcomeBody | undefined {
+    const line = this.machine.console.text.split('\n').find((text) => text.includes(PANIC));
+    return line === undefined ? undefined : { kind: 'panic', message: line.slice(line.indexOf(PANIC)).trim() };
+  }
+
+  #end(body: OutcomeBody): void {
+    this.#outcome = {
+      ...body,
+      stage: this.stages.current,
+      instructions: this.machine.engine.retired,
+      guestTime: this.machine.now,
+    };
+  }
+
+  /** Everything there is to say once the outcome is known (our bug before). */
+  result(): RunResult {
+    if (!this.#outcome) throw new Error('the run has not ended');
+    return {
+      outcome: this.#outcome,
+      stages: [...this.stages.reached],
+      stateHash: this.machine.stateHash(),
+      boot: this.boot,
+      unimplemented: this.machine.unimplemented,
+      console: this.machine.console.text,
+    };
+  }
+}
+
+/** Instructions run between two looks at the clock, where nobody watches. */
+const WHOLE_SLICE = 1_000_000_000n;
+
+/** Runs a boot to its outcome. */
+export function runToEnd(run: BootRun): RunResult {
+  while (!run.advance(WHOLE_SLICE));
+  return run.result();
+}
+
+function cpuModel(name: string): CpuModel {
+  const found = findModel(name);
+  if (found) return found;
+  throw new InputError(`there is no CPU model '${name}'; choose one of ${CPU_MODELS.map((model) => model.name).join(', ')}`);
+}
+
+function checkOptions(config: RunConfig, model: CpuModel): void {
+  if (config.paging === 5 && !model.features.has('LA57')) {
+    throw new InputError(`--paging 5 needs a CPU with la57, which '${model.name}' is not`);
+  }
+}
+
+function machineConfig(config: RunConfig, model: CpuModel): ConstructorParameters<typeof Machine>[0] {
+  const plain = config.plainRam ?? false;
+  const ram = ramRanges(config.memoryBytes, plain).map(({ start, size }) => ({ start, end: start + size }));
+  const rom = { start: 0xc0000, end: HIGH_MEMORY_START };
+  return { model, ram, seed: config.seed, ...(plain ? {} : { rom }) };
+}
+
+const SEGMENT_NAMES: readonly [keyof EntryState['segments'], SegmentIndex][] = [
+  ['es', SEG.ES],
+  ['cs', SEG.CS],
+  ['ss', SEG.SS],
+  ['ds', SEG.DS],
+  ['fs', SEG.FS],
+  ['gs', SEG.GS],
+];
+const REGISTERS: readonly RegisterName[] = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(
+  ' ',
+) as RegisterName[];
+
+/** Puts the processor into the state that the boot protocol promises. */
+function enter(machine: Machine, entry: EntryState): void {
+  const { state } = machine.engine;
+  REGISTERS.forEach((name, index) => {
+    state.setReg(index, entry.registers[name] ?? 0n);
+  });
+  state.rip = entry.rip;
+  state.rflags = Number(entry.rflags);
+  state.setU64(at.CR0, entry.cr0);
+  state.setU64(at.CR3, entry.cr3);
+  state.setU64(at.CR4, entry.cr4);
+  state.setU64(at.EFER, entry.efer);
+  state.setTable(at.GDTR, { base: entry.gdtBase, limit: entry.gdtLimit });
+  state.setTable(at.IDTR, { base: entry.idtBase, limit: entry.idtLimit });
+  for (const [name, index] of SEGMENT_NAMES) state.setSegment(index, entry.segments[name]);
+  state.cpl = 0;
+  machine.engine.modeChanged();
+}
+
+/** Guest-physical address of a byte of the file, or undefined where it is not loaded. */
+export function imageAddress(image: KernelImage, boot: Boot, fileOffset: number): number | undefined {
+  if (image.kind === 'bzImage') {
+    const offset = fileOffset - image.protectedMode.fileOffset;
+    return offset >= 0 && offset < image.protectedMode.size ? boot.loadAddress + offset : undefined;
+  }
+  const segment = image.segments.find((s) => fileOffset >= s.fileOffset && fileOffset < s.fileOffset + s.fileSize);
+  if (!segment) return undefined;
+  const bias = boot.loadAddress - (image.segments[0]?.physAddr ?? 0);
+  return segment.physAddr + bias + fileOffset - segment.fileOffset;
+}
+

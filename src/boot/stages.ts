@@ -1,0 +1,151 @@
+// How far a boot has come: entry, decompress, handoff, banner. Found by what the guest does, not by names:
+// - decompress: the first read of the payload's first page that is not a copy (the stub first copies itself whole,
+//   with string moves, and only then reads the payload to unpack it);
+// - handoff: after that, the first code run at a page boundary above 1 MiB that is no code of the stub, wherever the
+//   stub has copied itself to;
+// - banner: the words "Linux version" on the console.
+
+import { Mnemonic } from 'iced-x86';
+import { type PhysAddr, physAddr } from '../bits/address.ts';
+import type { Context } from '../cpu/codeCache.ts';
+import { isFault } from '../cpu/cpu.ts';
+import type { Watched } from '../cpu/engine.ts';
+import * as at from '../cpu/layout.ts';
+import { FLAGS } from '../cpu/state.ts';
+import type { BzImage } from '../image/bzimage.ts';
+import type { KernelImage } from '../image/image.ts';
+import type { Machine } from '../machine/machine.ts';
+import { HIGH_MEMORY_START } from './layout.ts';
+import { findStubCopy } from './stubCopies.ts';
+
+export const STAGES = ['entry', 'decompress', 'handoff', 'banner'] as const;
+export type Stage = (typeof STAGES)[number];
+export type StageReached = {
+  readonly name: Stage;
+  /** Instructions retired before the stage's first one. */
+  readonly instructions: bigint;
+  /** Guest time in ns. */
+  readonly guestTime: bigint;
+};
+
+const BANNER = 'Linux version';
+const STRING_MOVES = new Set([Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq]);
+/** Bytes compared to tell whether code at an address is the stub's. */
+const PROBE = 32;
+
+export class StageTracker {
+  readonly reached: StageReached[] = [];
+  /** Physical addresses of the stub's copies, the loaded one first. */
+  readonly copies: number[] = [];
+  readonly #machine: Machine;
+  readonly #image: KernelImage;
+  #line = '';
+  /** Told of each stage as it is reached. */
+  onStage: ((stage: StageReached) => void) | undefined;
+
+  /** @param loadAddress where the image's first byte was put */
+  constructor(machine: Machine, image: KernelImage, loadAddress: number) {
+    this.#machine = machine;
+    this.#image = image;
+    this.copies.push(loadAddress);
+    machine.console.onByte = (byte) => this.#console(byte);
+  }
+
+  /** To be called once, when all is in place and nothing has run. */
+  start(): void {
+    this.#reach('entry');
+    if (this.#image.kind === 'elf') {
+      this.#reach('handoff');
+      return;
+    }
+    const { engine } = this.#machine;
+    engine.onWatch = (watched) => this.#payloadTouched(watched);
+    engine.code.onContext = (context) => this.#codePage(context);
+    this.#watchPayload(this.copies[0] as number, true);
+  }
+
+  has(stage: Stage): boolean {
+    return this.reached.some((reached) => reached.name === stage);
+  }
+
+  /** The last stage reached. */
+  get current(): Stage {
+    return this.reached.at(-1)?.name ?? 'entry';
+  }
+
+  #reach(name: Stage): void {
+    if (this.has(name)) return;
+    const stage = { name, instructions: this.#machine.engine.retired, guestTime: this.#machine.now };
+    this.reached.push(stage);
+    this.onStage?.(stage);
+  }
+
+  #console(byte: number): void {
+    this.#line = (this.#line + String.fromCharCode(byte)).slice(-BANNER.length);
+    if (this.#line === BANNER) this.#reach('banner');
+  }
+
+  /** Where the payload's first byte lies in a copy of the stub. */
+  #payloadAt(copy: number): number | undefined {
+    const image = this.#image as BzImage;
+    return image.payload && copy + image.payload.fileOffset - image.protectedMode.fileOffset;
+  }
+
+  #watchPayload(copy: number, on: boolean): void {
+    const address = this.#payloadAt(copy);
+    if (address !== undefined) this.#machine.engine.watch(physAddr(address), 1, at.PAGE_WATCH_READ, on);
+  }
+
+  #payloadTouched(watched: Watched): void {
+    if (watched.write) return;
+    const insn = this.#machine.engine.currentInstruction();
+    if (isFault(insn)) return;
+    const copying = STRING_MOVES.has(insn.mnemonic) && !this.#movesPayloadOnly();
+    insn.free();
+    if (copying) return;
+    this.#reach('decompress');
+    this.#machine.engine.onWatch = undefined;
+    for (const copy of this.copies) this.#watchPayload(copy, false);
+  }
+
+  /** A string move that starts at the payload's first byte stores it, as a stub with an unpacked payload does. */
+  #movesPayloadOnly(): boolean {
+    const { state } = this.#machine.engine;
+    const RSI = 6;
+    const starts = this.copies.map((copy) => this.#payloadAt(copy));
+    return starts.includes(Number(state.reg(RSI))) && !(state.rflags & FLAGS.DF);
+  }
+
+  #codePage(context: Context): void {
+    const { engine } = this.#machine;
+    const linear = engine.state.rip + engine.mode.base;
+    const rip = context.physicalPage * 4096 + Number(linear & 0xfffn);
+    if (rip < HIGH_MEMORY_START || this.#isStubCode(rip)) return;
+    if (this.has('decompress')) {
+      if (rip % 4096 !== 0 || this.#isEmpty(rip)) return;
+      this.#reach('handoff');
+      engine.code.onContext = undefined;
+      return;
+    }
+    const copy = findStubCopy(this.#machine.memory, this.#image as BzImage, rip);
+    if (copy === undefined || this.copies.includes(copy)) return;
+    this.copies.push(copy);
+    this.#watchPayload(copy, true);
+  }
+
+  #isEmpty(address: number): boolean {
+    return this.#machine.memory.read(physAddr(address), PROBE).every((byte) => byte === 0);
+  }
+
+  /** Is what is about to run the stub's own code, in one of its copies? */
+  #isStubCode(rip: number): boolean {
+    const { fileOffset, size } = (this.#image as BzImage).protectedMode;
+    const now = this.#machine.memory.read(rip as PhysAddr, PROBE);
+    return this.copies.some((copy) => {
+      const offset = rip - copy;
+      if (offset < 0 || offset >= size) return false;
+      const file = this.#image.bytes.subarray(fileOffset + offset, fileOffset + Math.min(offset + PROBE, size));
+      return file.every((byte, i) => byte === now[i]);
+    });
+  }
+}

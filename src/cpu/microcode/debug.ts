@@ -1,0 +1,63 @@
+// Debug registers (SDM 3B 17.2). They hold what is written to them; breakpoints do not fire, which is said once when a
+// guest enables one.
+
+import { Register } from 'iced-x86';
+import {
+  CR4_DE,
+  DR6_BD,
+  DR6_FIXED_ONES,
+  DR6_WRITABLE,
+  DR7_ENABLES,
+  DR7_FIXED_ONES,
+  DR7_GD,
+  DR7_WRITABLE,
+} from '../../x86/control.ts';
+import { VECTOR } from '../../x86/vectors.ts';
+import { type Cpu, type Fault, isFault } from '../cpu.ts';
+import * as at from '../layout.ts';
+import { GP0, next, readRegister, supervisorOnly, UD, writeRegister } from './operands.ts';
+import type { Handler } from './result.ts';
+
+const addressOf = (index: number): number => at.DR0 + 8 * index;
+
+/** Which register is meant: DR4 and DR5 are DR6 and DR7 unless CR4.DE is set. */
+const resolve = (cpu: Cpu, register: Register): number | Fault => {
+  const index = register - Register.DR0;
+  if (index > 7) return UD;
+  if (index === 4 || index === 5) return cpu.state.u64(at.CR4) & CR4_DE ? UD : index + 2;
+  return index;
+};
+
+/** Privilege, and DR7.GD which makes every access a #DB (17.2.4). */
+const denies = (cpu: Cpu): Fault | undefined => {
+  const denied = supervisorOnly(cpu);
+  if (denied) return denied;
+  const guarded = cpu.state.u64(addressOf(7)) & DR7_GD;
+  return guarded ? { kind: 'fault', vector: VECTOR.DB, dr6: DR6_BD } : undefined;
+};
+
+export const movFromDebug: Handler = (cpu, insn) => {
+  const index = resolve(cpu, insn.op1Register);
+  if (isFault(index)) return index;
+  const denied = denies(cpu);
+  if (denied) return denied;
+  writeRegister(cpu.state, insn.op0Register, cpu.state.u64(addressOf(index)));
+  return next(cpu, insn);
+};
+
+const settled = (index: number, value: bigint): bigint => {
+  if (index === 6) return (value & DR6_WRITABLE) | DR6_FIXED_ONES;
+  return index === 7 ? (value & DR7_WRITABLE) | DR7_FIXED_ONES : value;
+};
+
+export const movToDebug: Handler = (cpu, insn) => {
+  const index = resolve(cpu, insn.op0Register);
+  if (isFault(index)) return index;
+  const denied = denies(cpu);
+  if (denied) return denied;
+  const value = readRegister(cpu.state, insn.op1Register);
+  if (index >= 6 && value >> 32n) return GP0;
+  if (index === 7 && value & DR7_ENABLES) cpu.unimplemented('hardware breakpoints (DR7)');
+  cpu.state.setU64(addressOf(index), settled(index, value));
+  return next(cpu, insn);
+};

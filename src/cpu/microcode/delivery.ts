@@ -1,0 +1,75 @@
+// From an exception to its handler, to a double fault, or to the shutdown that resets a PC (SDM 3A 6.15, table 6-5).
+
+import { escalate, VECTOR, type VectorClass, vectorInfo } from '../../x86/vectors.ts';
+import { type Cpu, type Fault, fault } from '../cpu.ts';
+import * as at from '../layout.ts';
+import { deliver, type InterruptEvent } from './gates.ts';
+
+export { deliver, type InterruptEvent };
+
+/** One exception of a chain. */
+export type FaultLink = {
+  readonly vector: number;
+  readonly error?: number;
+  /** Offset of the instruction it reports. */
+  readonly rip: bigint;
+  /** Linear address, for page faults. */
+  readonly cr2?: bigint;
+  /** Why it could not be delivered, in words; absent for the one that was. */
+  readonly reason?: string;
+  /** What its delivery met. */
+  readonly met?: { readonly vector: number; readonly error?: number; readonly cr2?: bigint };
+};
+
+export type Raised = { readonly kind: 'delivered' | 'triple-fault'; readonly chain: readonly FaultLink[] };
+
+const eventOf = (raised: Fault, returnRip: bigint): InterruptEvent => ({
+  vector: raised.vector,
+  source: 'exception',
+  returnRip,
+  ...(raised.error === undefined ? {} : { error: raised.error }),
+  ...(raised.address === undefined ? {} : { address: raised.address }),
+  ...(raised.trap === undefined ? {} : { trap: raised.trap }),
+  ...(raised.dr6 === undefined ? {} : { dr6: raised.dr6 }),
+});
+
+/** Interrupts are benign whatever vector they use. */
+const classOf = (event: InterruptEvent): VectorClass =>
+  event.source === 'exception' ? vectorInfo(event.vector).class : 'benign';
+
+const linkOf = (event: InterruptEvent): FaultLink => ({
+  vector: event.vector,
+  ...(event.error === undefined ? {} : { error: event.error }),
+  rip: event.returnRip,
+  ...(event.address === undefined ? {} : { cr2: event.address }),
+});
+
+const metOf = (met: Fault): NonNullable<FaultLink['met']> => ({
+  vector: met.vector,
+  ...(met.error === undefined ? {} : { error: met.error }),
+  ...(met.address === undefined ? {} : { cr2: met.address }),
+});
+
+/**
+ * Delivers an exception, or an external interrupt, whatever it takes: the exception that its delivery meets, a double
+ * fault, and in the end 'triple-fault'. The exception is reported at RIP, which for traps already is the next instruction.
+ */
+export const raise = (cpu: Cpu, first: Fault | InterruptEvent): Raised => {
+  const returnRip = cpu.state.rip;
+  const chain: FaultLink[] = [];
+  let event = 'kind' in first ? eventOf(first, returnRip) : first;
+  if ('kind' in first && first.during) chain.push({ ...first.during, rip: returnRip, met: metOf(first) });
+  // Each turn delivers, or goes on to an exception in a higher class or a chain that ends: benign exceptions only
+  // meet others through broken tables, which raise contributory ones.
+  for (;;) {
+    const outcome = deliver(cpu, event);
+    const link = linkOf(event);
+    if (outcome.kind === 'delivered') return { kind: 'delivered', chain: [...chain, link] };
+    const met = outcome.fault;
+    chain.push({ ...link, reason: outcome.reason, met: metOf(met) });
+    if (met.vector === VECTOR.PF && met.address !== undefined) cpu.state.setU64(at.CR2, met.address);
+    const step = escalate(classOf(event), vectorInfo(met.vector).class);
+    if (step === 'shutdown') return { kind: 'triple-fault', chain };
+    event = eventOf(step === 'serial' ? met : fault(VECTOR.DF, 0), returnRip);
+  }
+};

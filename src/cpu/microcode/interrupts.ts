@@ -1,0 +1,117 @@
+// Software interrupts and IRET (SDM 2A INT n, IRET; 3A 6.4, 6.12).
+
+import { Code, type Instruction } from 'iced-x86';
+import { FLAGS } from '../../x86/flags.ts';
+import { VECTOR } from '../../x86/vectors.ts';
+import { type AccessBytes, type Cpu, type Fault, isFault } from '../cpu.ts';
+import { type CpuState, SEG } from '../state.ts';
+import { deliver, type InterruptEvent } from './gates.ts';
+import { iopl, isLongActive, isProtected, isVm86 } from './modes.ts';
+import { GP0, nextRip, next } from './operands.ts';
+import { commitReturn, prepareReturn } from './returns.ts';
+import type { Handler, Microresult } from './result.ts';
+import { realSegment } from './selectors.ts';
+import { currentStack, peekAll, type Stack, setStackPointer } from './stack.ts';
+
+const interrupt = (
+  cpu: Cpu,
+  insn: Instruction,
+  vector: number,
+  source: InterruptEvent['source'],
+): Fault | Microresult => {
+  const outcome = deliver(cpu, { vector, source, trap: true, returnRip: nextRip(cpu, insn) });
+  if (outcome.kind === 'delivered') return 'transfer';
+  return { ...outcome.fault, during: { vector, reason: outcome.reason } };
+};
+
+export const int: Handler = (cpu, insn) => {
+  if (isVm86(cpu.state) && iopl(cpu.state) < 3) return GP0;
+  return interrupt(cpu, insn, insn.immediate8, 'software');
+};
+export const int3: Handler = (cpu, insn) => interrupt(cpu, insn, VECTOR.BP, 'software');
+export const into: Handler = (cpu, insn) =>
+  cpu.state.rflags & FLAGS.OF ? interrupt(cpu, insn, VECTOR.OF, 'software') : next(cpu, insn);
+/** ICEBP: a #DB that is not subject to the gate's DPL. */
+export const int1: Handler = (cpu, insn) => interrupt(cpu, insn, VECTOR.DB, 'exception');
+
+const BYTES = new Map<Code, AccessBytes>([
+  [Code.Iretw, 2],
+  [Code.Iretd, 4],
+  [Code.Iretq, 8],
+]);
+
+/**
+ * RFLAGS bits an IRET of this operand size may load. RF is left out: it would suppress instruction breakpoints for one
+ * instruction, and there are none here.
+ */
+const loadable = (state: CpuState, bytes: AccessBytes): number => {
+  let mask = FLAGS.CF | FLAGS.PF | FLAGS.AF | FLAGS.ZF | FLAGS.SF | FLAGS.TF | FLAGS.DF | FLAGS.OF | FLAGS.NT;
+  if (bytes > 2) mask |= FLAGS.AC | FLAGS.ID;
+  if (state.cpl <= iopl(state)) mask |= FLAGS.IF;
+  if (state.cpl === 0) mask |= FLAGS.IOPL;
+  if (state.cpl === 0 && bytes > 2) mask |= FLAGS.VIF | FLAGS.VIP;
+  return mask;
+};
+
+const mergeFlags = (state: CpuState, image: bigint, mask: number): void => {
+  state.rflags = (state.rflags & ~(mask | FLAGS.RF)) | (Number(image & 0xffff_ffffn) & mask);
+};
+
+const iretReal = (
+  cpu: Cpu,
+  stack: Stack,
+  bytes: AccessBytes,
+  [rip = 0n, cs = 0n, image = 0n]: readonly bigint[],
+): Fault | Microresult => {
+  const { state } = cpu;
+  if (rip > BigInt(state.segment(SEG.CS).limit)) return GP0;
+  mergeFlags(state, image, loadable(state, bytes));
+  state.setSegment(SEG.CS, realSegment(state, SEG.CS, Number(cs & 0xffffn)));
+  setStackPointer(state, stack, stack.sp + BigInt(3 * bytes));
+  state.rip = rip;
+  cpu.modeChanged();
+  return 'transfer';
+};
+
+/** The cases of IRET that belong to task switches and virtual-8086 mode, which are not implemented. */
+const unsupported = (cpu: Cpu, image: bigint): Fault | undefined => {
+  const { state } = cpu;
+  if (isVm86(state)) {
+    cpu.unimplemented('iret in virtual-8086 mode');
+    return GP0;
+  }
+  if (state.rflags & FLAGS.NT) {
+    if (!isLongActive(state)) cpu.unimplemented('iret to the previous task (NT)');
+    return GP0;
+  }
+  if (!isLongActive(state) && state.cpl === 0 && image & BigInt(FLAGS.VM)) {
+    cpu.unimplemented('iret to virtual-8086 mode');
+    return GP0;
+  }
+  return undefined;
+};
+
+export const iret: Handler = (cpu, insn) => {
+  const { state } = cpu;
+  const bytes = BYTES.get(insn.code) ?? 8;
+  const stack = currentStack(state);
+  const values = peekAll(cpu, stack, bytes, 3);
+  if (isFault(values)) return values;
+  if (!isProtected(state)) return iretReal(cpu, stack, bytes, values);
+  const [rip = 0n, cs = 0n, image = 0n] = values;
+  const refused = unsupported(cpu, image);
+  if (refused) return refused;
+  const prepared = prepareReturn(cpu, {
+    stack,
+    bytes,
+    rip,
+    selector: Number(cs & 0xffffn),
+    consumed: 3 * bytes,
+    release: 0,
+    alwaysStack: state.mode64,
+  });
+  if (isFault(prepared)) return prepared;
+  mergeFlags(state, image, loadable(state, bytes));
+  commitReturn(cpu, prepared);
+  return 'transfer';
+};

@@ -1,0 +1,110 @@
+// RDMSR and WRMSR over the table of x86/msr.ts.
+
+import {
+  absentMsr,
+  findMsr,
+  type Msr,
+  MSR_EFER,
+  MSR_FS_BASE,
+  MSR_GS_BASE,
+  MSR_IA32_TSC,
+  MSR_IA32_TSC_ADJUST,
+  msrSlot,
+  validMemoryTypes,
+} from '../../x86/msr.ts';
+import { GPR } from '../../x86/registers.ts';
+import type { Cpu, Fault } from '../cpu.ts';
+import * as at from '../layout.ts';
+import { SEG, type SegmentIndex } from '../state.ts';
+import { writeEfer } from './control.ts';
+import { isCanonicalBase, MASK32 } from './modes.ts';
+import { GP0, next, supervisorOnly } from './operands.ts';
+import type { Handler } from './result.ts';
+
+const TSC_ADJUST = at.msrAddress(msrSlot(MSR_IA32_TSC_ADJUST));
+
+/** The time stamp counter as RDTSC gives it. */
+export const readTsc = (cpu: Cpu): bigint => BigInt.asUintN(64, cpu.timestamp() + cpu.state.u64(TSC_ADJUST));
+
+type Kept = { read(cpu: Cpu): bigint; write(cpu: Cpu, value: bigint): Fault | undefined };
+
+const segmentBase = (index: SegmentIndex): Kept => ({
+  read: (cpu) => cpu.state.segment(index).base,
+  write(cpu, value) {
+    cpu.state.setU64(at.segmentAddress(index) + at.SEG_BASE, value);
+    return undefined;
+  },
+});
+
+/** MSRs whose value is kept outside the slots. */
+const KEPT_ELSEWHERE = new Map<number, Kept>([
+  [MSR_EFER, { read: (cpu) => cpu.state.u64(at.EFER), write: writeEfer }],
+  [MSR_FS_BASE, segmentBase(SEG.FS)],
+  [MSR_GS_BASE, segmentBase(SEG.GS)],
+  [
+    MSR_IA32_TSC,
+    {
+      read: readTsc,
+      // A write moves IA32_TSC_ADJUST by as much (SDM 3B 17.17.3).
+      write(cpu, value) {
+        cpu.state.setU64(TSC_ADJUST, value - cpu.timestamp());
+        return undefined;
+      },
+    },
+  ],
+]);
+
+/** The MSR if this processor has it; one that neither table knows is reported. */
+const lookUp = (cpu: Cpu, number: number, verb: string): Msr | undefined => {
+  const msr = findMsr(number);
+  if (msr !== undefined) return msr.feature === undefined || cpu.model.features.has(msr.feature) ? msr : undefined;
+  if (absentMsr(number) === undefined) cpu.unimplemented(`${verb} 0x${number.toString(16)}`);
+  return undefined;
+};
+
+const valueOf = (cpu: Cpu, msr: Msr): bigint => {
+  const kept = KEPT_ELSEWHERE.get(msr.number);
+  if (kept) return kept.read(cpu);
+  return msr.slot === undefined ? msr.reset : cpu.state.u64(at.msrAddress(msr.slot));
+};
+
+/** @returns the value, or #GP(0) where there is no such MSR */
+export const readMsr = (cpu: Cpu, number: number): bigint | Fault => {
+  const msr = lookUp(cpu, number, 'rdmsr');
+  return msr === undefined ? GP0 : valueOf(cpu, msr);
+};
+
+const refuses = (cpu: Cpu, msr: Msr, value: bigint): boolean => {
+  if (msr.writable === undefined) return true;
+  if ((value ^ valueOf(cpu, msr)) & ~msr.writable) return true;
+  if (msr.check === 'canonical') return !isCanonicalBase(cpu, value);
+  return msr.check === 'memory types' && !validMemoryTypes(msr, value);
+};
+
+/** @returns #GP(0) where there is no such MSR or it does not take this value */
+export const writeMsr = (cpu: Cpu, number: number, value: bigint): Fault | undefined => {
+  const msr = lookUp(cpu, number, 'wrmsr');
+  if (msr === undefined || refuses(cpu, msr, value)) return GP0;
+  const kept = KEPT_ELSEWHERE.get(number);
+  if (kept) return kept.write(cpu, value);
+  if (msr.slot !== undefined) cpu.state.setU64(at.msrAddress(msr.slot), value);
+  return undefined;
+};
+
+const number = (cpu: Cpu): number => Number(cpu.state.reg(GPR.RCX) & MASK32);
+
+export const rdmsr: Handler = (cpu, insn) => {
+  const denied = supervisorOnly(cpu);
+  if (denied) return denied;
+  const value = readMsr(cpu, number(cpu));
+  if (typeof value !== 'bigint') return value;
+  cpu.state.setReg(GPR.RAX, value & MASK32);
+  cpu.state.setReg(GPR.RDX, value >> 32n);
+  return next(cpu, insn);
+};
+
+export const wrmsr: Handler = (cpu, insn) => {
+  const { state } = cpu;
+  const value = ((state.reg(GPR.RDX) & MASK32) << 32n) | (state.reg(GPR.RAX) & MASK32);
+  return supervisorOnly(cpu) ?? writeMsr(cpu, number(cpu), value) ?? next(cpu, insn);
+};

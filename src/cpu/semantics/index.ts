@@ -1,0 +1,34 @@
+// Every instruction but the near branches (control.ts): definitions by family, and the handlers that are no plain
+// combination of operands.
+
+import { arithmetic } from './arithmetic.ts';
+import { bcd, bcdHandlers } from './bcd.ts';
+import { bitHandlers, bits } from './bits.ts';
+import { exchange, exchangeHandlers } from './exchange.ts';
+import { flagOps } from './flagOps.ts';
+import type { Definition, Handler } from './handler.ts';
+import { moveHandlers, moves } from './move.ts';
+import { multiplication } from './multiply.ts';
+import { shift } from './shift.ts';
+import { stackHandlers } from './stack.ts';
+import { stringHandlers } from './string.ts';
+
+export const definitions: readonly Definition[] = [
+  ...arithmetic,
+  ...moves,
+  ...shift,
+  ...multiplication,
+  ...bits,
+  ...exchange,
+  ...flagOps,
+  ...bcd,
+];
+
+export const extraHandlers: readonly Handler[] = [
+  ...moveHandlers,
+  ...bitHandlers,
+  ...exchangeHandlers,
+  ...stackHandlers,
+  ...bcdHandlers,
+  ...stringHandlers,
+];

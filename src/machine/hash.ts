@@ -1,0 +1,56 @@
+// The state hash: one number for everything the guest could tell apart. Two machines with equal hashes at the same
+// instruction behave alike from there on. Pages of zeros do not count, so touching memory without changing it does not
+// show. Not cryptographic; two lanes of 32 bits with the multipliers of MurmurHash3 (public domain constants).
+
+const C1 = 0xcc9e2d51;
+const C2 = 0x1b873593;
+const rotl = (x: number, r: number): number => (x << r) | (x >>> (32 - r));
+
+export class StateHash {
+  #a = 0x9e3779b9 | 0;
+  #b = 0x7f4a7c15 | 0;
+
+  word(value: number): void {
+    this.#a = (Math.imul(rotl(this.#a ^ Math.imul(value, C1), 13), 5) + 0xe6546b64) | 0;
+    this.#b = (Math.imul(rotl(this.#b ^ Math.imul(value, C2), 15), 9) + 0x38495ab5) | 0;
+  }
+
+  /** @param bytes length a multiple of 4, aligned to 4 */
+  words(bytes: Uint8Array): void {
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+    let a = this.#a;
+    let b = this.#b;
+    for (let i = 0; i < words.length; i++) {
+      const value = words[i] as number;
+      a = (Math.imul(rotl(a ^ Math.imul(value, C1), 13), 5) + 0xe6546b64) | 0;
+      b = (Math.imul(rotl(b ^ Math.imul(value, C2), 15), 9) + 0x38495ab5) | 0;
+    }
+    this.#a = a;
+    this.#b = b;
+  }
+
+  text(value: string): void {
+    for (let i = 0; i < value.length; i++) this.word(value.charCodeAt(i));
+    this.word(value.length);
+  }
+
+  /** 16 hexadecimal digits. */
+  digest(): string {
+    const mix = (x: number): number => {
+      let h = x ^ (x >>> 16);
+      h = Math.imul(h, 0x85ebca6b);
+      h ^= h >>> 13;
+      h = Math.imul(h, 0xc2b2ae35);
+      return (h ^ (h >>> 16)) >>> 0;
+    };
+    const first = mix(this.#a ^ rotl(this.#b, 7));
+    const second = mix(this.#b + first);
+    return [first, second].map((half) => half.toString(16).padStart(8, '0')).join('');
+  }
+}
+
+export function isZero(bytes: Uint8Array): boolean {
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+  for (let i = 0; i < words.length; i++) if (words[i]) return false;
+  return true;
+}

@@ -1,0 +1,222 @@
+// CPU models as data: what each has, and the CPUID tables that say so (SDM 2A, CPUID).
+// A model never advertises what is not implemented. One exception: x86-64 kernels refuse to start without FPU, MMX,
+// SSE and SSE2. Their state and its moves are there (FXSAVE, FXRSTOR, FNINIT, FNSTSW, FNSTCW, FLDCW, LDMXCSR, STMXCSR,
+// EMMS, FWAIT, CLTS); arithmetic on it is not yet, and says so loudly before it raises #UD.
+// There is no local APIC in this machine (the PIC only), hence no APIC bit.
+// Debug registers hold their values, breakpoints do not fire: hence no DE.
+
+import { featureBits, type CpuidRegister, type Feature } from './features.ts';
+import { CR4_OSXSAVE, CR4_PKE } from './control.ts';
+
+export type CpuidResult = { readonly eax: number; readonly ebx: number; readonly ecx: number; readonly edx: number };
+
+/** State that CPUID reflects. */
+export type CpuidDynamic = { readonly cr4: bigint };
+
+export type CpuModel = {
+  readonly name: string;
+  /** One line for lists of models. */
+  readonly summary: string;
+  readonly vendor: 'GenuineIntel';
+  readonly family: number;
+  readonly model: number;
+  readonly stepping: number;
+  /** At most 48 characters. */
+  readonly brand: string;
+  readonly features: ReadonlySet<Feature>;
+  /** MAXPHYADDR. */
+  readonly physicalBits: number;
+  /** Widest linear address the processor can be made to use: 48 or 57. */
+  readonly linearBits: 48 | 57;
+  /** Family, model and stepping as leaf 1 gives them in EAX and RESET leaves them in EDX. */
+  readonly signature: number;
+  /** All four registers are unsigned 32-bit. */
+  cpuid(leaf: number, subleaf: number, dynamic: CpuidDynamic): CpuidResult;
+};
+
+/** Time stamp counter ticks per second of guest time: one per retired instruction, which takes 1 ns. */
+export const TSC_HERTZ = 1_000_000_000;
+const CRYSTAL_HERTZ = 25_000_000;
+
+const MAX_BASIC = 0x16;
+const MAX_EXTENDED = 0x8000_0008;
+const PHYSICAL_BITS = 40;
+const CACHE_LINE = 64;
+
+const ZEROS: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+
+/** Leaf 4 rows. Nothing is cached here; C libraries size their copies by these figures and reject a processor without. */
+const CACHES: readonly { type: 1 | 2 | 3; level: number; ways: number; sets: number }[] = [
+  { type: 1, level: 1, ways: 8, sets: 64 },
+  { type: 2, level: 1, ways: 8, sets: 64 },
+  { type: 3, level: 2, ways: 16, sets: 1024 },
+];
+
+const cacheLeaf = (subleaf: number): CpuidResult => {
+  const cache = CACHES[subleaf];
+  if (cache === undefined) return ZEROS;
+  return {
+    eax: cache.type | (cache.level << 5) | (1 << 8), // self-initialising
+    ebx: ((CACHE_LINE - 1) | ((cache.ways - 1) << 22)) >>> 0,
+    ecx: cache.sets - 1,
+    edx: 0,
+  };
+};
+
+/** Little-endian 32-bit words of a text, zero-padded. */
+const words = (text: string, count: number): number[] =>
+  Array.from({ length: count }, (_, word) => {
+    let value = 0;
+    for (let byte = 3; byte >= 0; byte--) value = (value << 8) | ((text.charCodeAt(4 * word + byte) || 0) & 0x7f);
+    return value >>> 0;
+  });
+
+type Facts = Omit<CpuModel, 'cpuid' | 'signature' | 'linearBits' | 'physicalBits'>;
+
+const signatureOf = ({ family, model, stepping }: Facts): number =>
+  (((model >> 4) << 16) | (family << 8) | ((model & 15) << 4) | stepping) >>> 0;
+
+/** Leaves that do not depend on the machine's state; leaf 4 apart, none has subleaves with anything in them. */
+const staticLeaves = (facts: Facts): ReadonlyMap<number, CpuidResult> => {
+  const bits = (leaf: number, register: CpuidRegister): number => featureBits(facts.features, leaf, register);
+  const [v0 = 0, v1 = 0, v2 = 0] = words(facts.vendor, 3);
+  const brand = words(facts.brand, 12);
+  const brandLeaf = (part: number): CpuidResult => {
+    const [eax = 0, ebx = 0, ecx = 0, edx = 0] = brand.slice(4 * part, 4 * part + 4);
+    return { eax, ebx, ecx, edx };
+  };
+  const linearBits = facts.features.has('LA57') ? 57 : 48;
+  return new Map<number, CpuidResult>([
+    [0, { eax: MAX_BASIC, ebx: v0, edx: v1, ecx: v2 }],
+    [
+      1,
+      {
+        eax: signatureOf(facts),
+        ebx: (CACHE_LINE / 8) << 8,
+        ecx: bits(1, 'ecx'),
+        edx: bits(1, 'edx'),
+      },
+    ],
+    // One round; descriptor 0xff: caches are described by leaf 4.
+    [2, { ...ZEROS, eax: 0xff01 }],
+    [7, { eax: 0, ebx: bits(7, 'ebx'), ecx: bits(7, 'ecx'), edx: bits(7, 'edx') }],
+    [0x15, { eax: 1, ebx: TSC_HERTZ / CRYSTAL_HERTZ, ecx: CRYSTAL_HERTZ, edx: 0 }],
+    [0x16, { eax: TSC_HERTZ / 1e6, ebx: TSC_HERTZ / 1e6, ecx: 100, edx: 0 }],
+    [0x8000_0000, { ...ZEROS, eax: MAX_EXTENDED }],
+    [0x8000_0001, { ...ZEROS, ecx: bits(0x8000_0001, 'ecx'), edx: bits(0x8000_0001, 'edx') }],
+    [0x8000_0002, brandLeaf(0)],
+    [0x8000_0003, brandLeaf(1)],
+    [0x8000_0004, brandLeaf(2)],
+    // L2: 64-byte lines, 16 ways (code 8), 1024 KiB.
+    [0x8000_0006, { ...ZEROS, ecx: CACHE_LINE | (8 << 12) | (1024 << 16) }],
+    [0x8000_0007, { ...ZEROS, edx: bits(0x8000_0007, 'edx') }],
+    [0x8000_0008, { ...ZEROS, eax: PHYSICAL_BITS | (linearBits << 8) }],
+  ]);
+};
+
+/** A leaf beyond the highest one answers as the highest basic leaf does. */
+const clampLeaf = (leaf: number): number => {
+  if (leaf >= 0x8000_0000) return leaf <= MAX_EXTENDED ? leaf : MAX_BASIC;
+  return leaf <= MAX_BASIC ? leaf : MAX_BASIC;
+};
+
+const OSXSAVE = 1 << 27;
+const OSPKE = 1 << 4;
+
+const defineModel = (facts: Facts): CpuModel => {
+  const leaves = staticLeaves(facts);
+  return {
+    ...facts,
+    physicalBits: PHYSICAL_BITS,
+    linearBits: facts.features.has('LA57') ? 57 : 48,
+    signature: signatureOf(facts),
+    cpuid(leaf, subleaf, { cr4 }) {
+      const at = clampLeaf(leaf >>> 0);
+      if (at === 4) return cacheLeaf(subleaf >>> 0);
+      if (at === 7 && subleaf !== 0) return ZEROS;
+      const row = leaves.get(at) ?? ZEROS;
+      if (at === 1 && cr4 & CR4_OSXSAVE) return { ...row, ecx: (row.ecx | OSXSAVE) >>> 0 };
+      if (at === 7 && cr4 & CR4_PKE) return { ...row, ecx: (row.ecx | OSPKE) >>> 0 };
+      return row;
+    },
+  };
+};
+
+const BASELINE: readonly Feature[] = [
+  'FPU',
+  'PSE',
+  'TSC',
+  'MSR',
+  'PAE',
+  'CX8',
+  'SEP',
+  'MTRR',
+  'PGE',
+  'CMOV',
+  'PAT',
+  'CLFSH',
+  'MMX',
+  'FXSR',
+  'SSE',
+  'SSE2',
+  'SYSCALL',
+  'NX',
+  'LM',
+  'INVARIANT_TSC',
+];
+
+const EVERYTHING: readonly Feature[] = [
+  ...BASELINE,
+  'CX16',
+  'PCID',
+  'MOVBE',
+  'POPCNT',
+  'RDRAND',
+  'FSGSBASE',
+  'TSC_ADJUST',
+  'BMI1',
+  'SMEP',
+  'BMI2',
+  'ERMS',
+  'INVPCID',
+  'RDSEED',
+  'ADX',
+  'SMAP',
+  'CLFLUSHOPT',
+  'CLWB',
+  'UMIP',
+  'LA57',
+  'RDPID',
+  'ARCH_CAPABILITIES',
+  'LAHF_LM',
+  'LZCNT',
+  'PREFETCHW',
+  'PDPE1GB',
+  'RDTSCP',
+];
+
+// Family 6, model 0x1c is an Atom that executes in order. Kernels know it as one that does not speculate, which is the
+// truth here, and have no other rule for it that matters; stepping 10 is free of its early page-size erratum.
+const IDENTITY = { vendor: 'GenuineIntel', family: 6, model: 0x1c, stepping: 10 } as const;
+
+export const CPU_MODELS: readonly CpuModel[] = [
+  defineModel({
+    ...IDENTITY,
+    name: 'x86-64-v1',
+    summary: 'the first 64-bit baseline: SSE2, NX, 4-level paging',
+    brand: 'Firstlight x86-64-v1',
+    features: new Set(BASELINE),
+  }),
+  defineModel({
+    ...IDENTITY,
+    name: 'max',
+    summary: 'everything implemented, with 5-level paging (la57)',
+    brand: 'Firstlight max',
+    features: new Set(EVERYTHING),
+  }),
+];
+
+export const DEFAULT_MODEL = 'max';
+
+/** A model by its name, or undefined. */
+export const findModel = (name: string): CpuModel | undefined => CPU_MODELS.find((model) => model.name === name);
