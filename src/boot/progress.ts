@@ -38,19 +38,8 @@ export class ProgressWatch {
     return this.#idle >= HANG_WINDOWS;
   }
 
-  /** Host pages written since the last call, as one text; starts the count anew. */
+  /** Pages written since the last call, as one text. */
   #takeWritten(): string {
-    const { memory, engine } = this.#machine;
-    const { bytes } = memory;
-    const end = at.PAGE_FLAGS + ((at.RAM_BASE + memory.touchedBytes) >>> 12);
-    const pages: number[] = [];
-    for (let flag = at.PAGE_FLAGS + (at.RAM_BASE >>> 12); flag < end; flag++) {
-      const value = bytes[flag] as number;
-      if (!(value & at.PAGE_WRITTEN)) continue;
-      bytes[flag] = value & ~at.PAGE_WRITTEN;
-      pages.push(flag);
-    }
-    engine.flushTlb(true);
-    return pages.join();
+    return this.#machine.engine.takePages(at.PAGE_WRITTEN).join();
   }
 }

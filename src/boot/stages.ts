@@ -1,8 +1,8 @@
 // How far a boot has come: entry, decompress, handoff, banner. Found by what the guest does, not by names:
 // - decompress: the first read of the payload's first page that is not a copy (the stub first copies itself whole,
 //   with string moves, and only then reads the payload to unpack it);
-// - handoff: after that, the first code run at a page boundary above 1 MiB that is no code of the stub, wherever the
-//   stub has copied itself to;
+// - handoff: after that, the first code run above 1 MiB that is no code of the stub (wherever the stub has copied itself
+//   to) and lies in a page that was written since: what was just unpacked;
 // - banner: the words "Linux version" on the console.
 
 import { Mnemonic } from 'iced-x86';
@@ -104,6 +104,7 @@ export class StageTracker {
     insn.free();
     if (copying) return;
     this.#reach('decompress');
+    this.#machine.engine.takePages(at.PAGE_FRESH);
     this.#machine.engine.onWatch = undefined;
     for (const copy of this.copies) this.#watchPayload(copy, false);
   }
@@ -122,7 +123,7 @@ export class StageTracker {
     const rip = context.physicalPage * 4096 + Number(linear & 0xfffn);
     if (rip < HIGH_MEMORY_START || this.#isStubCode(rip)) return;
     if (this.has('decompress')) {
-      if (rip % 4096 !== 0 || this.#isEmpty(rip)) return;
+      if (!engine.pageHas(context.hostPage, at.PAGE_FRESH) || this.#isEmpty(rip)) return;
       this.#reach('handoff');
       engine.code.onContext = undefined;
       return;

@@ -4,7 +4,7 @@
 // A store to decoded bytes drops every context of that physical page; its generation tells records in the page before,
 // whose last instruction ran over the edge.
 
-import { Decoder, DecoderOptions, type Instruction } from 'iced-x86';
+import { Decoder, DecoderError, DecoderOptions, type Instruction } from 'iced-x86';
 import { PAGE_SIZE } from '../bits/address.ts';
 import { type Bitness, Planner, type Plan } from './decode.ts';
 import * as at from './layout.ts';
@@ -246,6 +246,16 @@ export function decodeOne(bytes: Uint8Array, ip: bigint, bitness: Bitness): Inst
   const insn = decoder.decode();
   decoder.free();
   return insn;
+}
+
+/** Do the 15 bytes an instruction may have not suffice (SDM 3A 6.15: #GP, where other bad code is #UD)? */
+export function isTooLong(bytes: Uint8Array, bitness: Bitness): boolean {
+  if (bytes.length < MAX_INSTRUCTION) return false;
+  const decoder = new Decoder(bitness, bytes.subarray(0, MAX_INSTRUCTION), DecoderOptions.None);
+  decoder.decode().free();
+  const error = decoder.lastError;
+  decoder.free();
+  return error === DecoderError.NoMoreBytes;
 }
 
 /** Writes the records of one run, one after the other. */

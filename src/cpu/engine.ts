@@ -1,10 +1,10 @@
 // The interpreter seen from outside: decodes when the generated engine meets code it does not know, runs microcode for
 // what the engine leaves out, delivers exceptions, and counts. Guest time is the number of retired instructions.
 
-import { type Instruction, OpKind, Register } from 'iced-x86';
+import { Code, type Instruction, OpKind, Register } from 'iced-x86';
 import type { PhysAddr } from '../bits/address.ts';
 import type { CpuModel } from '../x86/models.ts';
-import { CodeCache, type CodeMode, type CodePage, type Context, decodeOne } from './codeCache.ts';
+import { CodeCache, type CodeMode, type CodePage, type Context, decodeOne, isTooLong } from './codeCache.ts';
 import { type Access, type AccessBytes, type Cpu, type Fault, fault, isFault, type PortIo } from './cpu.ts';
 import type { Bitness } from './decode.ts';
 import { ACCESS } from './engine/paging.ts';
@@ -312,6 +312,10 @@ export class Engine implements Cpu {
   #micro(): RunResult | undefined {
     const insn = this.currentInstruction();
     if (isFault(insn)) return this.#raise(insn);
+    if (insn.code === Code.INVALID && this.#tooLong()) {
+      insn.free();
+      return this.#raise(fault(13, 0));
+    }
     this.onMicro?.();
     const before = this.state.u32(at.INTERRUPT_SHADOW);
     const result = execute(this, insn);
@@ -321,6 +325,11 @@ export class Engine implements Cpu {
     this.#retired++;
     const takes = (this.state.u32(at.FLAGS_REST) & 0x200) !== 0 && !this.state.u32(at.INTERRUPT_SHADOW);
     return takes && this.#options.interruptRequested() ? { kind: 'stopped' } : undefined;
+  }
+
+  #tooLong(): boolean {
+    const bytes = this.fetchBytes(this.state.rip);
+    return !isFault(bytes) && isTooLong(bytes, this.#mode.bitness);
   }
 
   #raise(raised: Fault): RunResult | undefined {
@@ -429,7 +438,7 @@ export class Engine implements Cpu {
     }
     if (host !== undefined) {
       const flags = at.PAGE_FLAGS + (host >>> 12);
-      this.memory.bytes[flags] = (this.memory.bytes[flags] as number) | at.PAGE_WRITTEN;
+      this.memory.bytes[flags] = (this.memory.bytes[flags] as number) | at.PAGE_WRITTEN | at.PAGE_FRESH;
       this.code.invalidate(host >>> 12);
     }
   }
@@ -480,6 +489,25 @@ export class Engine implements Cpu {
       this.memory.bytes[flagsAt] = on ? old | flags : old & ~flags;
     }
     this.#clearTranslations();
+  }
+
+  /** Host pages with one of the flags PAGE_WRITTEN or PAGE_FRESH; clears it everywhere, so that stores set it anew. */
+  takePages(flag: number): number[] {
+    const { bytes } = this.memory;
+    const end = at.PAGE_FLAGS + ((at.RAM_BASE + this.memory.touchedBytes) >>> 12);
+    const pages: number[] = [];
+    for (let where = at.PAGE_FLAGS + (at.RAM_BASE >>> 12); where < end; where++) {
+      const value = bytes[where] as number;
+      if (!(value & flag)) continue;
+      bytes[where] = value & ~flag;
+      pages.push(where - at.PAGE_FLAGS);
+    }
+    this.#clearTranslations();
+    return pages;
+  }
+
+  pageHas(hostPage: number, flag: number): boolean {
+    return ((this.memory.bytes[at.PAGE_FLAGS + hostPage] as number) & flag) !== 0;
   }
 
   /** Recomputes what follows from CR0, CR4, EFER, CS, SS, CPL and RFLAGS.AC. */

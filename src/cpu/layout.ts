@@ -158,6 +158,8 @@ export const PAGE_WATCH_READ = 2;
 export const PAGE_WATCH_WRITE = 4;
 /** The guest stored into the page since the flag was last cleared (set when a write translation is filled). */
 export const PAGE_WRITTEN = 8;
+/** As PAGE_WRITTEN, for another reader who clears it at another time. */
+export const PAGE_FRESH = 32;
 /** Stores are ignored (ROM). */
 export const PAGE_ROM = 16;
 

@@ -5,6 +5,7 @@
 // There is no local APIC in this machine (the PIC only), hence no APIC bit.
 // Debug registers hold their values, breakpoints do not fire: hence no DE.
 
+import { InputError } from '../bits/errors.ts';
 import { featureBits, type CpuidRegister, type Feature } from './features.ts';
 import { CR4_OSXSAVE, CR4_PKE } from './control.ts';
 
@@ -220,3 +221,10 @@ export const DEFAULT_MODEL = 'max';
 
 /** A model by its name, or undefined. */
 export const findModel = (name: string): CpuModel | undefined => CPU_MODELS.find((model) => model.name === name);
+
+/** A model by its name; throws InputError where there is none. */
+export const cpuModel = (name: string): CpuModel => {
+  const model = findModel(name);
+  if (model) return model;
+  throw new InputError(`unknown CPU model "${name}": known are ${CPU_MODELS.map((known) => known.name).join(', ')}`);
+};

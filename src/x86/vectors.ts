@@ -30,7 +30,7 @@ export type VectorInfo = {
   readonly vector: number;
   readonly mnemonic: string;
   readonly name: string;
-  readonly pushesError: boolean;
+  readonly errorCode: boolean;
   readonly class: VectorClass;
 };
 
@@ -38,9 +38,9 @@ const row = (
   vector: number,
   mnemonic: string,
   name: string,
-  pushesError = false,
+  errorCode = false,
   kind: VectorClass = 'benign',
-): VectorInfo => ({ vector, mnemonic, name, pushesError, class: kind });
+): VectorInfo => ({ vector, mnemonic, name, errorCode, class: kind });
 
 const ROWS: readonly VectorInfo[] = [
   row(0, '#DE', 'divide error', false, 'contributory'),

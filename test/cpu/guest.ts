@@ -78,10 +78,8 @@ export function makeGuest(): Guest {
     return table + 8 * Number((linear >> 12n) & 511n);
   };
 
-  let taken: Fault | undefined;
-  engine.onFault = (fault) => {
-    taken ??= fault;
-  };
+  const taken: Fault[] = [];
+  engine.onFault = (fault) => taken.push(fault);
   const guest: Guest = {
     engine,
     map: (linear, physical) => {
@@ -105,10 +103,10 @@ export function makeGuest(): Guest {
       engine.modeChanged();
     },
     run: (instructions) => {
-      taken = undefined;
+      taken.length = 0;
       const until = engine.retired + BigInt(instructions);
-      while (engine.retired < until && !taken) engine.run(until);
-      return taken;
+      while (engine.retired < until && taken.length === 0) engine.run(until);
+      return taken[0];
     },
   };
   guest.setMode(64, 0);

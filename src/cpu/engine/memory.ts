@@ -126,7 +126,7 @@ function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: numbe
       i32.eqz(i64.eqz(i64.and(map, touched))),
     );
     const onWrite: Code = [
-      i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_WRITTEN)), at.PAGE_FLAGS),
+      i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_WRITTEN | at.PAGE_FRESH)), at.PAGE_FLAGS),
       when(has(at.PAGE_ROM), ret(c32(at.SCRATCH + 64))),
       when(has(at.PAGE_CODE | at.PAGE_WATCH_WRITE), [
         when(
@@ -219,14 +219,15 @@ function defineStore(module: ModuleBuilder, { access, imports }: ByteAccess): nu
     const host = fn.local('i32');
     const i = fn.local('i32');
     const again = label('bytes');
-    const last = i64.add(linear, i64.extendU(i32.sub(size, c32(1))));
+    // A fault in the second page reports that page's first byte.
+    const second = pageOf(i64.add(linear, i64.extendU(i32.sub(size, c32(1)))));
     const probe = (address: I64): Stmt => [
       set(host, call32(access, address, c32(1), c32(ACCESS.WRITE))),
       when(i32.eqz(get(host)), ret()),
     ];
     const split: Code = [
       probe(linear),
-      probe(last),
+      probe(second),
       set(i, c32(0)),
       loop(
         again,

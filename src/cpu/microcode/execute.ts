@@ -13,7 +13,7 @@ import { int, int1, int3, into, iret } from './interrupts.ts';
 import { input, inputString, output, outputString } from './io.ts';
 import * as misc from './misc.ts';
 import { rdmsr, wrmsr } from './msr.ts';
-import { UD } from './operands.ts';
+import { next, UD } from './operands.ts';
 import type { Handler, Microresult } from './result.ts';
 import {
   loadFarPointer,
@@ -99,7 +99,10 @@ define(misc.setAlignmentFlag(true), [Mnemonic.Stac], 'SMAP');
 define(misc.setAlignmentFlag(false), [Mnemonic.Clac], 'SMAP');
 define(misc.invlpg, [Mnemonic.Invlpg]);
 define(misc.invpcid, [Mnemonic.Invpcid], 'INVPCID');
-define(misc.cacheControl, [Mnemonic.Invd, Mnemonic.Wbinvd]);
+// Without its feature WBNOINVD is WBINVD with a prefix that means nothing.
+define(misc.cacheControl, [Mnemonic.Invd, Mnemonic.Wbinvd, Mnemonic.Wbnoinvd]);
+// RDSSP is a hint NOP on processors without shadow stacks; C libraries rely on it.
+define(next, [Mnemonic.Rdsspd, Mnemonic.Rdsspq]);
 
 define(syscalls.syscall, [Mnemonic.Syscall], 'SYSCALL');
 define(syscalls.sysret, [Mnemonic.Sysret, Mnemonic.Sysretq], 'SYSCALL');

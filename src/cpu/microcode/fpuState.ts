@@ -8,16 +8,7 @@ import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.t
 import * as at from '../layout.ts';
 import type { CpuState } from '../state.ts';
 import { linearMask } from './modes.ts';
-import {
-  GP0,
-  linearAddress,
-  memoryPlace,
-  next,
-  probeLinear,
-  readOperand,
-  UD,
-  writeOperand,
-} from './operands.ts';
+import { GP0, linearAddress, memoryPlace, next, probeLinear, readOperand, UD, writeOperand } from './operands.ts';
 import type { Handler } from './result.ts';
 
 const NM = fault(VECTOR.NM);

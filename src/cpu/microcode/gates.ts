@@ -105,7 +105,7 @@ const deliverReal = (cpu: Cpu, event: InterruptEvent): Delivery => {
     const reason = `interrupt table limit ${hex(table.limit)}: no vector ${vector}`;
     return failed(fault(VECTOR.GP, errorOfGate(event)), reason);
   }
-  const entry = cpu.readLinear(table.base + BigInt(4 * vector), 4, IMPLICIT);
+  const entry = cpu.readLinear((table.base + BigInt(4 * vector)) & linearMask(state), 4, IMPLICIT);
   if (isFault(entry)) return failedDoing(entry, `reading vector ${vector} of the interrupt table`);
   const stack = currentStack(state);
   const cs = BigInt(state.segment(SEG.CS).selector);
@@ -194,7 +194,7 @@ const frame = (cpu: Cpu, event: InterruptEvent, withStack: boolean): bigint[] =>
   const selector = (index: typeof SEG.CS | typeof SEG.SS): bigint => BigInt(state.segment(index).selector);
   const values = [flagsImage(state, event), selector(SEG.CS), event.returnRip];
   if (withStack) values.unshift(selector(SEG.SS), state.reg(GPR.RSP));
-  if (event.source === 'exception' && vectorInfo(event.vector).pushesError) values.push(BigInt(event.error ?? 0));
+  if (event.source === 'exception' && vectorInfo(event.vector).errorCode) values.push(BigInt(event.error ?? 0));
   return values;
 };
 

@@ -95,7 +95,7 @@ export const pushAll = (cpu: Cpu, stack: Stack, bytes: AccessBytes, values: read
     addresses.push(address);
   }
   for (const [n, address] of addresses.entries()) {
-    const failed = cpu.writeLinear(address, bytes, values[n] ?? 0n, stack.access);
+    const failed = cpu.writeLinear(address, bytes, BigInt.asUintN(8 * bytes, values[n] ?? 0n), stack.access);
     if (failed) return failed;
   }
   return offsetOf(stack, -values.length * bytes);

@@ -1,0 +1,9 @@
+import type { Io } from './io.ts';
+import type { CommandUsage, Given } from './usage.ts';
+
+/** One word behind `firstlight`. */
+export type Command = {
+  readonly usage: CommandUsage;
+  /** @returns the exit code; throws UsageError and InputError */
+  run(given: Given, io: Io): Promise<number>;
+};

@@ -1,0 +1,5 @@
+import type { Command } from './command.ts';
+import { boot } from './commands/boot.ts';
+
+/** Every command, in the order in which the help lists them. */
+export const COMMANDS: readonly Command[] = [boot];

@@ -1,0 +1,88 @@
+// `firstlight boot IMAGE`: the console on stdout, what happens on stderr, the outcome as exit code.
+
+import { BootRun, type Outcome } from '../../boot/run.ts';
+import { bootJson } from '../../report/json.ts';
+import { imageText, machineText } from '../../report/machine.ts';
+import { outcomeDetails, outcomeText, stageText, whenText } from '../../report/outcome.ts';
+import type { Command } from '../command.ts';
+import { drive } from '../drive.ts';
+import { EXIT, exitCodeOf } from '../exit.ts';
+import { BOOT_OPTIONS, type BootInput, checkAgainstEntry, readBootInput } from '../options.ts';
+import { Screen, type Tone } from '../screen.ts';
+import { type CommandUsage, type Given, UsageError } from '../usage.ts';
+
+const usage: CommandUsage = {
+  name: 'boot',
+  operand: 'IMAGE',
+  summary: 'boot a kernel image and show its serial console',
+  intro: [
+    'Boots a bzImage (x86-64, boot protocol 2.06 or newer) or an ELF vmlinux in a PC of',
+    'its own. The serial console goes to stdout, all that is said about the run to stderr.',
+  ],
+  options: BOOT_OPTIONS,
+  outro: ['Example:', '  firstlight boot vmlinuz --append "earlyprintk=serial,ttyS0,115200 console=ttyS0"'],
+};
+
+export const boot: Command = {
+  usage,
+  async run(given, io) {
+    const input = readBootInput(given, imagePath(given));
+    const run = new BootRun(input.config, input.image);
+    checkAgainstEntry(run);
+    const screen = new Screen(io);
+    const json = given.switches.has('json');
+    const quiet = given.switches.has('quiet');
+    if (!json) listen(run, screen, quiet ? undefined : input);
+    const ended = await drive(run, io, screen, !quiet);
+    if (ended === 'output-closed') return EXIT.outputClosed;
+    if (ended === 'interrupted') return sayInterrupted(run, screen);
+    if (json) io.stdout.write(`${JSON.stringify(bootJson(input.config, input.image, run.result()), null, 2)}\n`);
+    else sayOutcome(run, screen, quiet);
+    return exitCodeOf(run.result().outcome);
+  },
+};
+
+function imagePath({ operands }: Given): string {
+  const [path, extra] = operands;
+  if (path === undefined) throw new UsageError('no image given');
+  if (extra !== undefined) throw new UsageError(`one image at a time; '${extra}' is one too many`);
+  return path;
+}
+
+/** Passes on what happens as it happens. @param announced what to announce; nothing but the console where undefined */
+function listen(run: BootRun, screen: Screen, announced: BootInput | undefined): void {
+  const { console } = run.machine;
+  const stageWatch = console.onByte;
+  console.onByte = (byte) => {
+    // The console first: the banner's last letter stands before the line that says it was reached.
+    screen.console(byte);
+    stageWatch?.(byte);
+  };
+  if (announced === undefined) return;
+  screen.say(`booting ${imageText(announced.image)}, ${machineText(announced.config, run.boot)}`, 'note');
+  for (const stage of run.stages.reached) screen.say(stageText(stage), 'note');
+  const stopAtStage = run.stages.onStage;
+  run.stages.onStage = (stage) => {
+    screen.say(stageText(stage), 'note');
+    stopAtStage?.(stage);
+  };
+}
+
+function sayInterrupted(run: BootRun, screen: Screen): number {
+  const point = { instructions: run.machine.engine.retired, guestTime: run.machine.now };
+  screen.say(`stopped by Ctrl-C after ${whenText(point)}, last stage: ${run.stages.current}`, 'limit');
+  return EXIT.interrupted;
+}
+
+function sayOutcome(run: BootRun, screen: Screen, quiet: boolean): void {
+  const result = run.result();
+  screen.say(outcomeText(result.outcome), toneOf(result.outcome));
+  if (quiet) return;
+  for (const line of outcomeDetails(result)) screen.say(line);
+  if (result.outcome.kind === 'instruction-limit') screen.say('a higher --max-instructions lets it go on');
+}
+
+function toneOf(outcome: Outcome): Tone {
+  if (outcome.kind === 'stage-reached') return 'good';
+  return outcome.kind === 'instruction-limit' ? 'limit' : 'bad';
+}

@@ -1,0 +1,76 @@
+// Lets a run go on in slices, and looks up between them: at Ctrl-C, at closed pipes, at the progress line. The length of
+// a slice follows the wall clock; the run itself does not notice where it is cut.
+
+import type { BootRun } from '../boot/run.ts';
+import { countText } from '../report/numbers.ts';
+import type { Io } from './io.ts';
+import type { Screen } from './screen.ts';
+
+/** Wall-clock ms between two looks. */
+const SLICE_MS = 60;
+const FIRST_SLICE = 1_000_000;
+const SHORTEST_SLICE = 10_000;
+const LONGEST_SLICE = 1_000_000_000;
+/** A slice grows by no more than this at once: the first ones are slow because the engine is still being compiled. */
+const GROWTH = 4;
+
+export type Ended = 'outcome' | 'interrupted' | 'output-closed';
+
+/** Instructions for the next slice. @param elapsed ms that the last one of `slice` instructions took */
+export function nextSlice(slice: number, elapsed: number): number {
+  const wanted = slice * Math.min(GROWTH, SLICE_MS / Math.max(elapsed, 1));
+  return Math.round(Math.min(LONGEST_SLICE, Math.max(SHORTEST_SLICE, wanted)));
+}
+
+/** Runs until there is an outcome, or until nobody wants it any more. */
+export async function drive(run: BootRun, io: Io, screen: Screen, showProgress: boolean): Promise<Ended> {
+  let interrupted = false;
+  const ignore = io.onInterrupt(() => {
+    interrupted = true;
+  });
+  const speed = new Speed(io.now());
+  let slice = FIRST_SLICE;
+  try {
+    for (;;) {
+      const started = io.now();
+      const outcome = run.advance(BigInt(slice));
+      const ended = io.now();
+      screen.flush();
+      if (outcome) return 'outcome';
+      slice = nextSlice(slice, ended - started);
+      speed.note(run.machine.engine.retired, ended);
+      if (showProgress) screen.progress(progressText(run, speed));
+      // Signals and stream errors are told of only when the event loop turns.
+      await new Promise((turn) => setImmediate(turn));
+      if (interrupted) return 'interrupted';
+      if (io.outputClosed()) return 'output-closed';
+    }
+  } finally {
+    ignore();
+    screen.clearProgress();
+  }
+}
+
+/** Instructions a second over about the last second. */
+class Speed {
+  #instructions = 0n;
+  #since: number;
+  perSecond = 0;
+
+  constructor(now: number) {
+    this.#since = now;
+  }
+
+  note(instructions: bigint, now: number): void {
+    const elapsed = now - this.#since;
+    if (this.perSecond !== 0 && elapsed < 1000) return;
+    this.perSecond = (Number(instructions - this.#instructions) * 1000) / Math.max(elapsed, 1);
+    this.#instructions = instructions;
+    this.#since = now;
+  }
+}
+
+function progressText(run: BootRun, speed: Speed): string {
+  const millions = Math.round(speed.perSecond / 1e6);
+  return `${countText(run.machine.engine.retired)} instructions, ${millions} M/s, stage ${run.stages.current}`;
+}

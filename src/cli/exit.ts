@@ -1,0 +1,22 @@
+// Exit codes, as `firstlight --help` lists them.
+
+import type { Outcome } from '../boot/run.ts';
+
+export const EXIT = {
+  reached: 0,
+  died: 1,
+  /** Usage, or input that cannot be used. */
+  usage: 2,
+  limit: 3,
+  /** A bug of ours: EX_SOFTWARE of sysexits.h. */
+  internal: 70,
+  /** 128 + SIGINT, as shells report it. */
+  interrupted: 130,
+  /** 128 + SIGPIPE: whoever read our output has gone. */
+  outputClosed: 141,
+} as const;
+
+export function exitCodeOf(outcome: Pick<Outcome, 'kind'>): number {
+  if (outcome.kind === 'stage-reached') return EXIT.reached;
+  return outcome.kind === 'instruction-limit' ? EXIT.limit : EXIT.died;
+}

@@ -1,0 +1,58 @@
+// What the command line needs of the process around it, as a plain object, so that tests can stand in for it.
+
+import { fstatSync } from 'node:fs';
+import process from 'node:process';
+
+/** A stream as far as it is used here; process.stdout is one. */
+export type Output = {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  write(data: string | Uint8Array): unknown;
+};
+
+export type Io = {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  /** Both end in the same terminal, file or pipe, so that what one leaves unfinished the other must finish. */
+  readonly sameOutput: boolean;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Wall clock in ms, for pace and display only: no result may depend on it. */
+  now(): number;
+  /** Has whoever read stdout or stderr gone away? */
+  outputClosed(): boolean;
+  /** Calls `handler` at the next Ctrl-C; a second one ends the process. @returns takes the handler back */
+  onInterrupt(handler: () => void): () => void;
+};
+
+/** The real thing. From here on a closed pipe is a fact to be asked for instead of an exception. */
+export function processIo(): Io {
+  let closed = false;
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      closed = true;
+    });
+  }
+  return {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    sameOutput: isSameFile(1, 2),
+    env: process.env,
+    now: () => performance.now(),
+    outputClosed: () => closed,
+    onInterrupt: (handler) => {
+      process.once('SIGINT', handler);
+      return () => void process.removeListener('SIGINT', handler);
+    },
+  };
+}
+
+function isSameFile(a: number, b: number): boolean {
+  try {
+    const [first, second] = [fstatSync(a), fstatSync(b)];
+    return first.dev === second.dev && first.ino === second.ino;
+  } catch {
+    // One of them is closed; then nothing can get mixed up.
+    return false;
+  }
+}

@@ -1,0 +1,100 @@
+// From arguments to an exit code. Everything that can go wrong ends here, as one line and a number.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { InputError } from '../bits/errors.ts';
+import type { Command } from './command.ts';
+import { COMMANDS } from './commands.ts';
+import { EXIT } from './exit.ts';
+import type { Io } from './io.ts';
+import { helpText, readArguments, UsageError } from './usage.ts';
+
+/** Runs `firstlight` with these arguments. Throws nothing. @returns the exit code */
+export async function main(args: readonly string[], io: Io): Promise<number> {
+  const command = findCommand(args[0] ?? '');
+  try {
+    return command ? await runCommand(command, args.slice(1), io) : runGeneral(args, io);
+  } catch (error) {
+    return failed(error, command, io);
+  }
+}
+
+const findCommand = (name: string): Command | undefined => COMMANDS.find(({ usage }) => usage.name === name);
+
+async function runCommand(command: Command, args: readonly string[], io: Io): Promise<number> {
+  // Whoever asks for help gets it, whatever else is wrong.
+  if (asksForHelp(args)) return show(helpText(command.usage), io);
+  return command.run(readArguments(command.usage, args), io);
+}
+
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return args.slice(0, end < 0 ? undefined : end).some((arg) => arg === '--help' || arg === '-h');
+}
+
+function runGeneral(args: readonly string[], io: Io): number {
+  const [first, second] = args;
+  if (first === '--version') return show(`firstlight ${version()}\n`, io);
+  if (first === '--help' || first === '-h') return show(generalHelp(), io);
+  if (first === 'help') return show(second === undefined ? generalHelp() : helpText(knownCommand(second).usage), io);
+  if (first === undefined) {
+    io.stderr.write(generalHelp());
+    return EXIT.usage;
+  }
+  if (first.startsWith('-')) throw new UsageError(`unknown option '${first}'`);
+  throw existsSync(first)
+    ? new UsageError(`'${first}' is no command; try 'firstlight boot ${first}'`)
+    : unknownCommand(first);
+}
+
+function knownCommand(name: string): Command {
+  const command = findCommand(name);
+  if (command) return command;
+  throw unknownCommand(name);
+}
+
+const unknownCommand = (name: string): UsageError =>
+  new UsageError(`there is no command '${name}'; there is ${COMMANDS.map(({ usage }) => usage.name).join(', ')}`);
+
+function show(text: string, io: Io): number {
+  io.stdout.write(text);
+  return EXIT.reached;
+}
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return manifest.version;
+}
+
+function generalHelp(): string {
+  const commands = COMMANDS.map(
+    ({ usage }) => `  firstlight ${`${usage.name} ${usage.operand}`.padEnd(16)} ${usage.summary}`,
+  );
+  return `Firstlight boots a Linux kernel image in a deterministic PC of its own.
+
+${commands.join('\n')}
+  firstlight help COMMAND     its options, one by one
+  firstlight --version
+
+Exit codes: 0 the stage asked for was reached, 1 the guest died, 2 bad usage or
+unreadable input, 3 instruction limit.
+`;
+}
+
+function failed(error: unknown, command: Command | undefined, io: Io): number {
+  // A name or a message from elsewhere may contain line ends.
+  const complain = (text: string): void => void io.stderr.write(`firstlight: ${text.replace(/\s+/g, ' ')}\n`);
+  if (error instanceof UsageError) {
+    complain(`${error.message} (see 'firstlight ${command ? `${command.usage.name} ` : ''}--help')`);
+    return EXIT.usage;
+  }
+  if (error instanceof InputError) {
+    complain(error.message);
+    return EXIT.usage;
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  complain(`internal error: ${text}; please report it (FIRSTLIGHT_DEBUG=1 shows more)`);
+  if (io.env['FIRSTLIGHT_DEBUG'] === '1' && error instanceof Error) io.stderr.write(`${error.stack}\n`);
+  return EXIT.internal;
+}

@@ -1,0 +1,81 @@
+// Who writes where. The guest's serial console is the product of a run and goes to stdout byte for byte, so that it can be
+// piped and compared; everything said about the run goes to stderr. On a terminal both arrive at the same place, and
+// this keeps them apart: a line about the run starts on a line of its own, and the progress line is gone before
+// anything else is written.
+
+import picocolors from 'picocolors';
+import type { Io } from './io.ts';
+
+const CLEAR_LINE = '\r\x1b[K';
+const NEWLINE = 0x0a;
+/** Console bytes held back at most. */
+const BUFFER = 64 * 1024;
+/** Columns of a terminal that does not say. */
+const UNKNOWN_WIDTH = 80;
+
+export type Tone = 'plain' | 'note' | 'good' | 'bad' | 'limit';
+
+export class Screen {
+  readonly #io: Io;
+  readonly #colors: ReturnType<typeof picocolors.createColors>;
+  readonly #pending = new Uint8Array(BUFFER);
+  #pendingLength = 0;
+  #midLine = false;
+  #progressShown = false;
+
+  constructor(io: Io) {
+    this.#io = io;
+    this.#colors = picocolors.createColors(wantsColour(io));
+  }
+
+  /** A byte of the guest's console. Written with the next flush. */
+  console(byte: number): void {
+    if (this.#pendingLength === BUFFER) this.flush();
+    this.#pending[this.#pendingLength++] = byte;
+  }
+
+  /** Writes what the console has said since the last time. */
+  flush(): void {
+    if (this.#pendingLength === 0) return;
+    const bytes = this.#pending.slice(0, this.#pendingLength);
+    this.#pendingLength = 0;
+    if (this.#io.sameOutput) this.clearProgress();
+    this.#io.stdout.write(bytes);
+    this.#midLine = bytes.at(-1) !== NEWLINE;
+  }
+
+  /** A line about the run. */
+  say(text: string, tone: Tone = 'plain'): void {
+    this.flush();
+    this.clearProgress();
+    const newline = this.#midLine && this.#io.sameOutput ? '\n' : '';
+    if (newline) this.#midLine = false;
+    this.#io.stderr.write(`${newline}${this.#colored(`firstlight: ${text}`, tone)}\n`);
+  }
+
+  #colored(text: string, tone: Tone): string {
+    const { dim, green, red, yellow } = this.#colors;
+    const paint = { plain: String, note: dim, good: green, bad: red, limit: yellow }[tone];
+    return paint(text);
+  }
+
+  /** Shows or renews the progress line: on a terminal only, and not in the middle of a line of the console. */
+  progress(text: string): void {
+    const { stderr, sameOutput } = this.#io;
+    if (!stderr.isTTY || (sameOutput && this.#midLine)) return;
+    const width = (stderr.columns || UNKNOWN_WIDTH) - 1;
+    stderr.write(`\r${this.#colors.dim(text.slice(0, width))}\x1b[K`);
+    this.#progressShown = true;
+  }
+
+  clearProgress(): void {
+    if (!this.#progressShown) return;
+    this.#io.stderr.write(CLEAR_LINE);
+    this.#progressShown = false;
+  }
+}
+
+/** Colours are for terminals that have them, and for people who want them (https://no-color.org). */
+function wantsColour({ stderr, env }: Io): boolean {
+  return stderr.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
+}

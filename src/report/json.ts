@@ -1,0 +1,158 @@
+// The result of a boot as the one object that `--json` prints; docs/json.md describes every field.
+// Addresses and other 64-bit values are '0x...' strings, because JSON numbers lose bits above 2^53; counts are numbers.
+
+import { hex } from '../bits/hex.ts';
+import type { Outcome, RunConfig, RunResult } from '../boot/run.ts';
+import { E820_RAM } from '../boot/layout.ts';
+import type { StageReached } from '../boot/stages.ts';
+import type { FaultLink } from '../cpu/microcode/delivery.ts';
+import type { KernelImage } from '../image/image.ts';
+import { protocolText } from '../image/bzimage.ts';
+import { exceptionText } from '../x86/vectors.ts';
+import { outcomeText, RESET_PORTS } from './outcome.ts';
+
+export type JsonException = {
+  readonly vector: number;
+  /** "#GP", without the error code. */
+  readonly name: string;
+  readonly error: string | null;
+  readonly cr2: string | null;
+};
+export type JsonLink = JsonException & {
+  readonly rip: string;
+  readonly reason: string | null;
+  readonly met: JsonException | null;
+};
+export type JsonPoint = { readonly instructions: number; readonly guestTimeNs: number };
+export type JsonStage = JsonPoint & { readonly name: string };
+export type JsonOutcome = JsonPoint & {
+  readonly kind: Outcome['kind'];
+  readonly stage: string;
+  readonly text: string;
+  readonly chain?: readonly JsonLink[];
+  readonly source?: string;
+  readonly port?: string;
+  readonly rip?: string;
+  readonly rule?: string;
+  readonly message?: string;
+};
+export type JsonImage = {
+  readonly kind: KernelImage['kind'];
+  readonly bytes: number;
+  readonly protocol: string | null;
+  readonly version: string | null;
+};
+export type JsonMachine = {
+  readonly image: JsonImage;
+  readonly cpu: string;
+  readonly memoryBytes: number;
+  readonly entry: 32 | 64;
+  readonly paging: 4 | 5 | null;
+  readonly loadAddress: string;
+  readonly cmdline: string;
+  readonly initrdBytes: number | null;
+  readonly seed: number;
+  readonly until: string;
+  readonly maxInstructions: number;
+  readonly e820: readonly { readonly start: string; readonly size: number; readonly type: 'ram' | 'reserved' }[];
+  readonly placement: readonly { readonly name: string; readonly start: string; readonly size: number }[];
+};
+export type BootJson = {
+  readonly outcome: JsonOutcome;
+  readonly stages: readonly JsonStage[];
+  readonly stateHash: string;
+  readonly machine: JsonMachine;
+  readonly unimplemented: readonly { readonly what: string; readonly count: number }[];
+  readonly console: string;
+};
+
+/** The object for one boot, ready for JSON.stringify. */
+export function bootJson(config: RunConfig, image: KernelImage, result: RunResult): BootJson {
+  return {
+    outcome: outcomeJson(result.outcome),
+    stages: result.stages.map((stage) => ({ name: stage.name, ...pointJson(stage) })),
+    stateHash: result.stateHash,
+    machine: machineJson(config, image, result),
+    unimplemented: result.unimplemented.map(({ what, count }) => ({ what, count })),
+    console: result.console,
+  };
+}
+
+/** An instruction count as a JSON number: exact, because no run is longer than 2^53 instructions (our bug otherwise). */
+function exactCount(value: bigint): number {
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new RangeError(`${value} does not fit a JSON number exactly`);
+  return Number(value);
+}
+
+/** Guest time includes sleep, so it is not bounded by the instructions; above 104 days it is rounded. */
+const pointJson = (point: Pick<StageReached, 'instructions' | 'guestTime'>): JsonPoint => ({
+  instructions: exactCount(point.instructions),
+  guestTimeNs: Number(point.guestTime),
+});
+
+function outcomeJson(outcome: Outcome): JsonOutcome {
+  const { kind, stage } = outcome;
+  return { kind, stage, ...pointJson(outcome), text: outcomeText(outcome), ...particulars(outcome) };
+}
+
+/** What only this kind of outcome has. */
+function particulars(outcome: Outcome): Partial<JsonOutcome> {
+  switch (outcome.kind) {
+    case 'stage-reached':
+      return {};
+    case 'triple-fault':
+      return { chain: outcome.chain.map(linkJson) };
+    case 'reset':
+      return { source: outcome.source, port: hex(RESET_PORTS[outcome.source].port) };
+    case 'halt':
+    case 'instruction-limit':
+      return { rip: hex(outcome.rip) };
+    case 'hang':
+      return { rip: hex(outcome.rip), rule: outcome.rule };
+    default:
+      return { message: outcome.message };
+  }
+}
+
+const exceptionJson = (event: { vector: number; error?: number; cr2?: bigint }): JsonException => ({
+  vector: event.vector,
+  name: exceptionText(event.vector),
+  error: event.error === undefined ? null : hex(event.error),
+  cr2: event.cr2 === undefined ? null : hex(event.cr2),
+});
+
+const linkJson = (link: FaultLink): JsonLink => ({
+  ...exceptionJson(link),
+  rip: hex(link.rip),
+  reason: link.reason ?? null,
+  met: link.met === undefined ? null : exceptionJson(link.met),
+});
+
+const imageJson = (image: KernelImage): JsonImage => ({
+  kind: image.kind,
+  bytes: image.bytes.length,
+  protocol: image.kind === 'bzImage' ? protocolText(image.protocol) : null,
+  version: image.kind === 'bzImage' ? (image.version ?? null) : null,
+});
+
+function machineJson(config: RunConfig, image: KernelImage, { boot }: RunResult): JsonMachine {
+  return {
+    image: imageJson(image),
+    cpu: config.cpu,
+    memoryBytes: config.memoryBytes,
+    entry: boot.entry,
+    paging: boot.entry === 64 ? (config.paging ?? 4) : null,
+    loadAddress: hex(boot.loadAddress),
+    cmdline: config.cmdline,
+    initrdBytes: config.initrd?.length ?? null,
+    seed: config.seed,
+    until: config.until,
+    maxInstructions: exactCount(config.maxInstructions),
+    e820: boot.e820.map(({ start, size, type }) => ({
+      start: hex(start),
+      size,
+      type: type === E820_RAM ? 'ram' : 'reserved',
+    })),
+    placement: boot.placement.map(({ name, start, size }) => ({ name, start: hex(start), size })),
+  };
+}

@@ -1,0 +1,27 @@
+// What is booted, and in which machine, in one line.
+
+import { hex } from '../bits/hex.ts';
+import type { RunConfig } from '../boot/run.ts';
+import type { Boot } from '../boot/linux.ts';
+import { protocolText } from '../image/bzimage.ts';
+import type { KernelImage } from '../image/image.ts';
+import { sizeText } from './numbers.ts';
+
+/** "bzImage 6.1.0-56-amd64 (boot protocol 2.15)", "ELF image". */
+export function imageText(image: KernelImage): string {
+  if (image.kind === 'elf') return 'ELF image';
+  const version = image.version?.split(' ')[0];
+  return `bzImage${version === undefined ? '' : ` ${version}`} (boot protocol ${protocolText(image.protocol)})`;
+}
+
+/** "loaded at 0x1000000, 64-bit entry, 4-level paging, CPU max, 512 MiB of RAM". */
+export function machineText(config: RunConfig, boot: Boot): string {
+  const paging = boot.entry === 32 ? [] : [`${config.paging ?? 4}-level paging`];
+  return [
+    `loaded at ${hex(boot.loadAddress)}`,
+    `${boot.entry}-bit entry`,
+    ...paging,
+    `CPU ${config.cpu}`,
+    `${sizeText(config.memoryBytes)} of RAM`,
+  ].join(', ');
+}

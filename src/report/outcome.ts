@@ -1,0 +1,62 @@
+// How a run ended, in words. Each outcome is worded here and nowhere else.
+
+import { hex } from '../bits/hex.ts';
+import type { Outcome, RunResult } from '../boot/run.ts';
+import type { StageReached } from '../boot/stages.ts';
+import type { ResetSource } from '../devices/device.ts';
+import { chainLines, firstExceptionText } from './chain.ts';
+import { consoleText, printable } from './console.ts';
+import { instructionsText, timeText } from './numbers.ts';
+import { unimplementedLines } from './unimplemented.ts';
+
+/** What pulled the reset line, and the port behind which it sits. */
+export const RESET_PORTS: Readonly<Record<ResetSource, { readonly port: number; readonly name: string }>> = {
+  '8042': { port: 0x64, name: 'the keyboard controller' },
+  port92: { port: 0x92, name: 'system control port A' },
+  cf9: { port: 0xcf9, name: "the chipset's reset control register" },
+};
+
+/** "1,234,567 instructions (1.234 ms of guest time)". */
+export function whenText(point: Pick<StageReached, 'instructions' | 'guestTime'>): string {
+  return `${instructionsText(point.instructions)} (${timeText(point.guestTime)} of guest time)`;
+}
+
+export function stageText(stage: StageReached): string {
+  return `stage ${stage.name} after ${whenText(stage)}`;
+}
+
+/** The outcome in one line. */
+export function outcomeText(outcome: Outcome): string {
+  if (outcome.kind === 'stage-reached') return `reached ${outcome.stage} after ${whenText(outcome)}`;
+  return `${endText(outcome)}; after ${whenText(outcome)}, last stage: ${outcome.stage}`;
+}
+
+function endText(outcome: Exclude<Outcome, { kind: 'stage-reached' }>): string {
+  switch (outcome.kind) {
+    case 'triple-fault':
+      return `triple fault: ${firstExceptionText(outcome.chain)}`;
+    case 'reset':
+      return resetText(outcome.source);
+    case 'halt':
+      return `halted for ever: HLT before ${hex(outcome.rip)}, with interrupts off or none to come`;
+    case 'hang':
+      return `hang at ${hex(outcome.rip)}: ${outcome.rule}`;
+    case 'panic':
+      return `the kernel gave up: ${printable(outcome.message)}`;
+    default:
+      return `instruction limit reached, at ${hex(outcome.rip)}`;
+  }
+}
+
+function resetText(source: ResetSource): string {
+  const { port, name } = RESET_PORTS[source];
+  return `the guest reset the machine through ${name} (port ${hex(port)})`;
+}
+
+/** What else there is to say: the chain of exceptions, the console, what this machine does not have. */
+export function outcomeDetails(result: RunResult): string[] {
+  const { outcome } = result;
+  const chain = outcome.kind === 'triple-fault' ? chainLines(outcome.chain).map((line) => `  ${line}`) : [];
+  const silence = outcome.kind === 'stage-reached' ? [] : [consoleText(result.console)];
+  return [...chain, ...silence, ...unimplementedLines(result.unimplemented)];
+}

@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { BootRun, type RunConfig } from '../../src/boot/run.ts';
+import { drive, nextSlice } from '../../src/cli/drive.ts';
+import { exitCodeOf } from '../../src/cli/exit.ts';
+import { Screen } from '../../src/cli/screen.ts';
+import { BAD, type FakeOptions, fakeIo, GOOD } from './fakeIo.ts';
+
+const config = (path: string, more: Partial<RunConfig> = {}): RunConfig => ({
+  image: readFileSync(path),
+  cpu: 'max',
+  memoryBytes: 64 << 20,
+  cmdline: '',
+  until: 'banner',
+  maxInstructions: 1_000_000n,
+  seed: 0,
+  ...more,
+});
+
+describe('the length of a slice', () => {
+  it.each([
+    ['grows towards 60 ms', 1_000_000, 30, 2_000_000],
+    ['stays at 60 ms', 5_000_000, 60, 5_000_000],
+    ['shrinks when a slice took too long', 5_000_000, 600, 500_000],
+    ['grows by no more than four times', 1_000_000, 0, 4_000_000],
+    ['is never too short to get on', 10_000, 5000, 10_000],
+    ['has a bound', 900_000_000, 1, 1_000_000_000],
+  ])('%s', (_name, slice, elapsed, next) => {
+    expect(nextSlice(slice, elapsed)).toBe(next);
+  });
+});
+
+describe('a run', () => {
+  const driven = async (run: BootRun, options: FakeOptions = {}) => {
+    const io = fakeIo(options);
+    const ended = await drive(run, io, new Screen(io), true);
+    return { ended, listeners: io.listeners(), ...io.written };
+  };
+
+  it('goes on to its outcome', async () => {
+    const run = new BootRun(config(GOOD));
+    expect(await driven(run)).toMatchObject({ ended: 'outcome', listeners: 0 });
+    expect(run.outcome?.kind).toBe('stage-reached');
+  });
+
+  // An endless loop at the 64-bit entry: jmp to itself.
+  const endless = (): BootRun =>
+    new BootRun(
+      config(GOOD, {
+        maxInstructions: 100_000_000n,
+        patches: [{ fileOffset: endlessAt(), bytes: Uint8Array.of(0xeb, 0xfe) }],
+      }),
+    );
+  const endlessAt = (): number => (readFileSync(GOOD)[0x1f1]! + 1) * 512 + 0x200;
+
+  it('stops at Ctrl-C, with the processor between two instructions', async () => {
+    const run = endless();
+    expect(await driven(run, { interrupt: true })).toMatchObject({ ended: 'interrupted', listeners: 0 });
+    expect(run.machine.engine.retired).toBe(1_000_000n);
+  });
+
+  it('stops when nobody reads its output any more', async () => {
+    expect(await driven(endless(), { outputClosed: true })).toMatchObject({ ended: 'output-closed', listeners: 0 });
+  });
+
+  it('shows how it gets on, and takes that away again', async () => {
+    const { stderr } = await driven(endless(), { terminal: true, interrupt: true, env: { NO_COLOR: '1' } });
+    expect(stderr).toMatch(/^\r1,000,000 instructions, \d+ M\/s, stage entry\x1b\[K\r\x1b\[K$/);
+  });
+
+  it.each([
+    ['good', GOOD],
+    ['bad', BAD],
+  ])('ends in the same state however it is cut: %s', (_name, path) => {
+    const hashWith = (slice: bigint): string => {
+      const run = new BootRun(config(path));
+      while (!run.advance(slice));
+      return `${run.result().stateHash} after ${run.result().outcome.instructions}`;
+    };
+    expect([hashWith(7n), hashWith(100n)]).toEqual([hashWith(1_000_000n), hashWith(1_000_000n)]);
+  });
+});
+
+describe('the exit code', () => {
+  it.each([
+    ['stage-reached', 0],
+    ['triple-fault', 1],
+    ['reset', 1],
+    ['halt', 1],
+    ['hang', 1],
+    ['panic', 1],
+    ['instruction-limit', 3],
+  ] as const)('of %s is %d', (kind, code) => {
+    expect(exitCodeOf({ kind })).toBe(code);
+  });
+});

@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { InputError } from '../../src/bits/errors.ts';
+import { readInput } from '../../src/cli/files.ts';
+import { firstlight, GOOD } from './fakeIo.ts';
+
+describe('input files', () => {
+  let folder = '';
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'firstlight-files-'));
+    writeFileSync(join(folder, 'ten'), '0123456789');
+    writeFileSync(join(folder, 'empty'), '');
+    symlinkSync('loop', join(folder, 'loop'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const refusal = (name: string, limit = 100): string => {
+    try {
+      readInput(join(folder, name), limit, 'there may be');
+    } catch (error) {
+      if (error instanceof InputError) return error.message.replaceAll(folder, '');
+      throw error;
+    }
+    return 'read';
+  };
+
+  it('are read up to the limit', () => {
+    expect(readInput(join(folder, 'ten'), 10, 'there may be')).toHaveLength(10);
+  });
+
+  it.each([
+    ['missing', "cannot read '/missing': no such file"],
+    ['ten/inside', "cannot read '/ten/inside': no such file"],
+    ['', "cannot read '/': it is a directory"],
+    ['loop', "cannot read '/loop': too many symbolic links"],
+    ['x'.repeat(300), `cannot read '/${'x'.repeat(300)}': the name is too long`],
+  ])('that cannot be read are named: %s', (name, message) => {
+    expect(refusal(name)).toBe(message);
+  });
+
+  it('that are too large are refused', () => {
+    expect(refusal('ten', 8)).toBe("cannot use '/ten': its 10 bytes are more than there may be, 8 bytes");
+  });
+
+  it('must be files, not devices that never end', () => {
+    expect(() => readInput('/dev/zero', 100, 'there may be')).toThrow("cannot read '/dev/zero': it is no file");
+  });
+
+  it('of the command line end in one line and exit code 2', async () => {
+    const ten = join(folder, 'ten');
+    const empty = join(folder, 'empty');
+    const calls: [string[], string][] = [
+      [[join(folder, 'missing')], `cannot read '${folder}/missing': no such file`],
+      [[folder], `cannot read '${folder}': it is a directory`],
+      [[empty], `cannot boot '${empty}': the file is empty`],
+      [[ten], `cannot boot '${ten}': this is not a kernel: 10 bytes are too few to hold a setup header`],
+      [[GOOD, '--initrd', folder], `cannot read '${folder}': it is a directory`],
+      [[GOOD, '--initrd', empty], 'the initrd is empty'],
+      [
+        [GOOD, '--initrd', GOOD, '--memory', '64K'],
+        `cannot use '${GOOD}': its 108 KiB are more than the guest has RAM, 64 KiB`,
+      ],
+      [[GOOD, '--cpu', '486'], "there is no CPU model '486'; choose one of x86-64-v1, max"],
+      [[GOOD, '--cpu', 'x86-64-v1', '--paging', '5'], "--paging 5 needs a CPU with la57, which 'x86-64-v1' is not"],
+    ];
+    for (const [args, message] of calls) {
+      expect(await firstlight(['boot', ...args])).toMatchObject({
+        code: 2,
+        stdout: '',
+        stderr: `firstlight: ${message}\n`,
+      });
+    }
+  });
+
+  it('with line ends in their names do not break the line', async () => {
+    const { stderr } = await firstlight(['boot', 'a\nb']);
+    expect(stderr).toBe("firstlight: cannot read 'a b': no such file\n");
+  });
+});

@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest';
+import { InputError } from '../../src/bits/errors.ts';
+import { CR4_LA57, CR4_OSXSAVE, CR4_PAE, CR4_PCE, CR4_SMEP, cr4Allowed } from '../../src/x86/control.ts';
+import { CPU_MODELS, cpuModel, findModel } from '../../src/x86/models.ts';
+
+const NO_STATE = { cr4: 0n };
+const max = cpuModel('max');
+const v1 = cpuModel('x86-64-v1');
+
+const text = (registers: readonly number[]): string => {
+  const bytes = Buffer.alloc(4 * registers.length);
+  for (const [n, value] of registers.entries()) bytes.writeUInt32LE(value, 4 * n);
+  return bytes.toString('latin1').replaceAll('\0', '');
+};
+
+describe('CPU models', () => {
+  it.each(CPU_MODELS.map((model) => [model.name, model] as const))('%s gives its vendor and brand', (_, model) => {
+    const zero = model.cpuid(0, 0, NO_STATE);
+    expect(text([zero.ebx, zero.edx, zero.ecx])).toBe('GenuineIntel');
+    const brand = [0x8000_0002, 0x8000_0003, 0x8000_0004].flatMap((leaf) => {
+      const { eax, ebx, ecx, edx } = model.cpuid(leaf, 0, NO_STATE);
+      return [eax, ebx, ecx, edx];
+    });
+    expect(text(brand)).toBe(model.brand);
+  });
+
+  // What a 64-bit Linux refuses to start without: arch/x86/include/asm/required-features.h.
+  it.each(CPU_MODELS.map((model) => [model.name, model] as const))('%s has what x86-64 kernels require', (_, model) => {
+    const edx = model.cpuid(1, 0, NO_STATE).edx;
+    for (const bit of [0, 3, 5, 6, 8, 13, 15, 24, 25, 26])
+      expect(edx & (1 << bit), `leaf 1 edx bit ${bit}`).not.toBe(0);
+    expect(model.cpuid(0x8000_0001, 0, NO_STATE).edx & (1 << 29)).not.toBe(0);
+  });
+
+  it.each(CPU_MODELS.map((model) => [model.name, model] as const))('%s hides what is not there', (_, model) => {
+    const one = model.cpuid(1, 0, NO_STATE);
+    expect(one.edx & (1 << 9), 'APIC').toBe(0);
+    expect(one.ecx & ((1 << 0) | (1 << 21) | (1 << 26) | (1 << 28)), 'SSE3, x2APIC, XSAVE, AVX').toBe(0);
+  });
+
+  it('max has 5-level paging, x86-64-v1 has not', () => {
+    expect(max.cpuid(7, 0, NO_STATE).ecx & (1 << 16)).not.toBe(0);
+    expect(v1.cpuid(7, 0, NO_STATE)).toEqual({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
+    expect(max.cpuid(0x8000_0008, 0, NO_STATE).eax).toBe(40 | (57 << 8));
+    expect(v1.cpuid(0x8000_0008, 0, NO_STATE).eax).toBe(40 | (48 << 8));
+  });
+
+  it('answers leaves beyond the highest as the highest basic one', () => {
+    const highest = max.cpuid(0x16, 0, NO_STATE);
+    expect(max.cpuid(0x17, 0, NO_STATE)).toEqual(highest);
+    expect(max.cpuid(0x4000_0000, 0, NO_STATE)).toEqual(highest);
+    expect(max.cpuid(0x8000_001f, 0, NO_STATE)).toEqual(highest);
+  });
+
+  it('tells a time stamp counter of 1 GHz', () => {
+    const { eax, ebx, ecx } = max.cpuid(0x15, 0, NO_STATE);
+    expect((ecx * ebx) / eax).toBe(1e9);
+  });
+
+  it('ends the list of caches', () => {
+    expect(max.cpuid(4, 0, NO_STATE).eax & 31).toBe(1);
+    expect(max.cpuid(4, 3, NO_STATE).eax & 31).toBe(0);
+  });
+
+  it('shows OSXSAVE as CR4 has it', () => {
+    expect(max.cpuid(1, 0, { cr4: CR4_OSXSAVE }).ecx & (1 << 27)).not.toBe(0);
+    expect(max.cpuid(1, 0, NO_STATE).ecx & (1 << 27)).toBe(0);
+  });
+
+  it('are found by name, and a wrong name is an input error', () => {
+    expect(findModel('max')).toBe(max);
+    expect(findModel('nehalem')).toBeUndefined();
+    expect(() => cpuModel('nehalem')).toThrow(InputError);
+    expect(() => cpuModel('nehalem')).toThrow('unknown CPU model "nehalem": known are x86-64-v1, max');
+  });
+});
+
+describe('CR4 bits by feature', () => {
+  it('without features leave PCE alone', () => {
+    expect(cr4Allowed(new Set())).toBe(CR4_PCE);
+  });
+
+  it('follow the model', () => {
+    expect(cr4Allowed(max.features) & (CR4_LA57 | CR4_SMEP | CR4_OSXSAVE)).toBe(CR4_LA57 | CR4_SMEP);
+    expect(cr4Allowed(v1.features) & (CR4_LA57 | CR4_SMEP | CR4_PAE)).toBe(CR4_PAE);
+  });
+});
