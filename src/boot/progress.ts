@@ -1,7 +1,7 @@
 // Has the guest hung? Decided by guest time alone, so that it is the same in every run: execution is cut into windows;
-// a window is idle when nothing new was decoded, nothing was printed and no stage was reached in it, and the guest stored
-// to exactly the same pages as in the window before. So many idle windows in a row are a hang. A decompressor keeps
-// storing to new pages, a boot keeps reaching new code; a wild loop does neither.
+// a window is idle when nothing new was decoded and nothing was printed in it, and the guest read and stored to exactly
+// the same pages as in the window before. So many idle windows in a row are a hang. A decompressor keeps moving through
+// memory (its checksum reads all of its output), a boot keeps reaching new code; a wild loop does neither.
 
 import * as at from '../cpu/layout.ts';
 import type { Machine } from '../machine/machine.ts';
@@ -11,7 +11,7 @@ export const HANG_WINDOW = 50_000_000n;
 /** Idle windows in a row that make a hang. */
 export const HANG_WINDOWS = 4;
 
-export const HANG_RULE = `in ${HANG_WINDOWS} stretches of ${HANG_WINDOW / 1_000_000n} million instructions each, no new code was reached, nothing was printed, and only the same pages were written`;
+export const HANG_RULE = `in ${HANG_WINDOWS} stretches of ${HANG_WINDOW / 1_000_000n} million instructions each, no new code was reached, nothing was printed, and only the same pages were read and written`;
 
 export class ProgressWatch {
   readonly #machine: Machine;
@@ -22,12 +22,12 @@ export class ProgressWatch {
 
   constructor(machine: Machine) {
     this.#machine = machine;
-    this.#takeWritten();
+    this.#takePages();
   }
 
   /** To be called at the end of each window. @returns true for a hang */
   endWindow(): boolean {
-    const pages = this.#takeWritten();
+    const pages = this.#takePages();
     const { decoded } = this.#machine.engine.code;
     const printed = this.#machine.console.length;
     const same = pages === this.#pages && decoded === this.#decoded && printed === this.#printed;
@@ -38,8 +38,9 @@ export class ProgressWatch {
     return this.#idle >= HANG_WINDOWS;
   }
 
-  /** Pages written since the last call, as one text. */
-  #takeWritten(): string {
-    return this.#machine.engine.takePages(at.PAGE_WRITTEN).join();
+  /** Pages written and read since the last call, as one text. */
+  #takePages(): string {
+    const { engine } = this.#machine;
+    return `${engine.takePages(at.PAGE_WRITTEN).join()}/${engine.takePages(at.PAGE_READ).join()}`;
   }
 }

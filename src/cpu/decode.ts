@@ -3,6 +3,7 @@
 
 import {
   Code,
+  FlowControl,
   type Instruction,
   MemorySizeExt,
   Mnemonic,
@@ -145,6 +146,16 @@ const COUNT_REGISTER = new Map<number, string>([
   [Code.Jrcxz_rel8_64, 'rcx'],
 ]);
 
+const ENDS = new Set<number>([
+  FlowControl.UnconditionalBranch,
+  FlowControl.IndirectBranch,
+  FlowControl.Return,
+  FlowControl.Call,
+  FlowControl.IndirectCall,
+  FlowControl.Interrupt,
+  FlowControl.Exception,
+]);
+
 export class Planner {
   readonly #numbers: HandlerNumbers;
   readonly #micro: number;
@@ -168,6 +179,13 @@ export class Planner {
 
   /** @param insn decoded at its instruction-pointer value, in code of that bitness */
   plan(insn: Instruction, bitness: Bitness): Plan {
+    const plan = this.#planned(insn, bitness);
+    // What microcode does may go anywhere; code behind it is often data.
+    if (plan.handler === this.#micro && ENDS.has(insn.flowControl)) plan.ends = true;
+    return plan;
+  }
+
+  #planned(insn: Instruction, bitness: Bitness): Plan {
     const name = nameOf(insn.mnemonic) + (FRAME_BITS.get(insn.code) ?? '');
     const plan = this.#empty();
     if (insn.code === Code.INVALID) return plan;

@@ -491,7 +491,7 @@ export class Engine implements Cpu {
     this.#clearTranslations();
   }
 
-  /** Host pages with one of the flags PAGE_WRITTEN or PAGE_FRESH; clears it everywhere, so that stores set it anew. */
+  /** Host pages with one of the flags PAGE_WRITTEN, PAGE_READ or PAGE_FRESH; clears it everywhere, so that accesses set it anew. */
   takePages(flag: number): number[] {
     const { bytes } = this.memory;
     const end = at.PAGE_FLAGS + ((at.RAM_BASE + this.memory.touchedBytes) >>> 12);

@@ -13,9 +13,6 @@ const sizes = (name: string, shapes: readonly string[], bits: readonly number[])
 const ALU = ['r,r', 'r,i', 'r,m'];
 
 export const hotKeys: readonly string[] = [
-  'link.near',
-  'link.out',
-  'link.cross',
   'nop',
   ...sizes('mov', ['r,r', 'r,m', 'm,r', 'r,i'], [32, 64]),
   'mov m8,r8',

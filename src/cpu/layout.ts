@@ -160,6 +160,8 @@ export const PAGE_WATCH_WRITE = 4;
 export const PAGE_WRITTEN = 8;
 /** As PAGE_WRITTEN, for another reader who clears it at another time. */
 export const PAGE_FRESH = 32;
+/** The guest read from the page since the flag was last cleared (set when a read translation is filled). */
+export const PAGE_READ = 64;
 /** Stores are ignored (ROM). */
 export const PAGE_ROM = 16;
 

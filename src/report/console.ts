@@ -16,5 +16,5 @@ export function consoleText(text: string): string {
   const lines = text.split(/[\r\n]+/).filter((line) => line.trim() !== '');
   const last = lines.at(-1);
   const size = `${countText(text.length)} ${text.length === 1 ? 'byte was' : 'bytes were'} printed on the console`;
-  return last === undefined ? `${size}, all of them blank` : `${size}; the last line: "${printable(last.trim())}"`;
+  return last === undefined ? `${size}, all of it blank` : `${size}; the last line: "${printable(last.trim())}"`;
 }

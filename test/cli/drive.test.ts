@@ -65,7 +65,9 @@ describe('a run', () => {
 
   it('shows how it gets on, and takes that away again', async () => {
     const { stderr } = await driven(endless(), { terminal: true, interrupt: true, env: { NO_COLOR: '1' } });
-    expect(stderr).toMatch(/^\r1,000,000 instructions, \d+ M\/s, stage entry\x1b\[K\r\x1b\[K$/);
+    const [shown, cleared] = stderr.replaceAll('\x1b[K', '<clear>').split('<clear>');
+    expect(shown).toMatch(/^\r1,000,000 instructions, \d+ M\/s, stage entry$/);
+    expect(cleared).toBe('\r');
   });
 
   it.each([
@@ -77,7 +79,8 @@ describe('a run', () => {
       while (!run.advance(slice));
       return `${run.result().stateHash} after ${run.result().outcome.instructions}`;
     };
-    expect([hashWith(7n), hashWith(100n)]).toEqual([hashWith(1_000_000n), hashWith(1_000_000n)]);
+    const whole = hashWith(1_000_000n);
+    expect([hashWith(1n), hashWith(7n), hashWith(100n)]).toEqual([whole, whole, whole]);
   });
 });
 

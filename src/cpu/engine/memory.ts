@@ -139,6 +139,7 @@ function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: numbe
       fill(mmu, at.TLB_WRITE, linear, get(host), entry),
     ];
     const onRead: Code = [
+      i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_READ)), at.PAGE_FLAGS),
       when(has(at.PAGE_WATCH_READ), [when(i32.eqz(bypass), stop(at.FAULT_WATCH)), ret(get(host))]),
       fill(mmu, at.TLB_READ, linear, get(host), entry),
     ];

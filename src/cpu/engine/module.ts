@@ -237,6 +237,8 @@ function coldCall(fn: FunctionBuilder, l: Loop, host: Host, handlerType: number)
   ];
 }
 
+const isLink = (pc: I32): I32 => i32.ltU(i32.load16u(pc, at.REC_HANDLER), c32(LINK_KEYS.length));
+
 /** (budget i32): as `run`, but exact: stops after so many instructions. */
 function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number): number {
   return module.function(['i32'], [], (fn) => {
@@ -284,12 +286,16 @@ function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number):
           when(i32.eqz(get(nextPc)), stop(EXIT.MISS, get(target))),
           set(pc, get(nextPc)),
         ),
-        when(i32.gtS(get(left), c32(0)), br(again)),
+        // A link record is no place to stop at: it stands for no instruction and has no address of its own.
+        when(i32.or(i32.gtS(get(left), c32(0)), isLink(get(pc))), br(again)),
       ),
       stop(EXIT.BUDGET, ripOf(get(pc))),
     ];
   });
 }
+
+/** Records that are no instructions; numbered first, so that they are easily told. */
+const LINK_KEYS = ['link.near', 'link.out', 'link.cross'] as const;
 
 export type BuiltEngine = {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -303,7 +309,7 @@ export type BuiltEngine = {
  */
 export function buildEngine(handlers: readonly Handler[], hotKeys: readonly string[]): BuiltEngine {
   const byKey = new Map(handlers.map((handler) => [handler.key, handler]));
-  const hot = hotKeys.map((key) => byKey.get(key)).filter((handler) => handler !== undefined);
+  const hot = [...LINK_KEYS, ...hotKeys].map((key) => byKey.get(key)).filter((handler) => handler !== undefined);
   const isHot = new Set(hot);
   const ordered = [...hot, ...[...byKey.values()].filter((handler) => !isHot.has(handler))];
 

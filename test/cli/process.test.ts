@@ -1,0 +1,38 @@
+// The built program as a process of its own, through the launcher: what only a real process shows.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { BAD, firstlight, GOOD } from './fakeIo.ts';
+
+const launcher = fileURLToPath(new URL('../../firstlight', import.meta.url));
+
+const spawned = (command: string, args: readonly string[]) => {
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'latin1' });
+  return { code: status, stdout, stderr };
+};
+
+describe('./firstlight boot', () => {
+  it('does in a process of its own what it does in this one', async () => {
+    const here = await firstlight(['boot', GOOD, '--json']);
+    expect(spawned(launcher, ['boot', GOOD, '--json'])).toEqual({ code: 0, stdout: here.stdout, stderr: '' });
+  });
+
+  it('ends with 1 when the guest dies', () => {
+    expect(spawned(launcher, ['boot', BAD, '--quiet'])).toMatchObject({ code: 1, stdout: '' });
+  });
+
+  it.each([
+    ['help', `"$0" --help | true`],
+    ['a boot', `"$0" boot "$1" 2>&1 | head -c 1`],
+    ['an object', `"$0" boot "$1" --json | head -c 1`],
+  ])('says nothing when whoever reads its output goes away: %s', (_name, script) => {
+    const { stderr, stdout } = spawned('sh', ['-c', script, launcher, GOOD]);
+    expect(stderr).toBe('');
+    expect(stdout.length).toBeLessThan(2);
+  });
+
+  it('finishes the line of the console before it says the outcome in the same place', () => {
+    const { stdout } = spawned('sh', ['-c', `"$0" boot "$1" --quiet 2>&1`, launcher, GOOD]);
+    expect(stdout).toMatch(/Linux version[^\n]*\nfirstlight: reached banner after [^\n]*\n$/);
+  });
+});
