@@ -79,8 +79,8 @@ function setDividend(draft: Draft, bits: number, dividend: bigint): void {
 // Mostly divisions whose quotient fits, some on either side of the limit, some with anything.
 const divide = (signed: boolean): Adjust => {
   return (draft) => {
-    const { random } = draft;
-    if (random.chance(15)) return;
+    const { random, form } = draft;
+    if (random.chance(15) || form.address?.registers.some((index) => index === RAX || index === RDX)) return;
     const bits = operandBits(draft, 0);
     const as = (value: bigint): bigint => (signed ? BigInt.asIntN(bits, value) : value);
     const divisor = as(edgeValue(bits, random));
@@ -212,8 +212,9 @@ const bound: Adjust = (draft) => {
   return writeOperand(draft, 0, BigInt.asUintN(bits, lower + BigInt(random.below(30) - 5)));
 };
 
-// A selector that Linux's GDT knows, a null one, one that CPL 3 may not load, or one beyond the table.
-export const SELECTORS = [0x2b, 0x2b, 0x28, 0x33, 0x23, 0, 0, 3, 0x10, 0x18, 0xf8, 0xffff];
+// A selector that Linux's GDT knows, the null one, one that CPL 3 may not load, or one beyond the table. The other null
+// selectors, 1 to 3, are no use: the kernel's IRET to the signal handler would make them 0 before we see them.
+const SELECTORS = [0x2b, 0x2b, 0x28, 0x33, 0x23, 0, 0, 0x10, 0x18, 0xf8, 0xffff];
 
 const selectorOperand = (operand: number): Adjust => {
   return (draft) => {

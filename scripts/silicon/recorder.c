@@ -230,7 +230,7 @@ static void read_requests(void) {
   input_end = input + length;
 }
 
-/* A reply with its blocks is at most 16 words larger than its request: see the two structures. */
+/* A reply's blocks are never longer than its request's; only struct reply is longer than struct request. */
 static void allocate_output(void) {
   size_t requests = (size_t)(input_end - input) / sizeof(struct request) + 1;
   output = output_next = calloc(1, (size_t)(input_end - input) + requests * sizeof(struct reply));

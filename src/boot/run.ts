@@ -1,7 +1,6 @@
 // One boot from a configuration to an outcome: build the PC, load the image, run, watch stages and progress. A run is a
 // pure function of its configuration; the front end only decides how often it looks.
 
-import { physAddr } from '../bits/address.ts';
 import { InputError } from '../bits/errors.ts';
 import * as at from '../cpu/layout.ts';
 import { HostMemoryFull } from '../cpu/memory.ts';
@@ -17,9 +16,6 @@ import { type Boot, bootLinux } from './linux.ts';
 import { HANG_RULE, HANG_WINDOW, ProgressWatch } from './progress.ts';
 import { type Stage, type StageReached, StageTracker } from './stages.ts';
 
-/** Bytes of the loaded image replaced before the first instruction: an intervention. */
-export type Patch = { readonly fileOffset: number; readonly bytes: Uint8Array };
-
 export type RunConfig = {
   readonly image: Uint8Array;
   readonly entry?: 32 | 64 | undefined;
@@ -34,7 +30,6 @@ export type RunConfig = {
   readonly seed: number;
   /** Plain RAM everywhere, with no hole below 1 MiB: what a real PC does not have. */
   readonly plainRam?: boolean | undefined;
-  readonly patches?: readonly Patch[] | undefined;
 };
 
 type OutcomeBody =
@@ -88,18 +83,11 @@ export class BootRun {
     this.image = image;
     this.machine = new Machine(machineConfig(config, model));
     this.boot = bootLinux({ ...config, gigabytePages: model.features.has('PDPE1GB') }, image, this.machine.memory);
-    for (const patch of config.patches ?? []) this.#apply(patch);
     enter(this.machine, this.boot.state);
     this.stages = new StageTracker(this.machine, image, this.boot.loadAddress);
     this.stages.onStage = (stage) => this.#stageReached(stage);
     this.#progress = new ProgressWatch(this.machine);
     this.stages.start();
-  }
-
-  #apply(patch: Patch): void {
-    const address = imageAddress(this.image, this.boot, patch.fileOffset);
-    if (address === undefined) throw new InputError(`offset 0x${patch.fileOffset.toString(16)} of the image is not loaded`);
-    this.machine.memory.write(physAddr(address), patch.bytes);
   }
 
   #stageReached(stage: StageReached): void {
@@ -251,16 +239,3 @@ function enter(machine: Machine, entry: EntryState): void {
   state.cpl = 0;
   machine.engine.modeChanged();
 }
-
-/** Guest-physical address of a byte of the file, or undefined where it is not loaded. */
-export function imageAddress(image: KernelImage, boot: Boot, fileOffset: number): number | undefined {
-  if (image.kind === 'bzImage') {
-    const offset = fileOffset - image.protectedMode.fileOffset;
-    return offset >= 0 && offset < image.protectedMode.size ? boot.loadAddress + offset : undefined;
-  }
-  const segment = image.segments.find((s) => fileOffset >= s.fileOffset && fileOffset < s.fileOffset + s.fileSize);
-  if (!segment) return undefined;
-  const bias = boot.loadAddress - (image.segments[0]?.physAddr ?? 0);
-  return segment.physAddr + bias + fileOffset - segment.fileOffset;
-}
-

@@ -39,7 +39,7 @@ export type FetchedPage = (ip: bigint) => CodePage | undefined;
 const MAX_INSTRUCTION = 15;
 /** Instructions in a run; bounds how far a run may overshoot a budget, with a page of one-byte instructions. */
 const MAX_RUN = 512;
-const RUN_ROOM = (MAX_RUN + 4) * at.RECORD_BYTES;
+const RUN_ROOM = (2 * MAX_RUN + 4) * at.RECORD_BYTES;
 
 export class CodeCache {
   readonly planner: Planner;
@@ -48,13 +48,15 @@ export class CodeCache {
   readonly #byAddress = new Map<number, Context>();
   readonly #byHostPage = new Map<number, Context[]>();
   readonly #crossingFrom = new Map<number, Context[]>();
-  readonly #link: { near: number; out: number; cross: number };
+  readonly #link: { near: number; out: number; cross: number; probe: number };
   #arena = at.ARENA;
   #generation = 1;
   /** Instructions decoded so far. */
   decoded = 0;
   /** Told of each new context: a page of code is about to be run for the first time as it now is. */
   onContext: ((context: Context) => void) | undefined;
+  /** Shall the engine stop before this instruction each time it comes to it? Asked once, when it is decoded. */
+  probe: ((insn: Instruction, context: Context) => boolean) | undefined;
   /** Called when every context is dropped, so that cached fetch translations go too. */
   onFlush: (() => void) | undefined;
   /** A host page has begun to hold code: write translations to it must go. */
@@ -64,7 +66,7 @@ export class CodeCache {
     this.#memory = memory;
     this.planner = new Planner(numbers);
     const number = (key: string): number => this.planner.number(key);
-    this.#link = { near: number('link.near'), out: number('link.out'), cross: number('link.cross') };
+    this.#link = { near: number('link.near'), out: number('link.out'), cross: number('link.cross'), probe: number('link.probe') };
   }
 
   contextAt(address: number): Context | undefined {
@@ -129,10 +131,11 @@ export class CodeCache {
       const insn = this.#decode(context, offset, next);
       if (!insn) break;
       const end = offset + insn.length;
+      const entry = run.next;
       if (end > PAGE_SIZE) this.#writeCrossing(run, context, offset, next);
-      const record = run.next;
-      this.#memory.view.setUint32(slot, end > PAGE_SIZE ? record - at.RECORD_BYTES : record, true);
-      if (!first) first = this.#memory.view.getUint32(slot, true);
+      if (this.probe?.(insn, context)) run.probe(this.#link.probe, offset);
+      this.#memory.view.setUint32(slot, entry, true);
+      first ||= entry;
       const plan = this.planner.plan(insn, context.mode.bitness);
       run.write(plan, offset, insn.length);
       this.#mark(context.hostPage, offset, Math.min(end, PAGE_SIZE));
@@ -248,10 +251,33 @@ export function decodeOne(bytes: Uint8Array, ip: bigint, bitness: Bitness): Inst
   return insn;
 }
 
-/** Do the 15 bytes an instruction may have not suffice (SDM 3A 6.15: #GP, where other bad code is #UD)? */
+/** Operand size, address size, LOCK, REPNE, REP. */
+const OTHER_PREFIXES = new Set([0x66, 0x67, 0xf0, 0xf2, 0xf3]);
+const SEGMENT_PREFIXES = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]);
+
+/** Index of a prefix without which the instruction decodes to the same length, or -1. */
+function idlePrefix(bytes: Uint8Array): number {
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] as number;
+    if (SEGMENT_PREFIXES.has(byte)) return i;
+    if (!OTHER_PREFIXES.has(byte)) return -1;
+    if (bytes.indexOf(byte) < i) return i;
+  }
+  return -1;
+}
+
+/**
+ * Do the 15 bytes an instruction may have not suffice (SDM 3A 6.15: #GP, where other bad code is #UD)?
+ * iced calls a 16th byte invalid like any bad opcode; so one prefix that changes nothing is left out, and where decoding
+ * then runs out of bytes it would have needed more than 15. No instruction gets that long without such a prefix.
+ */
 export function isTooLong(bytes: Uint8Array, bitness: Bitness): boolean {
   if (bytes.length < MAX_INSTRUCTION) return false;
-  const decoder = new Decoder(bitness, bytes.subarray(0, MAX_INSTRUCTION), DecoderOptions.None);
+  const idle = idlePrefix(bytes.subarray(0, MAX_INSTRUCTION));
+  if (idle < 0) return false;
+  const shorter = bytes.slice(0, MAX_INSTRUCTION);
+  shorter.copyWithin(idle, idle + 1);
+  const decoder = new Decoder(bitness, shorter.subarray(0, MAX_INSTRUCTION - 1), DecoderOptions.None);
   decoder.decode().free();
   const error = decoder.lastError;
   decoder.free();
@@ -315,6 +341,10 @@ class RunWriter {
   linkNear(handler: number, offset: number): void {
     const { record } = this.#start(handler, 0);
     this.#operands(record, 0n, BigInt(slotAddress(this.#context, offset)));
+  }
+
+  probe(handler: number, offset: number): void {
+    this.#start(handler, offset);
   }
 
   cross(handler: number, offset: number, nextIp: bigint, following: number): void {

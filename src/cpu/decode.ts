@@ -120,8 +120,14 @@ const SHIFTS = new Set(['shl', 'shr', 'sar', 'rol', 'ror', 'rcl', 'rcr', 'shld',
 
 /** Hints and fences: nothing to do in a machine without caches or speculation, and no access even with a memory operand. */
 const NOTHING = new Set(
-  'nop reservednop pause endbr32 endbr64 lfence mfence sfence prefetch prefetchw prefetchwt1 prefetchnta prefetcht0 prefetcht1 prefetcht2'.split(' '),
+  'nop reservednop pause endbr32 endbr64 lfence mfence sfence prefetch prefetchw prefetchwt1 prefetchnta prefetcht0 prefetcht1 prefetcht2 cldemote'.split(' '),
 );
+
+const NO_REGISTER_FORM = new Set<number>([
+  Code.Reservednop_rm16_r16_0F0D,
+  Code.Reservednop_rm32_r32_0F0D,
+  Code.Reservednop_rm64_r64_0F0D,
+]);
 
 const STRING_NAMES = new Set(['movs', 'stos', 'lods', 'scas', 'cmps'].flatMap((n) => [`${n}b`, `${n}w`, `${n}d`, `${n}q`]));
 const STRING_ADDRESS = new Map<number, number>([
@@ -189,6 +195,8 @@ export class Planner {
     const name = nameOf(insn.mnemonic) + (FRAME_BITS.get(insn.code) ?? '');
     const plan = this.#empty();
     if (insn.code === Code.INVALID) return plan;
+    // 0F 0D is PREFETCH: it has no register form (recorded: #UD), unlike the other reserved NOPs.
+    if (name === 'reservednop' && NO_REGISTER_FORM.has(insn.code) && insn.opKind(0) === OpKind.Register) return plan;
     if (NOTHING.has(name)) return this.#setHandler(plan, 'nop');
     if (insn.opCount > 0 && BRANCH_KINDS.has(insn.opKind(0))) return this.#branch(plan, insn, name, bitness);
     if (STRING_NAMES.has(name) && insn.opCount > 0) return this.#string(plan, insn, name, bitness);

@@ -71,6 +71,8 @@ export type Host = {
   linkedLookup(target: I64): Stmt;
   /** Goes to the following record if the next page's code context is still the one this record names, else leaves. */
   crossing(): Stmt;
+  /** Leaves before the following record's instruction, because somebody wants to be told of it. */
+  probe(): Stmt;
 };
 
 /** A source or destination of an instruction. Values have the operand's width. */

@@ -90,10 +90,14 @@ export class Engine implements Cpu {
   /** Where `run` may not go past, so that RDTSC and devices see exact time inside microcode. */
   #mode: CodeMode = { bitness: 16, base: 0n, limit: 0xffffn };
   #pendingCode: number[] = [];
+  /** Record to go on with, after a probe. */
+  #resume = 0;
   /** Told of an access to a watched page just before the instruction that makes it is run. */
   onWatch: ((watched: Watched) => void) | undefined;
   /** Told of each exception before it is delivered. */
   onFault: ((fault: Fault) => void) | undefined;
+  /** Told of each instruction that `code.probe` chose, before it runs; RIP points at it. */
+  onProbe: (() => void) | undefined;
   /** Told of each instruction that microcode is about to do. */
   onMicro: (() => void) | undefined;
 
@@ -155,7 +159,8 @@ export class Engine implements Cpu {
   }
 
   #slice(left: bigint): RunResult | undefined {
-    const record = this.#find();
+    const record = this.#resume || this.#find();
+    this.#resume = 0;
     if (isFault(record)) return this.#raise(record);
     this.state.setU32(at.PC, record);
     const exact = left <= BigInt(OVERRUN);
@@ -183,6 +188,10 @@ export class Engine implements Cpu {
         return this.#micro();
       case at.EXIT.STALE:
         this.#dropCurrent();
+        return undefined;
+      case at.EXIT.PROBE:
+        this.#resume = this.state.u32(at.PC) + at.RECORD_BYTES;
+        this.onProbe?.();
         return undefined;
       default:
         return undefined; // a miss or the budget: RIP says where to go on
@@ -302,6 +311,11 @@ export class Engine implements Cpu {
     this.state.setU32(at.PC, record);
     this.state.setU32(at.WATCH_BYPASS, 1);
     this.#enterStep(1);
+    if (this.state.u32(at.EXIT_REASON) === at.EXIT.PROBE) {
+      // It was told of before; now it is run.
+      this.state.setU32(at.PC, this.state.u32(at.PC) + at.RECORD_BYTES);
+      this.#enterStep(1);
+    }
     this.state.setU32(at.WATCH_BYPASS, 0);
     const touched = this.#pendingCode;
     this.#pendingCode = [];
@@ -489,6 +503,12 @@ export class Engine implements Cpu {
       this.memory.bytes[flagsAt] = on ? old | flags : old & ~flags;
     }
     this.#clearTranslations();
+  }
+
+  /** Drops the record of the instruction at an address, so that it is decoded again. */
+  forgetCode(ip: bigint): void {
+    const page = this.#codePage(BigInt.asUintN(64, ip + this.#mode.base));
+    if (!isFault(page)) this.code.dropRecord(this.code.context(ip, this.#mode, page), ip);
   }
 
   /** Host pages with one of the flags PAGE_WRITTEN, PAGE_READ or PAGE_FRESH; clears it everywhere, so that accesses set it anew. */

@@ -120,7 +120,7 @@ export const FAULT_WATCH = 0x200;
 export const FAULT_CODE_STORE = 0x201;
 
 /** Why an engine function returned. */
-export const EXIT = { BUDGET: 0, FAULT: 1, MICRO: 2, MISS: 3, STALE: 4 } as const;
+export const EXIT = { BUDGET: 0, FAULT: 1, MICRO: 2, MISS: 3, STALE: 4, PROBE: 5 } as const;
 
 // Translation caches. A set for each MMU context; in it one direct-mapped table each for reads, writes and fetches.
 // Entry: i64 page of linear address (or TLB_EMPTY), then i32: for reads and writes host address minus linear address

@@ -78,9 +78,10 @@ function withOtherHeader(random: Random): Uint8Array {
 function fateOf(image: Uint8Array): string {
   try {
     const run = new BootRun({ ...CONFIG, image }, parseImage(image));
-    while (!run.advance(CONFIG.maxInstructions));
-    expect(run.result().stateHash).toMatch(/^[0-9a-f]{16}$/);
-    return run.result().outcome.kind;
+    for (;;) {
+      const outcome = run.advance(CONFIG.maxInstructions);
+      if (outcome) return outcome.kind;
+    }
   } catch (error) {
     if (error instanceof InputError && /^[^\n]+$/.test(error.message)) return 'refused';
     throw error;
@@ -112,14 +113,14 @@ describe('2,000 mutilated images', () => {
   };
 
   it('truncated ones are refused', () => {
-    const tally = fates(700, 10_000, truncated);
+    const tally = fates(900, 10_000, truncated);
     add(tally);
     // Up to 15 bytes at the end may be missing: syssize counts paragraphs of 16.
-    expect(tally['refused']).toBeGreaterThan(690);
+    expect(tally['refused']).toBeGreaterThan(890);
   });
 
   it('those whose headers contradict them are refused or end in an outcome', () => {
-    const tally = fates(800, 20_000, withOtherHeader);
+    const tally = fates(600, 20_000, withOtherHeader);
     add(tally);
     expect(tally['refused']).toBeGreaterThan(200);
     expect(tally['stage-reached']).toBeGreaterThan(50);

@@ -66,7 +66,8 @@ const DESCRIPTORS: Record<number, number> = { 0x08: 0xa09b, 0x10: 0xc093, 0x20: 
 
 function buildKernel(): void {
   for (let page = 0; page < 4; page++) map(KERNEL_LINEAR + BigInt(page * PAGE), KERNEL + page * PAGE, PTE_P | PTE_RW);
-  for (const [selector, attributes] of Object.entries(DESCRIPTORS)) put64(KERNEL + GDT + Number(selector), descriptor(attributes));
+  for (const [selector, attributes] of Object.entries(DESCRIPTORS))
+    put64(KERNEL + GDT + Number(selector), descriptor(attributes));
   put64(KERNEL + LDT, descriptor(0x80fb));
   // No I/O permission bitmap: its offset lies beyond the TSS's limit.
   put64(KERNEL + TSS + 0x60, 0x68n << 48n);
@@ -75,7 +76,8 @@ function buildKernel(): void {
     const handler = KERNEL_LINEAR + BigInt(HANDLERS + vector * 16);
     // Like Linux, only #BP and #OF may be raised by software from user mode.
     const dpl = vector === 3 || vector === 4 ? 3n : 0n;
-    const low = (handler & 0xffffn) | (0x08n << 16n) | ((0x8e00n | (dpl << 13n)) << 32n) | (((handler >> 16n) & 0xffffn) << 48n);
+    const low =
+      (handler & 0xffffn) | (0x08n << 16n) | ((0x8e00n | (dpl << 13n)) << 32n) | (((handler >> 16n) & 0xffffn) << 48n);
     put64(KERNEL + IDT + vector * 16, low);
     put64(KERNEL + IDT + vector * 16 + 8, handler >> 32n);
     memory.write(physAddr(KERNEL + HANDLERS + vector * 16), Uint8Array.of(0xf4));
@@ -107,7 +109,14 @@ const frameOf = (linear: bigint): number => {
   return frame + Number(linear & 0xfffn);
 };
 
-const INDEX: Record<SegmentName, SegmentIndex> = { es: SEG.ES, cs: SEG.CS, ss: SEG.SS, ds: SEG.DS, fs: SEG.FS, gs: SEG.GS };
+const INDEX: Record<SegmentName, SegmentIndex> = {
+  es: SEG.ES,
+  cs: SEG.CS,
+  ss: SEG.SS,
+  ds: SEG.DS,
+  fs: SEG.FS,
+  gs: SEG.GS,
+};
 const ATTRIBUTES: Record<number, number> = { 0x23: 0xc0fb, 0x2b: 0xc0f3, 0x33: 0xa0fb, 0x07: 0x80fb, 0: 0 };
 const MAX_PIECES = 20000;
 
@@ -115,7 +124,7 @@ function enter(input: VectorInput): void {
   const { state } = engine;
   state.setU64(at.CR0, 0x8005_0033n);
   state.setU64(at.CR3, BigInt(PML4));
-  state.setU64(at.CR4, 0x6a0n);
+  state.setU64(at.CR4, 0x106a0n);
   state.setU64(at.EFER, 0xd01n);
   state.setTable(at.GDTR, { base: KERNEL_LINEAR + BigInt(GDT), limit: 0x7f });
   state.setTable(at.IDTR, { base: KERNEL_LINEAR + BigInt(IDT), limit: 0xfff });
@@ -145,7 +154,10 @@ const codePages = CODE_REGIONS.flatMap((region) =>
 for (const page of codePages) memory.write(physAddr(frameOf(page)), new Uint8Array(PAGE).fill(0xcc));
 
 function placeMemory(input: VectorInput): void {
-  memory.write(physAddr(frameOf(input.rip)), input.code.subarray(0, Math.min(input.code.length, PAGE - Number(input.rip & 0xfffn))));
+  memory.write(
+    physAddr(frameOf(input.rip)),
+    input.code.subarray(0, Math.min(input.code.length, PAGE - Number(input.rip & 0xfffn))),
+  );
   for (const { page } of Object.values(REGIONS)) {
     const host = memory.hostOf(frameOf(page)) as number;
     memory.bytes.fill(0, host, host + PAGE);
@@ -172,7 +184,10 @@ const blocks = (input: VectorInput): RunOutput['memory'] =>
 /** The recorder saw selectors after its kernel had come and gone, which turns every null selector into 0 (SDM 2A, IRET). */
 const seen = (selector: number): number => (selector < 4 ? 0 : selector);
 const selectors = (): Record<SegmentName, number> =>
-  Object.fromEntries(SEGMENT_NAMES.map((name) => [name, seen(engine.state.segment(INDEX[name]).selector)])) as Record<SegmentName, number>;
+  Object.fromEntries(SEGMENT_NAMES.map((name) => [name, seen(engine.state.segment(INDEX[name]).selector)])) as Record<
+    SegmentName,
+    number
+  >;
 
 const registers = (): bigint[] => Array.from({ length: 16 }, (_, index) => engine.state.reg(index));
 

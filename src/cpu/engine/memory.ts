@@ -268,10 +268,11 @@ function defineHostOf(module: ModuleBuilder, access: number, mmu: number): numbe
     const host = fn.local('i32');
     const hit = (): I32 => i64.eq(i64.load(get(entry), at.TLB), pageOf(linear));
     const flags = i32.load8u(i32.shrU(get(host), c32(12)), at.PAGE_FLAGS);
+    // A watched page that is being stepped over is done in whole pieces, as it would be unwatched: same count, same time.
     const special = select(
       write,
-      c32(at.PAGE_CODE | at.PAGE_WATCH_WRITE | at.PAGE_ROM),
-      c32(at.PAGE_WATCH_READ),
+      select(word(at.WATCH_BYPASS), c32(at.PAGE_CODE | at.PAGE_ROM), c32(at.PAGE_CODE | at.PAGE_WATCH_WRITE | at.PAGE_ROM)),
+      select(word(at.WATCH_BYPASS), c32(0), c32(at.PAGE_WATCH_READ)),
     );
     return [
       set(entry, i32.add(tlbEntry(mmu, linear), select(write, c32(at.TLB_WRITE), c32(at.TLB_READ)))),

@@ -37,7 +37,7 @@ const { EXIT } = at;
 const c32 = i32.const;
 
 /** What a handler in the table returns. */
-const STATUS = { NEXT: 0, FAULT: 1, MICRO: 2, LOOKUP: 3, TAKEN: 4, UNCOUNTED_NEXT: 5, UNCOUNTED_LOOKUP: 6, UNCOUNTED_TAKEN: 7, STALE: 8 } as const;
+const STATUS = { NEXT: 0, FAULT: 1, MICRO: 2, LOOKUP: 3, TAKEN: 4, UNCOUNTED_NEXT: 5, UNCOUNTED_LOOKUP: 6, UNCOUNTED_TAKEN: 7, STALE: 8, PROBE: 9 } as const;
 
 const ripOf = (pc: I32): I64 => {
   const where = i32.load(pc, at.REC_WHERE);
@@ -78,6 +78,7 @@ function functionHost(fn: FunctionBuilder, mmu: number): Host {
     again: () => record(get(pc), STATUS.TAKEN),
     linked: (value) => record(value, STATUS.UNCOUNTED_TAKEN),
     linkedLookup: (value) => target(value, STATUS.UNCOUNTED_LOOKUP),
+    probe: () => status(STATUS.PROBE),
     crossing: () => {
       const { before, holds } = crossingHolds(get(pc), mmu, fn.local('i32'), fn.local('i64'));
       return [before, when(holds, status(STATUS.UNCOUNTED_NEXT)), status(STATUS.STALE)];
@@ -94,7 +95,7 @@ type Loop = {
   readonly left: Local<'i32'>;
   readonly target: Local<'i64'>;
   readonly nextPc: Local<'i32'>;
-  readonly labels: Record<'dispatch' | 'taken' | 'lookup' | 'fault' | 'micro' | 'stale', Label>;
+  readonly labels: Record<'dispatch' | 'taken' | 'lookup' | 'fault' | 'micro' | 'stale' | 'probe', Label>;
 };
 
 const distance = (l: Loop): I32 => i32.shrU(i32.sub(get(l.pc), get(l.entered)), c32(5));
@@ -115,6 +116,7 @@ function loopHost(fn: FunctionBuilder, l: Loop, mmu: number): Host {
     again: () => taken(get(l.pc)),
     linked: (value) => [uncount, taken(value)],
     linkedLookup: (value) => [uncount, lookup(value)],
+    probe: () => br(l.labels.probe),
     crossing: () => {
       const { before, holds } = crossingHolds(get(l.pc), mmu, fn.local('i32'), fn.local('i64'));
       return [before, when(i32.eqz(holds), br(l.labels.stale)), uncount, loopHost(fn, l, mmu).next()];
@@ -145,7 +147,7 @@ function lookup(l: Pick<Loop, 'target' | 'nextPc'>, mmu: number, linear: Local<'
 /** (budget i32): runs from the record in PC until the budget is used up (overrun: less than a page of instructions) or something has to be done outside. */
 function defineRun(module: ModuleBuilder, hot: readonly Handler[], shared: Shared, handlerType: number): number {
   return module.function(['i32'], [], (fn) => {
-    const names = ['dispatch', 'taken', 'lookup', 'fault', 'micro', 'stale'] as const;
+    const names = ['dispatch', 'taken', 'lookup', 'fault', 'micro', 'stale', 'probe'] as const;
     const labels = Object.fromEntries(names.map((name) => [name, label(name)])) as Loop['labels'];
     const l: Loop = {
       pc: fn.local('i32'),
@@ -176,6 +178,8 @@ function defineRun(module: ModuleBuilder, hot: readonly Handler[], shared: Share
       loop(
         labels.dispatch,
         block(
+          labels.probe,
+        block(
           labels.stale,
           block(
             labels.micro,
@@ -197,6 +201,8 @@ function defineRun(module: ModuleBuilder, hot: readonly Handler[], shared: Share
           here(EXIT.MICRO),
         ),
         here(EXIT.STALE),
+        ),
+        here(EXIT.PROBE),
       ),
     ];
   });
@@ -274,6 +280,7 @@ function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number):
           when(is(STATUS.FAULT), stop(EXIT.FAULT, ripOf(get(pc)))),
           when(is(STATUS.MICRO), stop(EXIT.MICRO, ripOf(get(pc)))),
           when(is(STATUS.STALE), stop(EXIT.STALE, ripOf(get(pc)))),
+          when(is(STATUS.PROBE), stop(EXIT.PROBE, ripOf(get(pc)))),
           when(counted, countOne),
           when(
             looked,
@@ -295,7 +302,7 @@ function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number):
 }
 
 /** Records that are no instructions; numbered first, so that they are easily told. */
-const LINK_KEYS = ['link.near', 'link.out', 'link.cross'] as const;
+const LINK_KEYS = ['link.near', 'link.out', 'link.cross', 'link.probe'] as const;
 
 export type BuiltEngine = {
   readonly bytes: Uint8Array<ArrayBuffer>;

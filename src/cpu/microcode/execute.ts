@@ -9,7 +9,7 @@ import { clts, lmsw, movFromControl, movToControl, smsw } from './control.ts';
 import { cpuid, random, rdpid, rdpmc, rdtsc, rdtscp, xcr } from './cpuid.ts';
 import { movFromDebug, movToDebug } from './debug.ts';
 import * as fpu from './fpuState.ts';
-import { int, int1, int3, into, iret } from './interrupts.ts';
+import { bound, int, int1, int3, into, iret } from './interrupts.ts';
 import { input, inputString, output, outputString } from './io.ts';
 import * as misc from './misc.ts';
 import { rdmsr, wrmsr } from './msr.ts';
@@ -57,6 +57,7 @@ define(int, [Mnemonic.Int]);
 define(int3, [Mnemonic.Int3]);
 define(into, [Mnemonic.Into]);
 define(int1, [Mnemonic.Int1]);
+define(bound, [Mnemonic.Bound]);
 
 define(clts, [Mnemonic.Clts]);
 define(lmsw, [Mnemonic.Lmsw]);
@@ -71,6 +72,7 @@ define(tables.ltr, [Mnemonic.Ltr]);
 define(tables.str, [Mnemonic.Str]);
 define(tables.lar, [Mnemonic.Lar]);
 define(tables.lsl, [Mnemonic.Lsl]);
+define(tables.arpl, [Mnemonic.Arpl]);
 define(tables.verify, [Mnemonic.Verr, Mnemonic.Verw]);
 define(loadFarPointer, [Mnemonic.Lds, Mnemonic.Les, Mnemonic.Lfs, Mnemonic.Lgs, Mnemonic.Lss]);
 
@@ -100,6 +102,9 @@ define(misc.setAlignmentFlag(false), [Mnemonic.Clac], 'SMAP');
 define(misc.invlpg, [Mnemonic.Invlpg]);
 define(misc.invpcid, [Mnemonic.Invpcid], 'INVPCID');
 // Without its feature WBNOINVD is WBINVD with a prefix that means nothing.
+define(misc.flushLine, [Mnemonic.Clflush], 'CLFSH');
+define(misc.flushLine, [Mnemonic.Clflushopt], 'CLFLUSHOPT');
+define(misc.flushLine, [Mnemonic.Clwb], 'CLWB');
 define(misc.cacheControl, [Mnemonic.Invd, Mnemonic.Wbinvd, Mnemonic.Wbnoinvd]);
 // RDSSP is a hint NOP on processors without shadow stacks; C libraries rely on it.
 define(next, [Mnemonic.Rdsspd, Mnemonic.Rdsspq]);
@@ -131,6 +136,8 @@ const UNDEFINED: ReadonlySet<Mnemonic> = new Set([
   Mnemonic.Ud1,
   Mnemonic.Ud2,
   Mnemonic.INVALID,
+  // The register form of PREFETCH; every other reserved NOP is one.
+  Mnemonic.Reservednop,
   // Not advertised by any model, so #UD is right and nothing is missing.
   Mnemonic.Monitor,
   Mnemonic.Mwait,

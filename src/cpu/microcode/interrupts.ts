@@ -3,11 +3,11 @@
 import { Code, type Instruction } from 'iced-x86';
 import { FLAGS } from '../../x86/flags.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type AccessBytes, type Cpu, type Fault, isFault } from '../cpu.ts';
+import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
 import { type CpuState, SEG } from '../state.ts';
 import { deliver, type InterruptEvent } from './gates.ts';
 import { iopl, isLongActive, isProtected, isVm86 } from './modes.ts';
-import { GP0, nextRip, next } from './operands.ts';
+import { GP0, memoryPlace, nextRip, next, readAt, readRegister, registerBytes } from './operands.ts';
 import { commitReturn, prepareReturn } from './returns.ts';
 import type { Handler, Microresult } from './result.ts';
 import { realSegment } from './selectors.ts';
@@ -33,6 +33,20 @@ export const into: Handler = (cpu, insn) =>
   cpu.state.rflags & FLAGS.OF ? interrupt(cpu, insn, VECTOR.OF, 'software') : next(cpu, insn);
 /** ICEBP: a #DB that is not subject to the gate's DPL. */
 export const int1: Handler = (cpu, insn) => interrupt(cpu, insn, VECTOR.DB, 'exception');
+
+/** BOUND: #BR where the signed index lies outside the pair of signed bounds in memory (SDM 2A). */
+export const bound: Handler = (cpu, insn): Fault | Microresult => {
+  const bytes = registerBytes(insn.op0Register);
+  const bits = 8 * bytes;
+  const place = memoryPlace(cpu, insn);
+  const lower = readAt(cpu, place, 0, bytes);
+  if (isFault(lower)) return lower;
+  const upper = readAt(cpu, place, bytes, bytes);
+  if (isFault(upper)) return upper;
+  const index = BigInt.asIntN(bits, readRegister(cpu.state, insn.op0Register));
+  const outside = index < BigInt.asIntN(bits, lower) || index > BigInt.asIntN(bits, upper);
+  return outside ? fault(VECTOR.BR) : next(cpu, insn);
+};
 
 const BYTES = new Map<Code, AccessBytes>([
   [Code.Iretw, 2],

@@ -6,7 +6,7 @@ import { DEFINED_FLAGS, FLAGS } from '../../x86/flags.ts';
 import { type AccessBytes, type Cpu, type Fault, isFault } from '../cpu.ts';
 import * as at from '../layout.ts';
 import { iopl, isCanonical, isVm86, linearMask, MASK64 } from './modes.ts';
-import { GP0, memoryPlace, next, readAt, readRegister, supervisorOnly, UD } from './operands.ts';
+import { GP0, linearAddress, memoryPlace, next, readAt, readRegister, supervisorOnly, UD } from './operands.ts';
 import type { Handler, Microresult } from './result.ts';
 import { SEG } from '../state.ts';
 import { currentStack, peek, pushAll, setStackPointer } from './stack.ts';
@@ -130,6 +130,15 @@ export const invpcid: Handler = (cpu, insn) => {
   // Types 0, 1 and 3 spare global translations; type 2 does not.
   cpu.flushTlb(type === 2n);
   return next(cpu, insn);
+};
+
+/** CLFLUSH, CLFLUSHOPT, CLWB: no cache to write back, but the address is checked as for a byte that is read (SDM 2A). */
+export const flushLine: Handler = (cpu, insn) => {
+  const { segment, offset } = memoryPlace(cpu, insn);
+  const linear = linearAddress(cpu, segment, offset, 1, false);
+  if (isFault(linear)) return linear;
+  const physical = cpu.translate(linear, {});
+  return isFault(physical) ? physical : next(cpu, insn);
 };
 
 /** INVD, WBINVD: there are no caches. */

@@ -202,3 +202,28 @@ export const verify: Handler = (cpu, insn) => {
   setZero(cpu, found !== undefined && (write ? found.isWritableData : found.isReadable));
   return next(cpu, insn);
 };
+
+/** ARPL: raises the destination selector's RPL to the source's where it is lower (SDM 2A). Its operands have 16 bits. */
+export const arpl: Handler = (cpu, insn) => {
+  const denied = needsProtection(cpu);
+  if (denied) return denied;
+  const selector = readSelector(cpu, insn);
+  if (isFault(selector)) return selector;
+  const wanted = Number(readRegister(cpu.state, insn.op1Register)) & SELECTOR_RPL;
+  const raised = (selector & SELECTOR_RPL) < wanted;
+  if (raised) {
+    const value = BigInt((selector & ~SELECTOR_RPL) | wanted);
+    const failed = writeSelector(cpu, insn, value);
+    if (failed) return failed;
+  }
+  setZero(cpu, raised);
+  return next(cpu, insn);
+};
+
+/** Writes 16 bits of operand 0, whatever register names it. */
+const writeSelector = (cpu: Cpu, insn: Instruction, value: bigint): Fault | undefined => {
+  if (insn.op0Kind !== OpKind.Register) return writeOperand(cpu, insn, 0, 2, value);
+  const whole = readRegister(cpu.state, insn.op0Register);
+  writeRegister(cpu.state, insn.op0Register, (whole & ~0xffffn) | value);
+  return undefined;
+};

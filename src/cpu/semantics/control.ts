@@ -154,6 +154,8 @@ const links: Handler[] = [
   handler('link.near', (e) => e.emit(e.host.linked(i32.load(i32.load(e.pc, at.REC_IMM))))),
   handler('link.out', (e) => e.emit(e.host.linkedLookup(i64.load(e.pc, at.REC_DISP)))),
   // Before an instruction that runs into the next page: goes on only while that page's decoded bytes are still the ones.
+  // Before an instruction that somebody wants to be told of.
+  handler('link.probe', (e) => e.emit(e.host.probe())),
   handler('link.cross', (e) => e.emit(e.host.crossing())),
 ];
 

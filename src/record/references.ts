@@ -1,0 +1,92 @@
+// Records which instructions that carry an absolute address are executed while the boot stub runs: where, when, and with
+// what load bias. The plain engine stops at them through probes; everything else runs at full speed.
+
+import type { Instruction } from 'iced-x86';
+import type { BootRun } from '../boot/run.ts';
+import { isFault } from '../cpu/cpu.ts';
+import type { BzImage } from '../image/bzimage.ts';
+import { absoluteReference, type Reference } from '../image/references.ts';
+import { locateInMemory } from './location.ts';
+
+export type ExecutedReference = {
+  readonly reference: Reference;
+  /** Linear address it ran at. */
+  readonly runtime: bigint;
+  /** Link address: offset in the protected-mode part. */
+  readonly link: bigint;
+  readonly fileOffset: number;
+  readonly bytes: Uint8Array;
+  /** Instructions retired before its first and its last recorded execution. */
+  readonly first: bigint;
+  last: bigint;
+  times: number;
+};
+
+/** After so many executions an instruction is left alone: it is in a loop, and its last execution says little. */
+const MAX_TIMES = 64;
+
+export class ReferenceRecorder {
+  readonly executed = new Map<string, ExecutedReference>();
+  readonly #run: BootRun;
+  readonly #image: BzImage;
+  readonly #wanted: (reference: Reference) => boolean;
+  readonly #known = new Map<bigint, Reference>();
+  readonly #retired = new Set<bigint>();
+
+  /** @param wanted which constants are of interest. Attach before the run starts. */
+  constructor(run: BootRun, image: BzImage, wanted: (reference: Reference) => boolean) {
+    this.#run = run;
+    this.#image = image;
+    this.#wanted = wanted;
+    const { engine } = run.machine;
+    engine.code.probe = (insn) => this.#decoded(insn);
+    engine.onProbe = () => this.#execute();
+  }
+
+  #decoded(insn: Instruction): boolean {
+    if (this.#run.stages.has('handoff')) return false;
+    if (this.#retired.has(insn.ip)) return false;
+    const reference = absoluteReference(insn);
+    if (!reference || !this.#wanted(reference)) return false;
+    this.#known.set(insn.ip, reference);
+    return true;
+  }
+
+  #execute(): void {
+    const { engine } = this.#run.machine;
+    const ip = engine.state.rip;
+    const reference = this.#known.get(ip);
+    if (!reference) return;
+    const key = ip.toString(16);
+    const known = this.executed.get(key);
+    if (known) {
+      known.last = engine.retired;
+      known.times++;
+      if (known.times >= MAX_TIMES) this.#leaveAlone(ip);
+      return;
+    }
+    const insn = engine.currentInstruction();
+    if (isFault(insn)) return;
+    const bytes = engine.fetchBytes(ip);
+    const length = insn.length;
+    insn.free();
+    const place = locateInMemory(this.#run, this.#image, ip);
+    if (isFault(bytes) || !place) return;
+    this.executed.set(key, {
+      reference,
+      runtime: ip,
+      link: place.link,
+      fileOffset: place.fileOffset,
+      bytes: bytes.slice(0, length),
+      first: engine.retired,
+      last: engine.retired,
+      times: 1,
+    });
+  }
+
+  #leaveAlone(ip: bigint): void {
+    this.#retired.add(ip);
+    const { engine } = this.#run.machine;
+    engine.forgetCode(ip);
+  }
+}
