@@ -112,6 +112,13 @@ function parseNamed(path: string, bytes: Uint8Array): KernelImage {
   }
 }
 
+/** The one operand there may be. */
+export function imageOperand({ operands }: Given): string | undefined {
+  const [path, extra] = operands;
+  if (extra !== undefined) throw new UsageError(`one image at a time; '${extra}' is one too many`);
+  return path;
+}
+
 /** What can be told only once it is known which entry the image is entered by. */
 export function checkAgainstEntry(run: BootRun): void {
   if (run.boot.entry === 32 && run.config.paging !== undefined) {

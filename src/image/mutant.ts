@@ -138,7 +138,7 @@ function withImmediate(start: readonly number[], value: number): Uint8Array {
 }
 
 function rewritten(bytes: Uint8Array, fileOffset: number, instruction: Uint8Array): Uint8Array {
-  const copy = bytes.slice();
+  const copy = new Uint8Array(bytes);
   copy.set(instruction, fileOffset);
   return copy;
 }

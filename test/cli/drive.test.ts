@@ -4,7 +4,7 @@ import { BootRun, type RunConfig } from '../../src/boot/run.ts';
 import { drive, nextSlice } from '../../src/cli/drive.ts';
 import { exitCodeOf } from '../../src/cli/exit.ts';
 import { Screen } from '../../src/cli/screen.ts';
-import { BAD, type FakeOptions, fakeIo, GOOD } from './fakeIo.ts';
+import { BAD, endlessImage, type FakeOptions, fakeIo, GOOD } from './fakeIo.ts';
 
 const config = (path: string, more: Partial<RunConfig> = {}): RunConfig => ({
   image: readFileSync(path),
@@ -43,15 +43,7 @@ describe('a run', () => {
     expect(run.outcome?.kind).toBe('stage-reached');
   });
 
-  // An endless loop at the 64-bit entry: jmp to itself.
-  const endless = (): BootRun =>
-    new BootRun(
-      config(GOOD, {
-        maxInstructions: 100_000_000n,
-        patches: [{ fileOffset: endlessAt(), bytes: Uint8Array.of(0xeb, 0xfe) }],
-      }),
-    );
-  const endlessAt = (): number => (readFileSync(GOOD)[0x1f1]! + 1) * 512 + 0x200;
+  const endless = (): BootRun => new BootRun(config(GOOD, { image: endlessImage(), maxInstructions: 100_000_000n }));
 
   it('stops at Ctrl-C, with the processor between two instructions', async () => {
     const run = endless();

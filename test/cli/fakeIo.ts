@@ -1,4 +1,5 @@
 // A process to run the command line in: takes down what is written, and has a clock that moves by itself.
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Io, Output } from '../../src/cli/io.ts';
 import { main } from '../../src/cli/program.ts';
@@ -6,6 +7,14 @@ import { main } from '../../src/cli/program.ts';
 export const sample = (name: string): string => fileURLToPath(new URL(`../../samples/built/${name}`, import.meta.url));
 export const GOOD = sample('good.bzImage');
 export const BAD = sample('bad.bzImage');
+
+/** The good image with `jmp .` at its 64-bit entry: it never ends. */
+export function endlessImage(): Uint8Array {
+  const bytes = readFileSync(GOOD);
+  const setupSize = (bytes.readUInt8(0x1f1) + 1) * 512;
+  bytes.set([0xeb, 0xfe], setupSize + 0x200);
+  return bytes;
+}
 
 export type FakeOptions = {
   /** Both streams are the same terminal. */

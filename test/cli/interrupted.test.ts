@@ -1,10 +1,9 @@
-// An image that never ends: the sample with `jmp .` at its 64-bit entry.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { BootRun } from '../../src/boot/run.ts';
-import { firstlight, GOOD } from './fakeIo.ts';
+import { endlessImage, firstlight } from './fakeIo.ts';
 
 describe('firstlight boot of an image that never ends', () => {
   let folder = '';
@@ -12,10 +11,7 @@ describe('firstlight boot of an image that never ends', () => {
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'firstlight-endless-'));
     image = join(folder, 'endless');
-    const bytes = readFileSync(GOOD);
-    const entry64 = (bytes.readUInt8(0x1f1) + 1) * 512 + 0x200;
-    bytes.set([0xeb, 0xfe], entry64);
-    writeFileSync(image, bytes);
+    writeFileSync(image, endlessImage());
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 

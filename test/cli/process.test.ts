@@ -1,7 +1,7 @@
 // The built program as a process of its own, through the launcher: what only a real process shows.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { BAD, firstlight, GOOD } from './fakeIo.ts';
 
 const launcher = fileURLToPath(new URL('../../firstlight', import.meta.url));
@@ -12,6 +12,9 @@ const spawned = (command: string, args: readonly string[]) => {
 };
 
 describe('./firstlight boot', () => {
+  // Builds, and says so, where the sources are newer than the last build.
+  beforeAll(() => void spawned(launcher, ['--version']));
+
   it('does in a process of its own what it does in this one', async () => {
     const here = await firstlight(['boot', GOOD, '--json']);
     expect(spawned(launcher, ['boot', GOOD, '--json'])).toEqual({ code: 0, stdout: here.stdout, stderr: '' });

@@ -7,9 +7,9 @@ import { outcomeDetails, outcomeText, stageText, whenText } from '../../report/o
 import type { Command } from '../command.ts';
 import { drive } from '../drive.ts';
 import { EXIT, exitCodeOf } from '../exit.ts';
-import { BOOT_OPTIONS, type BootInput, checkAgainstEntry, readBootInput } from '../options.ts';
+import { BOOT_OPTIONS, type BootInput, checkAgainstEntry, imageOperand, readBootInput } from '../options.ts';
 import { Screen, type Tone } from '../screen.ts';
-import { type CommandUsage, type Given, UsageError } from '../usage.ts';
+import { type CommandUsage, UsageError } from '../usage.ts';
 
 const usage: CommandUsage = {
   name: 'boot',
@@ -26,7 +26,9 @@ const usage: CommandUsage = {
 export const boot: Command = {
   usage,
   async run(given, io) {
-    const input = readBootInput(given, imagePath(given));
+    const path = imageOperand(given);
+    if (path === undefined) throw new UsageError('no image given');
+    const input = readBootInput(given, path);
     const run = new BootRun(input.config, input.image);
     checkAgainstEntry(run);
     const screen = new Screen(io);
@@ -41,13 +43,6 @@ export const boot: Command = {
     return exitCodeOf(run.result().outcome);
   },
 };
-
-function imagePath({ operands }: Given): string {
-  const [path, extra] = operands;
-  if (path === undefined) throw new UsageError('no image given');
-  if (extra !== undefined) throw new UsageError(`one image at a time; '${extra}' is one too many`);
-  return path;
-}
 
 /** Passes on what happens as it happens. @param announced what to announce; nothing but the console where undefined */
 function listen(run: BootRun, screen: Screen, announced: BootInput | undefined): void {

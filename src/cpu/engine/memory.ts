@@ -27,7 +27,7 @@ import {
 import type { ModuleBuilder } from '../../wasm/module.ts';
 import type { Shared } from '../emitter.ts';
 import * as at from '../layout.ts';
-import { ACCESS, definePhysical, defineWalk } from './paging.ts';
+import { ACCESS, definePhysical, defineWalk, isNotCanonical, raiseNotCanonical } from './paging.ts';
 
 const SS = 2;
 const FS = 4;
@@ -172,6 +172,14 @@ const crossing = (linear: I64, size: I32): I32 => {
   return i32.and(i32.ltU(room, size), c32(1));
 };
 
+/** Linear address of a later byte of an access: outside 64-bit mode they wrap at 4 GiB. */
+const later = (linear: I64, distance: I32): I64 =>
+  i64.and(i64.add(linear, i64.extendU(distance)), select(word(at.MODE64), c64(-1), c64(0xffffffff)));
+
+/** An access is checked for canonicality whole, before the first page of it is translated (recorded from a processor). */
+const checkLastByte = (linear: I64, size: I32, leave: Stmt): Stmt =>
+  when(i32.and(word(at.MODE64), isNotCanonical(later(linear, i32.sub(size, c32(1))))), [raiseNotCanonical, leave]);
+
 function defineLoad(module: ModuleBuilder, { access, imports }: ByteAccess, write: number): number {
   const index = module.declare(['i64', 'i32'], ['i64']);
   module.define(index, (fn) => {
@@ -188,11 +196,12 @@ function defineLoad(module: ModuleBuilder, { access, imports }: ByteAccess, writ
     ];
     // Byte by byte where the access runs into the next page; both pages are translated before anything is read.
     const split: Code = [
+      checkLastByte(linear, size, ret(c64(0))),
       set(i, c32(0)),
       set(value, c64(0)),
       loop(
         again,
-        set(part, call64(index, i64.add(linear, i64.extendU(get(i))), c32(1))),
+        set(part, call64(index, later(linear, get(i)), c32(1))),
         when(faulted(), ret(c64(0))),
         set(value, i64.or(get(value), i64.shl(get(part), i64.extendU(i32.shl(get(i), c32(3)))))),
         set(i, i32.add(get(i), c32(1))),
@@ -221,12 +230,13 @@ function defineStore(module: ModuleBuilder, { access, imports }: ByteAccess): nu
     const i = fn.local('i32');
     const again = label('bytes');
     // A fault in the second page reports that page's first byte.
-    const second = pageOf(i64.add(linear, i64.extendU(i32.sub(size, c32(1)))));
+    const second = pageOf(later(linear, i32.sub(size, c32(1))));
     const probe = (address: I64): Stmt => [
       set(host, call32(access, address, c32(1), c32(ACCESS.WRITE))),
       when(i32.eqz(get(host)), ret()),
     ];
     const split: Code = [
+      checkLastByte(linear, size, ret()),
       probe(linear),
       probe(second),
       set(i, c32(0)),
@@ -234,7 +244,7 @@ function defineStore(module: ModuleBuilder, { access, imports }: ByteAccess): nu
         again,
         call(
           index,
-          i64.add(linear, i64.extendU(get(i))),
+          later(linear, get(i)),
           c32(1),
           i64.shrU(value, i64.extendU(i32.shl(get(i), c32(3)))),
         ),

@@ -268,13 +268,19 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
 }
 
 function canonical(linear: I64): Stmt {
-  const shift = i64.load32u(i32.const(at.CANONICAL_SHIFT));
-  return when(i64.ne(i64.shrS(i64.shl(linear, shift), shift), linear), [
-    i32.store(i32.const(at.FAULT_VECTOR), i32.const(at.FAULT_NONCANONICAL)),
-    i32.store(i32.const(at.FAULT_ERROR), i32.const(0)),
-    ret(i64.const(-1)),
-  ]);
+  return when(isNotCanonical(linear), [raiseNotCanonical, ret(i64.const(-1))]);
 }
+
+/** Of use in IA-32e mode only. */
+export const isNotCanonical = (linear: I64): I32 => {
+  const shift = i64.load32u(i32.const(at.CANONICAL_SHIFT));
+  return i64.ne(i64.shrS(i64.shl(linear, shift), shift), linear);
+};
+
+export const raiseNotCanonical: Stmt = [
+  i32.store(i32.const(at.FAULT_VECTOR), i32.const(at.FAULT_NONCANONICAL)),
+  i32.store(i32.const(at.FAULT_ERROR), i32.const(0)),
+];
 
 /** 1 where the access is allowed (SDM 3A 4.6.1). `allowed` has RW in bit 1 and US in bit 2. */
 function permissions(access: I32, allowed: I64, noExecute: I32): I32 {

@@ -1,7 +1,7 @@
 // Descriptor-table registers, LDTR and TR, and the instructions that look at descriptors (SDM 2A LGDT, LLDT, LAR; 2B LTR).
 
 import type { Instruction } from 'iced-x86';
-import { Code, Mnemonic } from 'iced-x86';
+import { Code, Mnemonic, OpKind } from 'iced-x86';
 import { type Descriptor, SELECTOR_RPL, SELECTOR_TI, TSS_BUSY_BIT, TYPE } from '../../x86/descriptors.ts';
 import { FLAGS } from '../../x86/flags.ts';
 import { VECTOR } from '../../x86/vectors.ts';
@@ -17,6 +17,7 @@ import {
   probeWrite,
   readAt,
   readOperand,
+  readRegister,
   registerBytes,
   supervisorOnly,
   UD,

@@ -153,7 +153,8 @@ const popAll = (key: string, bytes: 2 | 4): Handler => ({
   key,
   build: (e) => {
     const w = widthOf(bytes);
-    const registers = [0, 1, 2, 3, 5, 6, 7];
+    // In the order of the pops, EDI first: it decides which address a fault reports.
+    const registers = [7, 6, 5, 3, 2, 1, 0];
     const values = registers.map((index) => {
       const value = e.let(call64(e.shared.peekStack, c64((7 - index) * bytes), c32(bytes)));
       e.checkFault();

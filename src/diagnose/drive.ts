@@ -1,0 +1,38 @@
+// Runs boots in stretches, so that whoever waits can show progress and stop.
+
+import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
+import type { KernelImage } from '../image/image.ts';
+import type { Tick } from './types.ts';
+
+/** Instructions between two ticks. */
+const STRETCH = 10_000_000n;
+
+/** Runs to the outcome. */
+export function* drive(run: BootRun, doing: string): Generator<Tick, Outcome> {
+  for (;;) {
+    const outcome = run.advance(STRETCH);
+    if (outcome) return outcome;
+    yield { doing, instructions: run.machine.engine.retired };
+  }
+}
+
+/** Runs until so many instructions are retired, or to the outcome if that comes first. */
+export function* driveUntil(run: BootRun, until: bigint, doing: string): Generator<Tick, Outcome | undefined> {
+  while (run.machine.engine.retired < until) {
+    const left = until - run.machine.engine.retired;
+    const outcome = run.advance(left < STRETCH ? left : STRETCH);
+    if (outcome) return outcome;
+    yield { doing, instructions: run.machine.engine.retired };
+  }
+  return undefined;
+}
+
+export function* bootAndDrive(
+  config: RunConfig,
+  doing: string,
+  image?: KernelImage,
+): Generator<Tick, { run: BootRun; outcome: Outcome }> {
+  const run = image ? new BootRun(config, image) : new BootRun(config);
+  const outcome = yield* drive(run, doing);
+  return { run, outcome };
+}

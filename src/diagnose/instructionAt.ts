@@ -1,0 +1,50 @@
+// Describes the instruction at a linear address of a machine: bytes, text, place in the image, symbol.
+
+import { Formatter, FormatterSyntax, type Instruction } from 'iced-x86';
+import type { BootRun } from '../boot/run.ts';
+import { decodeOne } from '../cpu/codeCache.ts';
+import { isFault } from '../cpu/cpu.ts';
+import type { BzImage } from '../image/bzimage.ts';
+import { type SymbolTable, symbolAt, symbolText } from '../image/symbols.ts';
+import { locateInMemory } from '../record/location.ts';
+import type { InstructionAt } from './types.ts';
+
+let formatter: Formatter | undefined;
+
+/** AT&T text as objdump writes it, but numbers with 0x. */
+export function attText(insn: Instruction): string {
+  if (!formatter) {
+    formatter = new Formatter(FormatterSyntax.Gas);
+    formatter.hexPrefix = '0x';
+    formatter.hexSuffix = '';
+    formatter.uppercaseHex = false;
+    formatter.spaceAfterOperandSeparator = false;
+    formatter.firstOperandCharIndex = 7;
+    formatter.ripRelativeAddresses = true;
+  }
+  return formatter.format(insn).trimEnd();
+}
+
+/** What stands at `linear` now; undefined where nothing can be fetched. */
+export function instructionAt(
+  run: BootRun,
+  linear: bigint,
+  symbols: SymbolTable | undefined,
+): InstructionAt | undefined {
+  const { engine } = run.machine;
+  const fetched = engine.fetchBytes(linear - engine.mode.base);
+  if (isFault(fetched) || fetched.length === 0) return undefined;
+  const insn = decodeOne(fetched, linear, engine.mode.bitness);
+  const bytes = fetched.slice(0, insn.code === 0 ? Math.min(8, fetched.length) : insn.length);
+  const text = insn.code === 0 ? '(bad)' : attText(insn);
+  insn.free();
+  const place = run.image.kind === 'bzImage' ? locateInMemory(run, run.image as BzImage, linear) : undefined;
+  const hit = place && symbols ? symbolAt(symbols, place.link) : undefined;
+  return {
+    runtimeAddress: linear,
+    bytes,
+    text,
+    ...(place ? { linkAddress: place.link, fileOffset: place.fileOffset } : {}),
+    ...(hit ? { symbol: symbolText(hit) } : {}),
+  };
+}

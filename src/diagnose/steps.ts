@@ -1,0 +1,88 @@
+// The way from the constant to the death: the run again up to the culprit, then instruction by instruction with its
+// value followed, until the bytes copied through it are executed or nothing more comes of it.
+
+import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
+import { isFault } from '../cpu/cpu.ts';
+import type { BzImage } from '../image/bzimage.ts';
+import type { SymbolTable } from '../image/symbols.ts';
+import type { ExecutedReference } from '../record/references.ts';
+import { Taint, type Use } from '../record/taint.ts';
+import { driveUntil } from './drive.ts';
+import { instructionAt } from './instructionAt.ts';
+import type { InstructionAt, Step, Tick } from './types.ts';
+
+/** Instructions that are followed at most. */
+const MAX_STEPS = 120_000;
+/** Instructions without a use after which the value is given up. */
+const QUIET = 40_000;
+const MAX_USES = 8;
+const TICK = 2_000;
+
+const hex = (value: bigint): string => `0x${value.toString(16)}`;
+
+/** @param executed the culprit, as the sick run executed it */
+export function* followConstant(
+  config: RunConfig,
+  image: BzImage,
+  executed: ExecutedReference,
+  death: Outcome,
+  symbols: SymbolTable | undefined,
+): Generator<Tick, Step[]> {
+  const run = new BootRun(config, image);
+  const started = yield* driveUntil(run, executed.last, 'running up to the culprit');
+  if (started) return [];
+  const taint = new Taint(run.machine.engine.state);
+  const steps: Step[] = [];
+  let last = 0;
+  for (let count = 0; count < MAX_STEPS && count - last < QUIET && steps.length < MAX_USES; count++) {
+    if (run.machine.engine.retired >= death.instructions) break;
+    const insn = run.machine.engine.currentInstruction();
+    if (isFault(insn)) break;
+    const uses = count === 0 ? taint.begin(insn) : taint.step(insn);
+    insn.free();
+    for (const use of uses) {
+      last = count;
+      add(steps, describe(use, instructionHere(run, symbols), executed));
+    }
+    if (uses.some((use) => use.kind === 'execute')) break;
+    if (count % TICK === 0) yield { doing: 'following the constant', instructions: run.machine.engine.retired };
+    if (run.advance(1n)) break;
+  }
+  taint.free();
+  return steps;
+}
+
+const instructionHere = (run: BootRun, symbols: SymbolTable | undefined): InstructionAt | undefined =>
+  instructionAt(run, run.machine.engine.state.rip + run.machine.engine.mode.base, symbols);
+
+/** The same instruction doing the same again in a loop is said once. */
+function add(steps: Step[], step: Step): void {
+  const seen = steps.some(
+    (other) => other.instruction?.runtimeAddress === step.instruction?.runtimeAddress && kindOf(other) === kindOf(step),
+  );
+  if (!seen) steps.push(step);
+}
+
+const kindOf = (step: Step): string => step.what.split(' ').slice(0, 3).join(' ');
+
+function describe(use: Use, instruction: InstructionAt | undefined, executed: ExecutedReference): Step {
+  const right = (address: bigint): string => hex(address + executed.runtime - executed.link);
+  const at = instruction ? { instruction } : {};
+  switch (use.kind) {
+    case 'load':
+      return { ...at, what: `reads ${use.bytes} bytes at ${hex(use.address)} (the right place would be ${right(use.address)})` };
+    case 'store':
+      return { ...at, what: `writes ${use.bytes} bytes at ${hex(use.address)} (the right place would be ${right(use.address)})` };
+    case 'copy':
+      return { ...at, what: `copies ${hex(use.bytes)} bytes from ${hex(use.from)} to ${hex(use.to)} (they should come from ${right(use.from)})` };
+    case 'compare':
+      return { ...at, what: `compares the address with one that was computed at run time; the decision that follows is wrong` };
+    case 'jump':
+      return { ...at, what: use.mark === 'pointer' ? `goes to the link address ${hex(use.target)}` : `goes to an address read through the pointer: ${hex(use.target)}` };
+    case 'system':
+      return { ...at, what: `loads a system register with ${use.mark === 'pointer' ? 'the link address' : 'what was read through it'}` };
+    case 'execute':
+      return { ...at, what: `executes at ${hex(use.address)} what was copied through the pointer` };
+  }
+}
+

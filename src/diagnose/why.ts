@@ -1,0 +1,47 @@
+// The main job: boot, and if it dies say why, prove it, repair, and go on until it boots or a death is not explained.
+// A generator: it yields between stretches of guest time, so that a front end can show progress and stop.
+
+import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
+import type { BzImage } from '../image/bzimage.ts';
+import { parseImage } from '../image/image.ts';
+import type { SymbolTable } from '../image/symbols.ts';
+import { findPositionDependentReference } from './classes/positionDependentReference.ts';
+import { drive } from './drive.ts';
+import { gatherEvidence } from './evidence.ts';
+import { patched } from './repair.ts';
+import type { Cause, Diagnosis, Suspicion, Tick } from './types.ts';
+
+/** More causes than this in one image are not looked for. */
+const MAX_CAUSES = 8;
+
+export type WhyOptions = {
+  readonly symbols?: SymbolTable | undefined;
+  /** Told of each cause as soon as it is proved, and of the first outcome. */
+  readonly onCause?: ((cause: Cause) => void) | undefined;
+  readonly onFirst?: ((outcome: Outcome) => void) | undefined;
+};
+
+/** Throws InputError where image, options and machine do not go together. */
+export function* diagnose(config: RunConfig, options: WhyOptions = {}): Generator<Tick, Diagnosis> {
+  let run = new BootRun(config, parseImage(config.image));
+  let outcome = yield* drive(run, 'booting');
+  options.onFirst?.(outcome);
+  const first = run.result();
+  const causes: Cause[] = [];
+  const suspicions: Suspicion[] = [];
+  while (outcome.kind !== 'stage-reached') {
+    const evidence = yield* gatherEvidence(run, outcome, options.symbols);
+    const end = { config, first, causes, suspicions, unexplained: evidence };
+    if (run.image.kind !== 'bzImage' || causes.length >= MAX_CAUSES) return { ...end, last: run.result() };
+    const image: BzImage = run.image;
+    const found = yield* findPositionDependentReference(run.config, image, outcome, evidence, options.symbols);
+    suspicions.push(...found.suspicions);
+    if (!found.cause) return { ...end, last: run.result() };
+    causes.push(found.cause);
+    options.onCause?.(found.cause);
+    const { instruction, repair } = found.cause;
+    run = new BootRun({ ...config, image: patched(image, instruction.fileOffset, repair.bytes) });
+    outcome = yield* drive(run, 'booting with what was found repaired');
+  }
+  return { config, first, causes, suspicions, last: run.result(), unexplained: undefined };
+}
