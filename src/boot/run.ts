@@ -5,13 +5,13 @@ import { InputError } from '../bits/errors.ts';
 import * as at from '../cpu/layout.ts';
 import { HostMemoryFull } from '../cpu/memory.ts';
 import type { FaultLink } from '../cpu/microcode/delivery.ts';
-import { SEG, type SegmentIndex } from '../cpu/state.ts';
+import { FLAGS, SEG, type SegmentIndex } from '../cpu/state.ts';
 import type { ResetSource } from '../devices/device.ts';
 import { type KernelImage, parseImage } from '../image/image.ts';
 import { Machine, type Unimplemented } from '../machine/machine.ts';
 import { CPU_MODELS, type CpuModel, findModel } from '../x86/models.ts';
 import type { EntryState, RegisterName } from './entry-state.ts';
-import { HIGH_MEMORY_START, ramRanges } from './layout.ts';
+import { GIB, HIGH_MEMORY_START, HIGH_RAM_START, MMIO_HOLE_START, ramRanges } from './layout.ts';
 import { type Boot, bootLinux } from './linux.ts';
 import { HANG_RULE, HANG_WINDOW, ProgressWatch } from './progress.ts';
 import { type Stage, type StageReached, StageTracker } from './stages.ts';
@@ -37,7 +37,7 @@ type OutcomeBody =
   | { readonly kind: 'triple-fault'; readonly chain: readonly FaultLink[] }
   | { readonly kind: 'reset'; readonly source: ResetSource }
   /** HLT with interrupts off, or with nothing left that could interrupt. */
-  | { readonly kind: 'halt'; readonly rip: bigint }
+  | { readonly kind: 'halt'; readonly rip: bigint; readonly interruptsEnabled: boolean }
   | { readonly kind: 'hang'; readonly rip: bigint; readonly rule: string }
   | { readonly kind: 'panic'; readonly message: string }
   | { readonly kind: 'instruction-limit'; readonly rip: bigint };
@@ -72,6 +72,7 @@ export class BootRun {
   readonly stages: StageTracker;
   readonly #progress: ProgressWatch;
   #windowEnd = HANG_WINDOW;
+  #panicMessage: string | undefined;
   #panicDeadline: bigint | undefined;
   #outcome: Outcome | undefined;
 
@@ -85,6 +86,7 @@ export class BootRun {
     this.boot = bootLinux({ ...config, gigabytePages: model.features.has('PDPE1GB') }, image, this.machine.memory);
     enter(this.machine, this.boot.state);
     this.stages = new StageTracker(this.machine, image, this.boot.loadAddress);
+    this.stages.onLine = (line) => this.#consoleLine(line);
     this.stages.onStage = (stage) => this.#stageReached(stage);
     this.#progress = new ProgressWatch(this.machine);
     this.stages.start();
@@ -117,8 +119,9 @@ export class BootRun {
     if (this.stages.has(this.config.until)) return this.#end({ kind: 'stage-reached' });
     if (stop?.kind === 'triple-fault') return this.#end({ kind: 'triple-fault', chain: stop.chain });
     if (stop?.kind === 'reset') return this.#end({ kind: 'reset', source: stop.source });
-    if (stop?.kind === 'halt') return this.#end(this.#panic() ?? { kind: 'halt', rip: engine.state.rip });
-    this.#checkPanic();
+    if (stop?.kind === 'halt') return this.#end(this.#panic() ?? this.#halted());
+    const panic = this.#panic();
+    if (panic && engine.retired >= (this.#panicDeadline ?? 0n)) return this.#end(panic);
     if (engine.retired >= this.#windowEnd) this.#endWindow();
   }
 
@@ -143,19 +146,27 @@ export class BootRun {
     }
   }
 
-  #checkPanic(): void {
-    if (this.#outcome || !this.machine.console.includes(PANIC)) return;
+  #halted(): OutcomeBody {
+    const { state } = this.machine.engine;
+    return { kind: 'halt', rip: state.rip, interruptsEnabled: (state.rflags & FLAGS.IF) !== 0 };
+  }
+
+  /** A panic ends the run where the kernel says it has said all, or a while after it began. */
+  #consoleLine(line: string): void {
     const { retired } = this.machine.engine;
-    this.#panicDeadline ??= retired + PANIC_GRACE;
-    if (this.machine.console.includes(PANIC_END) || retired >= this.#panicDeadline) {
-      const panic = this.#panic();
-      if (panic) this.#end(panic);
+    const begins = line.indexOf(PANIC);
+    if (this.#panicMessage === undefined && begins >= 0) {
+      this.#panicMessage = line.slice(begins);
+      this.#panicDeadline = retired + PANIC_GRACE;
+      this.machine.requestStop();
+    } else if (this.#panicMessage !== undefined && line.includes(PANIC_END)) {
+      this.#panicDeadline = retired;
+      this.machine.requestStop();
     }
   }
 
   #panic(): OutcomeBody | undefined {
-    const line = this.machine.console.text.split('\n').find((text) => text.includes(PANIC));
-    return line === undefined ? undefined : { kind: 'panic', message: line.slice(line.indexOf(PANIC)).trim() };
+    return this.#panicMessage === undefined ? undefined : { kind: 'panic', message: this.#panicMessage };
   }
 
   #end(body: OutcomeBody): void {
@@ -196,7 +207,13 @@ function cpuModel(name: string): CpuModel {
   throw new InputError(`there is no CPU model '${name}'; choose one of ${CPU_MODELS.map((model) => model.name).join(', ')}`);
 }
 
+/** RAM above the device hole has to lie below the highest address the machine has. */
+const MOST_MEMORY = at.PHYS_LIMIT - (HIGH_RAM_START - MMIO_HOLE_START);
+
 function checkOptions(config: RunConfig, model: CpuModel): void {
+  if (config.memoryBytes > MOST_MEMORY) {
+    throw new InputError(`this machine can have ${MOST_MEMORY / GIB} GiB of memory at most`);
+  }
   if (config.paging === 5 && !model.features.has('LA57')) {
     throw new InputError(`--paging 5 needs a CPU with la57, which '${model.name}' is not`);
   }

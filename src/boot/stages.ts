@@ -3,7 +3,7 @@
 //   with string moves, and only then reads the payload to unpack it);
 // - handoff: after that, the first code run above 1 MiB that is no code of the stub (wherever the stub has copied itself
 //   to) and lies in a page that was written since: what was just unpacked;
-// - banner: the words "Linux version" on the console.
+// - banner: a line with the words "Linux version" on the console, to its end.
 
 import { Mnemonic } from 'iced-x86';
 import { type PhysAddr, physAddr } from '../bits/address.ts';
@@ -29,6 +29,9 @@ export type StageReached = {
 };
 
 const BANNER = 'Linux version';
+const NEWLINE = 10;
+/** A line longer than this is taken as ended. */
+const LONGEST_LINE = 1024;
 const STRING_MOVES = new Set([Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq]);
 /** Bytes compared to tell whether code at an address is the stub's. */
 const PROBE = 32;
@@ -40,6 +43,8 @@ export class StageTracker {
   readonly #machine: Machine;
   readonly #image: KernelImage;
   #line = '';
+  /** Told of each line on the console as it ends. */
+  onLine: ((line: string) => void) | undefined;
   /** Told of each stage as it is reached. */
   onStage: ((stage: StageReached) => void) | undefined;
 
@@ -81,8 +86,12 @@ export class StageTracker {
   }
 
   #console(byte: number): void {
-    this.#line = (this.#line + String.fromCharCode(byte)).slice(-BANNER.length);
-    if (this.#line === BANNER) this.#reach('banner');
+    this.#line += String.fromCharCode(byte);
+    if (byte !== NEWLINE && this.#line.length < LONGEST_LINE) return;
+    const line = this.#line;
+    this.#line = '';
+    if (line.includes(BANNER)) this.#reach('banner');
+    this.onLine?.(line.trimEnd());
   }
 
   /** Where the payload's first byte lies in a copy of the stub. */

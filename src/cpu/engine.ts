@@ -90,7 +90,8 @@ export class Engine implements Cpu {
   /** Where `run` may not go past, so that RDTSC and devices see exact time inside microcode. */
   #mode: CodeMode = { bitness: 16, base: 0n, limit: 0xffffn };
   #pendingCode: number[] = [];
-  /** Record to go on with, after a probe. */
+  /** RIP of the probe that was just told of, and the record behind it once it is met again; both hold for one slice. */
+  #told: bigint | undefined;
   #resume = 0;
   /** Told of an access to a watched page just before the instruction that makes it is run. */
   onWatch: ((watched: Watched) => void) | undefined;
@@ -159,8 +160,10 @@ export class Engine implements Cpu {
   }
 
   #slice(left: bigint): RunResult | undefined {
-    const record = this.#resume || this.#find();
+    const resume = this.#resume;
     this.#resume = 0;
+    if (resume || this.#told !== this.state.rip) this.#told = undefined;
+    const record = resume || this.#find();
     if (isFault(record)) return this.#raise(record);
     this.state.setU32(at.PC, record);
     const exact = left <= BigInt(OVERRUN);
@@ -190,11 +193,21 @@ export class Engine implements Cpu {
         this.#dropCurrent();
         return undefined;
       case at.EXIT.PROBE:
-        this.#resume = this.state.u32(at.PC) + at.RECORD_BYTES;
-        this.onProbe?.();
-        return undefined;
+        return this.#probed();
       default:
         return undefined; // a miss or the budget: RIP says where to go on
+    }
+  }
+
+  /**
+   * Whoever is told of a probe may change anything: code, mappings, RIP. So the way to the instruction is looked up anew,
+   * and only the probe met there again is stepped over.
+   */
+  #probed(): undefined {
+    if (this.#told === this.state.rip) this.#resume = this.state.u32(at.PC) + at.RECORD_BYTES;
+    else {
+      this.#told = this.state.rip;
+      this.onProbe?.();
     }
   }
 

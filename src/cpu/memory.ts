@@ -20,6 +20,7 @@ export class GuestMemory {
   readonly wasm: WebAssembly.Memory;
   readonly ranges: readonly RamRange[];
   #next = at.RAM_BASE;
+  readonly #touched: number[] = [];
   #u8: Uint8Array;
   #view: DataView;
   /** Told of every byte range the host itself writes, so that decoded code can be dropped. */
@@ -56,6 +57,7 @@ export class GuestMemory {
     const end = host + at.CHUNK_BYTES;
     if (end > this.#u8.length) this.#grow();
     this.#next = end;
+    this.#touched.push(chunk);
     this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, host, true);
     return host;
   }
@@ -124,9 +126,8 @@ export class GuestMemory {
 
   /** Every touched chunk, lowest address first: guest-physical address and a view of its bytes. */
   *touched(): Generator<{ address: number; bytes: Uint8Array }> {
-    for (let chunk = 0; chunk < at.CHUNK_COUNT; chunk++) {
+    for (const chunk of [...this.#touched].sort((a, b) => a - b)) {
       const entry = this.#view.getUint32(at.CHUNK_TABLE + 4 * chunk, true);
-      if (entry <= at.CHUNK_UNTOUCHED) continue;
       yield { address: chunk * at.CHUNK_BYTES, bytes: this.#u8.subarray(entry, entry + at.CHUNK_BYTES) };
     }
   }

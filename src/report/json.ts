@@ -33,6 +33,7 @@ export type JsonOutcome = JsonPoint & {
   readonly source?: string;
   readonly port?: string;
   readonly rip?: string;
+  readonly interruptsEnabled?: boolean;
   readonly rule?: string;
   readonly message?: string;
 };
@@ -105,6 +106,7 @@ function particulars(outcome: Outcome): Partial<JsonOutcome> {
     case 'reset':
       return { source: outcome.source, port: hex(RESET_PORTS[outcome.source].port) };
     case 'halt':
+      return { rip: hex(outcome.rip), interruptsEnabled: outcome.interruptsEnabled };
     case 'instruction-limit':
       return { rip: hex(outcome.rip) };
     case 'hang':

@@ -38,7 +38,7 @@ function endText(outcome: Exclude<Outcome, { kind: 'stage-reached' }>): string {
     case 'reset':
       return resetText(outcome.source);
     case 'halt':
-      return `halted for ever: HLT before ${hex(outcome.rip)}, with interrupts off or none to come`;
+      return `halted for ever: HLT before ${hex(outcome.rip)}, with ${outcome.interruptsEnabled ? 'no interrupt to come' : 'interrupts off'}`;
     case 'hang':
       return `hang at ${hex(outcome.rip)}: ${outcome.rule}`;
     case 'panic':

@@ -22,7 +22,7 @@ const ENDINGS = [
   { kind: 'stage-reached' },
   { kind: 'triple-fault', chain: CHAIN },
   { kind: 'reset', source: 'cf9' },
-  { kind: 'halt', rip: 0x9e043n },
+  { kind: 'halt', rip: 0x9e043n, interruptsEnabled: false },
   { kind: 'hang', rip: 0x9e000n, rule: 'nothing moved' },
   { kind: 'panic', message: 'Kernel panic - not syncing: VFS' },
   { kind: 'instruction-limit', rip: 0xffffffff81000000n },
@@ -33,12 +33,13 @@ const outcomeJson = (ending: (typeof ENDINGS)[number]) => bootJson(CONFIG, IMAGE
 describe('the object of a boot', () => {
   it('has the machine, the stages and the outcome', () => {
     const result = resultOf(
-      { kind: 'halt', rip: 0x9e043n },
+      { kind: 'halt', rip: 0x9e043n, interruptsEnabled: false },
       { unimplemented: [{ what: 'port 0x1', count: 2 }], console: 'é' },
     );
     expect(bootJson({ ...CONFIG, initrd: new Uint8Array(9) }, IMAGE, result)).toEqual({
       outcome: {
         kind: 'halt',
+        interruptsEnabled: false,
         stage: 'decompress',
         instructions: 1_234_567,
         guestTimeNs: 1_234_569,
@@ -99,7 +100,7 @@ describe('the object of a boot', () => {
         ],
       },
       { kind: 'reset', source: 'cf9', port: '0xcf9' },
-      { kind: 'halt', rip: '0x9e043' },
+      { kind: 'halt', rip: '0x9e043', interruptsEnabled: false },
       { kind: 'hang', rip: '0x9e000', rule: 'nothing moved' },
       { kind: 'panic', message: 'Kernel panic - not syncing: VFS' },
       { kind: 'instruction-limit', rip: '0xffffffff81000000' },

@@ -28,8 +28,8 @@ describe('an outcome in one line', () => {
       `the guest reset the machine through the chipset's reset control register (port 0xcf9); ${WHEN}`,
     ],
     [
-      { kind: 'halt', rip: 0x9e043n },
-      `halted for ever: HLT before 0x9e043, with interrupts off or none to come; ${WHEN}`,
+      { kind: 'halt', rip: 0x9e043n, interruptsEnabled: false },
+      `halted for ever: HLT before 0x9e043, with interrupts off; ${WHEN}`,
     ],
     [{ kind: 'hang', rip: 0x9e000n, rule: 'nothing moved' }, `hang at 0x9e000: nothing moved; ${WHEN}`],
     [
@@ -76,24 +76,24 @@ describe('the chain of a triple fault', () => {
 
 describe('the details of an outcome', () => {
   it('say that nothing was printed', () => {
-    expect(outcomeDetails(resultOf({ kind: 'halt', rip: 1n }))).toEqual(['nothing was printed on the console']);
+    expect(outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }))).toEqual(['nothing was printed on the console']);
   });
 
   it('give the last words', () => {
     const console = 'one\r\n\r\n -- System halted\x07\r\n\n';
-    expect(outcomeDetails(resultOf({ kind: 'halt', rip: 1n }, { console }))).toEqual([
+    expect(outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }))).toEqual([
       '28 bytes were printed on the console; the last line: "-- System halted\\x07"',
     ]);
   });
 
   it('bound the last words', () => {
     const console = 'x'.repeat(1000);
-    const [line] = outcomeDetails(resultOf({ kind: 'halt', rip: 1n }, { console }));
+    const [line] = outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }));
     expect(line).toBe(`1,000 bytes were printed on the console; the last line: "${'x'.repeat(200)}..."`);
   });
 
   it('know blank words', () => {
-    const of = (console: string) => outcomeDetails(resultOf({ kind: 'halt', rip: 1n }, { console }));
+    const of = (console: string) => outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }));
     expect([of('\n'), of(' \r\n')]).toEqual([
       ['1 byte was printed on the console, all of it blank'],
       ['3 bytes were printed on the console, all of it blank'],

@@ -1,5 +1,6 @@
 // Runs one vector on our processor: long mode, CPL 3, the recorder's pages mapped as it had them, an IDT whose 256 gates
 // each lead to a HLT of their own, so that an exception shows as the place where the processor came to rest.
+import { Code } from 'iced-x86';
 import { Engine } from '../../src/cpu/engine.ts';
 import * as at from '../../src/cpu/layout.ts';
 import { GuestMemory } from '../../src/cpu/memory.ts';
@@ -185,10 +186,12 @@ export function runStepped(input: VectorInput): RunOutput {
 
 /** Enough for the engine to use its run loop, whose hot handlers are inlined; what lies behind the instruction ends it. */
 const LOOP_BUDGET = 2000n;
+// The code pages are full of INT3: the engine stops before it does one.
+engine.code.probe = (insn) => insn.code === Code.Int3;
 
 /**
- * By the engine's `run`: the instruction is over when something at another place has to be done outside the loop (the
- * INT3 that fills the code pages, or a fetch that faults); what that does no longer matters. No vector jumps to itself.
+ * By the engine's `run`: the instruction is over when the next one is an INT3 or cannot be fetched. No vector jumps to
+ * itself.
  */
 export function runInLoop(input: VectorInput): RunOutput {
   placeMemory(input);
@@ -196,16 +199,19 @@ export function runInLoop(input: VectorInput): RunOutput {
   const { state } = engine;
   let output: RunOutput | undefined;
   const look = (): void => {
-    if (output || state.cpl !== 3 || state.rip === input.rip) return;
+    if (state.cpl !== 3 || state.rip === input.rip) return;
     output = running(input);
     engine.stop();
   };
-  engine.onMicro = look;
-  engine.onFault = look;
+  engine.onProbe = look;
+  engine.onFault = () => {
+    look();
+    engine.stop();
+  };
   for (let piece = 0; piece < MAX_PIECES && !output && state.cpl === 3; piece++) {
     engine.run(engine.retired + LOOP_BUDGET);
   }
-  engine.onMicro = undefined;
+  engine.onProbe = undefined;
   engine.onFault = undefined;
   output ??= stopped(input);
   clear(input);
