@@ -4,7 +4,7 @@
 // A store to decoded bytes drops every context of that physical page; its generation tells records in the page before,
 // whose last instruction ran over the edge.
 
-import { Decoder, DecoderError, DecoderOptions, type Instruction } from 'iced-x86';
+import { Decoder, DecoderError, DecoderOptions, Instruction } from 'iced-x86';
 import { PAGE_SIZE } from '../bits/address.ts';
 import { type Bitness, Planner, type Plan } from './decode.ts';
 import * as at from './layout.ts';
@@ -116,19 +116,27 @@ export class CodeCache {
     }
     const begin = this.#allocate(RUN_ROOM, at.RECORD_BYTES);
     const run = new RunWriter(this.#memory, context, begin);
-    const first = this.#fillRun(run, context, start, next);
+    const stream = new InstructionStream(this.#memory, context, start);
+    const first = this.#fillRun(run, context, start, next, stream);
+    stream.free();
     // A context may have been made behind the run (an instruction ran over the page); else give the rest back.
     if (this.#arena === begin + RUN_ROOM) this.#arena = run.next;
     return this.#contexts.get(context.key) === context ? first : 0;
   }
 
-  #fillRun(run: RunWriter, context: Context, start: number, next: FetchedPage): number {
+  #fillRun(
+    run: RunWriter,
+    context: Context,
+    start: number,
+    next: FetchedPage,
+    stream: InstructionStream,
+  ): number {
     let offset = start;
     let first = 0;
     for (let count = 0; count < MAX_RUN; count++) {
       const slot = slotAddress(context, offset);
       if (count > 0 && this.#memory.view.getUint32(slot, true)) break;
-      const insn = this.#decode(context, offset, next);
+      const insn = stream.at(offset) ?? this.#decode(context, offset, next);
       if (!insn) break;
       const end = offset + insn.length;
       const entry = run.next;
@@ -140,7 +148,7 @@ export class CodeCache {
       run.write(plan, offset, insn.length);
       this.#mark(context.hostPage, offset, Math.min(end, PAGE_SIZE));
       this.decoded++;
-      insn.free();
+      stream.done(insn);
       offset = end;
       if (plan.ends || offset >= PAGE_SIZE) {
         if (!plan.ends) run.link(this.#link.out, context.ip + BigInt(offset));
@@ -282,6 +290,38 @@ export function isTooLong(bytes: Uint8Array, bitness: Bitness): boolean {
   const error = decoder.lastError;
   decoder.free();
   return error === DecoderError.NoMoreBytes;
+}
+
+/** Decodes straight on through a page with one decoder and one instruction object; an instruction that may need more bytes than the page has is left to others. */
+class InstructionStream {
+  readonly #decoder: Decoder;
+  readonly #insn = new Instruction();
+  #offset: number;
+
+  constructor(memory: GuestMemory, context: Context, start: number) {
+    const host = context.hostPage * PAGE_SIZE;
+    const bytes = memory.bytes.slice(host + start, host + PAGE_SIZE);
+    this.#decoder = new Decoder(context.mode.bitness, bytes, DecoderOptions.None);
+    this.#decoder.ip = BigInt.asUintN(64, context.ip + BigInt(start));
+    this.#offset = start;
+  }
+
+  at(offset: number): Instruction | undefined {
+    if (offset !== this.#offset || offset + MAX_INSTRUCTION > PAGE_SIZE) return undefined;
+    this.#decoder.decodeOut(this.#insn);
+    this.#offset += this.#insn.length;
+    return this.#insn;
+  }
+
+  /** To be called with every instruction used, this stream's or not. */
+  done(insn: Instruction): void {
+    if (insn !== this.#insn) insn.free();
+  }
+
+  free(): void {
+    this.#decoder.free();
+    this.#insn.free();
+  }
 }
 
 /** Writes the records of one run, one after the other. */

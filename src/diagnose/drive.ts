@@ -1,7 +1,6 @@
 // Runs boots in stretches, so that whoever waits can show progress and stop.
 
-import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
-import type { KernelImage } from '../image/image.ts';
+import type { BootRun, Outcome } from '../boot/run.ts';
 import type { Tick } from './types.ts';
 
 /** Instructions between two ticks. */
@@ -25,14 +24,4 @@ export function* driveUntil(run: BootRun, until: bigint, doing: string): Generat
     yield { doing, instructions: run.machine.engine.retired };
   }
   return undefined;
-}
-
-export function* bootAndDrive(
-  config: RunConfig,
-  doing: string,
-  image?: KernelImage,
-): Generator<Tick, { run: BootRun; outcome: Outcome }> {
-  const run = image ? new BootRun(config, image) : new BootRun(config);
-  const outcome = yield* drive(run, doing);
-  return { run, outcome };
 }

@@ -11,7 +11,7 @@ import { instructionAt } from './instructionAt.ts';
 import type { Evidence, InstructionAt, Tick, Writer } from './types.ts';
 
 /** A death later than this is not run again only to find who wrote the bytes at its end. */
-const WRITER_LIMIT = 300_000_000n;
+const WRITER_LIMIT = 100_000_000n;
 
 const placeOfDeath = (run: BootRun, outcome: Outcome): bigint => {
   const { state } = run.machine.engine;

@@ -8,7 +8,8 @@ import { STAGES, type Stage } from '../boot/stages.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { type ExecutedReference, ReferenceRecorder } from '../record/references.ts';
 import { CPU_MODELS, findModel } from '../x86/models.ts';
-import { drive, driveUntil } from './drive.ts';
+import { driveUntil } from './drive.ts';
+import { recordedBoot } from './recordedBoot.ts';
 import { patched, type Repair, repairOf } from './repair.ts';
 import type { Proof, ProofBoot, Tick } from './types.ts';
 
@@ -18,49 +19,61 @@ const LOAD_ADDRESSES = [1 * MIB, 16 * MIB, 64 * MIB, 32 * MIB, 128 * MIB, 256 * 
 const WANTED_ADDRESSES = 3;
 /** How far beyond the death's instruction count a boot has to live to have passed it, at least. */
 const MARGIN = 20_000_000n;
+/** A death before so many instructions is an early one. */
+const WHOLE_PROOF_LIMIT = 20_000_000n;
+const STRETCH = 5_000_000n;
 
-const nextStage = (stage: Stage): Stage => STAGES[Math.min(STAGES.indexOf(stage) + 1, STAGES.length - 1)] as Stage;
+const later = (stage: Stage, than: Stage): boolean => STAGES.indexOf(stage) > STAGES.indexOf(than);
+const hung = (death: Outcome): boolean => death.kind === 'hang' || death.kind === 'instruction-limit';
 
-/** The boot that shows whether the point of death is passed: to the next stage, or well beyond the death. */
-export function passingConfig(config: RunConfig, death: Outcome): RunConfig {
-  const hung = death.kind === 'hang' || death.kind === 'instruction-limit';
+/**
+ * Has the boot come past the point of death? A later stage shows it, and so does living on well beyond the death's
+ * instruction count; a hang is passed only by a later stage.
+ */
+function hasPassed(run: BootRun, death: Outcome): boolean {
+  if (later(run.stages.current, death.stage)) return true;
+  if (run.outcome?.kind === 'stage-reached') return true;
   const beyond = death.instructions + MARGIN + death.instructions / 8n;
-  const maxInstructions = hung || beyond > config.maxInstructions ? config.maxInstructions : beyond;
-  return { ...config, until: nextStage(death.stage), maxInstructions };
+  return run.outcome === undefined && !hung(death) && run.machine.engine.retired >= beyond;
 }
 
-/** A hang is passed only by getting on; any other death also by living on. */
-export const passed = (outcome: Outcome, death: Outcome): boolean => {
-  if (outcome.kind === 'stage-reached') return true;
-  const hung = death.kind === 'hang' || death.kind === 'instruction-limit';
-  return outcome.kind === 'instruction-limit' && !hung && outcome.instructions > death.instructions;
-};
-
-const record = (run: BootRun, outcome: Outcome, repaired: boolean, ok: boolean): ProofBoot => ({
+const record = (run: BootRun, repaired: boolean, passed: boolean): ProofBoot => ({
   loadAddress: run.boot.loadAddress,
   entry: run.boot.entry,
   paging: run.config.paging ?? 4,
   cpu: run.config.cpu,
   repaired,
   plainRam: run.config.plainRam ?? false,
-  passed: ok,
-  outcome: outcome.kind,
-  stage: outcome.stage,
-  instructions: outcome.instructions,
+  passed,
+  outcome: run.outcome?.kind ?? 'alive',
+  stage: run.stages.current,
+  instructions: run.machine.engine.retired,
 });
 
-/** One boot of the repaired image, to just past the death. */
+/** Runs to just past the point of death, or to another death. The run can be continued. */
+function* driveToProof(run: BootRun, death: Outcome, repaired: boolean, doing: string): Generator<Tick, ProofBoot> {
+  while (!hasPassed(run, death)) {
+    if (run.advance(STRETCH)) break;
+    yield { doing, instructions: run.machine.engine.retired };
+  }
+  return record(run, repaired, hasPassed(run, death));
+}
+
+export type Tried = { readonly boot: ProofBoot; readonly run: BootRun; readonly recorder: ReferenceRecorder };
+
+/** The boot with the culprit rewritten, to just past the death; it can go on from there. */
 export function* tryRepair(
   config: RunConfig,
   image: BzImage,
   executed: ExecutedReference,
   repair: Repair,
   death: Outcome,
-): Generator<Tick, ProofBoot> {
+): Generator<Tick, Tried> {
   const bytes = patched(image, executed.fileOffset, repair.bytes);
-  const run = new BootRun({ ...passingConfig(config, death), image: bytes });
-  const outcome = yield* drive(run, `booting with the instruction at 0x${executed.link.toString(16)} rewritten`);
-  return record(run, outcome, true, passed(outcome, death));
+  const { run, recorder } = recordedBoot({ ...config, image: bytes });
+  const doing = `booting with the instruction at 0x${executed.link.toString(16)} rewritten`;
+  const boot = yield* driveToProof(run, death, true, doing);
+  return { boot, run, recorder: recorder as ReferenceRecorder };
 }
 
 /** CPU models to prove with: the one asked for, and the first that differs from it in LA57. */
@@ -71,13 +84,17 @@ function models(config: RunConfig): string[] {
 }
 
 /** Every processor and paging mode that goes with the entry. */
-function* modes(config: RunConfig, entry: 32 | 64): Generator<Pick<RunConfig, 'cpu' | 'paging'>> {
+function* modes(config: RunConfig, entry: 32 | 64): Generator<Mode> {
   for (const cpu of models(config)) {
     yield { cpu, paging: 4 };
     if (entry === 64 && findModel(cpu)?.features.has('LA57')) yield { cpu, paging: 5 };
   }
 }
 
+/**
+ * An early death is proved at every address in every mode. A late one, where each boot takes seconds, at every address
+ * in one mode: the modes take turns, so that each is seen.
+ */
 export function* proveRepair(
   config: RunConfig,
   image: BzImage,
@@ -85,27 +102,43 @@ export function* proveRepair(
   first: ProofBoot,
   death: Outcome,
 ): Generator<Tick, Proof> {
+  const others = [...modes(config, first.entry)].filter((mode) => !sameMode(mode, first));
+  const whole = death.instructions < WHOLE_PROOF_LIMIT;
   const boots: ProofBoot[] = [first];
-  const addresses = new Set<number>([first.loadAddress]);
-  for (const loadAt of [first.loadAddress, ...LOAD_ADDRESSES]) {
-    if (addresses.size >= WANTED_ADDRESSES && !addresses.has(loadAt)) break;
-    for (const mode of modes(config, first.entry)) {
-      const variant: RunConfig = { ...config, ...mode, loadAt };
-      if (boots.some((boot) => same(boot, variant, first.entry))) continue;
-      const boot = yield* proveAt(variant, image, executed, death);
-      if (!boot) continue;
-      boots.push(boot);
-      addresses.add(boot.loadAddress);
-    }
+  if (whole) boots.push(...(yield* proveIn(others, { ...config, loadAt: first.loadAddress }, image, executed, death)));
+  let addresses = 1;
+  for (const loadAt of LOAD_ADDRESSES) {
+    if (addresses >= WANTED_ADDRESSES) break;
+    if (loadAt === first.loadAddress) continue;
+    const turn = others[(addresses - 1) % Math.max(1, others.length)] ?? first;
+    const here = yield* proveIn(whole ? [first, ...others] : [turn], { ...config, loadAt }, image, executed, death);
+    if (here.length) addresses++;
+    boots.push(...here);
   }
   const atLink = yield* atLinkAddress(config, image, death);
-  return { held: boots.every((boot) => boot.passed), boots: atLink ? [...boots, atLink] : boots };
+  const held = addresses >= WANTED_ADDRESSES && boots.every((boot) => boot.passed);
+  return { held, boots: atLink ? [...boots, atLink] : boots };
 }
 
-const same = (boot: ProofBoot, variant: RunConfig, entry: 32 | 64): boolean =>
-  boot.loadAddress === variant.loadAt &&
-  boot.cpu === variant.cpu &&
-  (entry === 32 || boot.paging === variant.paging);
+type Mode = Pick<RunConfig, 'cpu' | 'paging'>;
+
+const sameMode = (mode: Mode, boot: ProofBoot): boolean =>
+  mode.cpu === boot.cpu && (boot.entry === 32 || mode.paging === boot.paging);
+
+function* proveIn(
+  modesHere: readonly Mode[],
+  config: RunConfig,
+  image: BzImage,
+  executed: ExecutedReference,
+  death: Outcome,
+): Generator<Tick, ProofBoot[]> {
+  const boots: ProofBoot[] = [];
+  for (const { cpu, paging } of modesHere) {
+    const boot = yield* proveAt({ ...config, cpu, paging: config.entry === 32 ? undefined : paging }, image, executed, death);
+    if (boot) boots.push(boot);
+  }
+  return boots;
+}
 
 /** Undefined where the image does not fit there. */
 function* proveAt(
@@ -116,7 +149,10 @@ function* proveAt(
 ): Generator<Tick, ProofBoot | undefined> {
   try {
     const repair = yield* repairFor(config, image, executed, death);
-    return repair && (yield* tryRepair(config, image, executed, repair, death));
+    if (!repair) return undefined;
+    const bytes = patched(image, executed.fileOffset, repair.bytes);
+    const run = new BootRun({ ...config, image: bytes });
+    return yield* driveToProof(run, death, true, `booting the repaired image at 0x${run.boot.loadAddress.toString(16)}`);
   } catch (error) {
     if (error instanceof InputError) return undefined;
     throw error;
@@ -142,9 +178,8 @@ function* repairFor(
 /** The unrepaired image where it was linked: address 0, in a machine with plain RAM there. */
 function* atLinkAddress(config: RunConfig, image: BzImage, death: Outcome): Generator<Tick, ProofBoot | undefined> {
   try {
-    const run = new BootRun({ ...passingConfig(config, death), image: image.bytes, loadAt: 0, plainRam: true }, image);
-    const outcome = yield* drive(run, 'booting the unrepaired image at its link address');
-    return record(run, outcome, false, passed(outcome, death));
+    const run = new BootRun({ ...config, image: image.bytes, loadAt: 0, plainRam: true }, image);
+    return yield* driveToProof(run, death, false, 'booting the unrepaired image at its link address');
   } catch (error) {
     if (error instanceof InputError) return undefined;
     throw error;

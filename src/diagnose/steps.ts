@@ -29,7 +29,7 @@ export function* followConstant(
   symbols: SymbolTable | undefined,
 ): Generator<Tick, Step[]> {
   const run = new BootRun(config, image);
-  const started = yield* driveUntil(run, executed.last, 'running up to the culprit');
+  const started = yield* driveUntil(run, executed.first, 'running up to the culprit');
   if (started) return [];
   const taint = new Taint(run.machine.engine.state);
   const steps: Step[] = [];

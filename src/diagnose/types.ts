@@ -51,7 +51,8 @@ export type ProofBoot = {
   readonly plainRam: boolean;
   /** Came past the point of death: reached a later stage, or lived on well beyond the instruction count of the death. */
   readonly passed: boolean;
-  readonly outcome: Outcome['kind'];
+  /** How the boot stood when that was decided; 'alive' where it was still running. */
+  readonly outcome: Outcome['kind'] | 'alive';
   readonly stage: Stage;
   readonly instructions: bigint;
 };

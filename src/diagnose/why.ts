@@ -1,14 +1,12 @@
 // The main job: boot, and if it dies say why, prove it, repair, and go on until it boots or a death is not explained.
 // A generator: it yields between stretches of guest time, so that a front end can show progress and stop.
 
-import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
-import type { BzImage } from '../image/bzimage.ts';
-import { parseImage } from '../image/image.ts';
+import type { Outcome, RunConfig } from '../boot/run.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import { findPositionDependentReference } from './classes/positionDependentReference.ts';
 import { drive } from './drive.ts';
 import { gatherEvidence } from './evidence.ts';
-import { patched } from './repair.ts';
+import { recordedBoot } from './recordedBoot.ts';
 import type { Cause, Diagnosis, Suspicion, Tick } from './types.ts';
 
 /** More causes than this in one image are not looked for. */
@@ -23,7 +21,7 @@ export type WhyOptions = {
 
 /** Throws InputError where image, options and machine do not go together. */
 export function* diagnose(config: RunConfig, options: WhyOptions = {}): Generator<Tick, Diagnosis> {
-  let run = new BootRun(config, parseImage(config.image));
+  let { run, recorder } = recordedBoot(config);
   let outcome = yield* drive(run, 'booting');
   options.onFirst?.(outcome);
   const first = run.result();
@@ -31,17 +29,16 @@ export function* diagnose(config: RunConfig, options: WhyOptions = {}): Generato
   const suspicions: Suspicion[] = [];
   while (outcome.kind !== 'stage-reached') {
     const evidence = yield* gatherEvidence(run, outcome, options.symbols);
-    const end = { config, first, causes, suspicions, unexplained: evidence };
-    if (run.image.kind !== 'bzImage' || causes.length >= MAX_CAUSES) return { ...end, last: run.result() };
-    const image: BzImage = run.image;
-    const found = yield* findPositionDependentReference(run.config, image, outcome, evidence, options.symbols);
+    const end = { config, first, causes, suspicions, unexplained: evidence, last: run.result() };
+    if (run.image.kind !== 'bzImage' || !recorder || causes.length >= MAX_CAUSES) return end;
+    const dead = { config: run.config, image: run.image, outcome, evidence, recorder };
+    const found = yield* findPositionDependentReference(dead, options.symbols);
     suspicions.push(...found.suspicions);
-    if (!found.cause) return { ...end, last: run.result() };
+    if (!found.cause || !found.repaired) return end;
     causes.push(found.cause);
     options.onCause?.(found.cause);
-    const { instruction, repair } = found.cause;
-    run = new BootRun({ ...config, image: patched(image, instruction.fileOffset, repair.bytes) });
-    outcome = yield* drive(run, 'booting with what was found repaired');
+    ({ run, recorder } = found.repaired);
+    outcome = yield* drive(run, 'going on with what was found repaired');
   }
   return { config, first, causes, suspicions, last: run.result(), unexplained: undefined };
 }

@@ -102,7 +102,8 @@ export const arithmetic: readonly Definition[] = [
   binary('and', logic((w, a, b) => w.and(a, b), true)),
   binary('or', logic((w, a, b) => w.or(a, b), true)),
   binary('xor', logic((w, a, b) => w.xor(a, b), true)),
-  comparison('test', logic((w, a, b) => w.and(a, b), false)),
+  // There is no TEST with its operands in the other order.
+  { ...comparison('test', logic((w, a, b) => w.and(a, b), false)), shapes: ['E,r', 'E,i'] },
   step('inc'),
   step('dec'),
   NEG,

@@ -8,7 +8,7 @@ import type { Emitter } from '../emitter.ts';
 import * as at from '../layout.ts';
 import type { Bytes } from '../width.ts';
 import { CONDITIONS, readCondition, readZF } from './flags.ts';
-import { type Handler, WORD_SIZES } from './handler.ts';
+import { type Handler, LEGACY_STACK_SIZES, WORD_SIZES } from './handler.ts';
 import { push64 } from './move.ts';
 
 const GP = 13;
@@ -104,7 +104,7 @@ const calls: Handler[] = [
       e.emit(e.host.lookup(target));
     }),
   ),
-  ...WORD_SIZES.flatMap((bytes) => [
+  ...LEGACY_STACK_SIZES.flatMap((bytes) => [
     handler(`callg${bytes * 8}.out`, (e) => {
       pushReturn(e, bytes);
       takenOut(e);
@@ -127,7 +127,7 @@ function pushReturn(e: Emitter, bytes: Bytes): void {
 const returns: Handler[] = [
   handler('ret64', (e) => return64(e, i64.const(8))),
   handler('ret64 i16', (e) => return64(e, i64.add(i64.load(e.pc, at.REC_IMM), i64.const(8)))),
-  ...WORD_SIZES.flatMap((bytes) => [
+  ...LEGACY_STACK_SIZES.flatMap((bytes) => [
     handler(`retg${bytes * 8}`, (e) => returnGeneral(e, bytes, i64.const(bytes))),
     handler(`retg${bytes * 8} i16`, (e) =>
       returnGeneral(e, bytes, i64.add(i64.load(e.pc, at.REC_IMM), i64.const(bytes))),
@@ -145,7 +145,6 @@ function return64(e: Emitter, released: I64): void {
 function returnGeneral(e: Emitter, bytes: Bytes, released: I64): void {
   const target = e.let(call64(e.shared.peekStack, i64.const(0), i32.const(bytes)));
   e.checkFault();
-  if (bytes === 8) checkTarget(e, target);
   e.emit(call(e.shared.adjustStack, released), e.host.lookup(target));
 }
 

@@ -20,6 +20,8 @@ const FIELDS = [at.REC_REG1, at.REC_REG2, at.REC_BASE] as const;
 
 export const ALL_SIZES: readonly Bytes[] = [1, 2, 4, 8];
 export const WORD_SIZES: readonly Bytes[] = [2, 4, 8];
+/** Near stack operands other than the 8 bytes of 64-bit mode, which have handlers of their own. */
+export const LEGACY_STACK_SIZES = [2, 4] as const;
 
 export const operandText = (spec: OperandSpec): string => `${spec.kind}${spec.bytes * 8}`;
 export const handlerKey = (name: string, operands: readonly OperandSpec[]): string =>

@@ -6,7 +6,7 @@ import type { Emitter, Operand } from '../emitter.ts';
 import * as at from '../layout.ts';
 import { type Bytes, widthOf } from '../width.ts';
 import { CONDITIONS, readCondition } from './flags.ts';
-import { ALL_SIZES, type Definition, type Handler, WORD_SIZES } from './handler.ts';
+import { ALL_SIZES, type Definition, type Handler, LEGACY_STACK_SIZES, WORD_SIZES } from './handler.ts';
 
 const RAX = 0;
 const RDX = 2;
@@ -23,22 +23,26 @@ const MOV: Definition = {
 /** The hint has no meaning without caches. */
 const MOVNTI: Definition = { ...MOV, name: 'movnti', shapes: ['M,r'], sizes: [4, 8] };
 
-/** [destination, source] sizes of the widening moves. */
-const WIDENING: readonly (readonly Bytes[])[] = [
+type SizePairs = readonly (readonly [Bytes, Bytes])[];
+/** [destination, source]; a 16-bit destination and source is a plain move that takes a prefix to write. */
+const EXTENDING: SizePairs = [
   [2, 1],
   [4, 1],
   [8, 1],
   [2, 2],
   [4, 2],
   [8, 2],
-  [2, 4],
+];
+/** Without REX.W, MOVSXD is a plain move of 32 or 16 bits (SDM 2B, MOVSXD). */
+const EXTENDING_DOUBLEWORD: SizePairs = [
+  [2, 2],
   [4, 4],
   [8, 4],
 ];
-const widening = (name: string, signed: boolean): Definition => ({
+const widening = (name: string, signed: boolean, sizes: SizePairs): Definition => ({
   name,
   shapes: ['r,E'],
-  sizes: WIDENING,
+  sizes,
   effect: (_e, d, s) => {
     const value = signed ? s.width.signed64(s.read()) : s.width.unsigned64(s.read());
     d.write(d.width.from64(value));
@@ -128,9 +132,9 @@ const signToDx = (name: string, bytes: Bytes): Definition => ({
 export const moves: readonly Definition[] = [
   MOV,
   MOVNTI,
-  widening('movzx', false),
-  widening('movsx', true),
-  widening('movsxd', true),
+  widening('movzx', false, EXTENDING),
+  widening('movsx', true, EXTENDING),
+  widening('movsxd', true, EXTENDING_DOUBLEWORD),
   XCHG,
   BSWAP,
   ...CONDITIONAL,
@@ -141,7 +145,7 @@ export const moves: readonly Definition[] = [
   signToDx('cdq', 4),
   signToDx('cqo', 8),
   // PUSH and POP in every mode but the 64-bit forms below; the operand's size is the amount RSP moves by.
-  { name: 'pushg', shapes: ['E', 'i'], sizes: WORD_SIZES, effect: (e, s) => pushGeneral(e, s) },
+  { name: 'pushg', shapes: ['E', 'i'], sizes: LEGACY_STACK_SIZES, effect: (e, s) => pushGeneral(e, s) },
 ];
 
 function pushGeneral(e: Emitter, s: Operand): void {
@@ -196,8 +200,8 @@ function sourceOf(e: Emitter, kind: 'r' | 'i' | 'm' | 'g'): Operand {
   return kind === 'i' ? e.immediate(8) : e.memory(8, kind === 'm', 'read');
 }
 
-/** POP into a register, in any mode and size. */
-const popGeneral: readonly Handler[] = WORD_SIZES.map((bytes) => ({
+/** POP into a register, but for 64-bit mode's 8 bytes. */
+const popGeneral: readonly Handler[] = LEGACY_STACK_SIZES.map((bytes) => ({
   key: `popg r${bytes * 8}`,
   build: (e: Emitter) => {
     const value = e.let(call64(e.shared.peekStack, i64.const(0), i32.const(bytes)));

@@ -1,70 +1,54 @@
 // Class A: an absolute address in code that runs unrelocated. Candidates are the executed instructions of the stub whose
 // immediate is an address inside the image by its value; likelihood orders them, only the proof decides.
 
-import { BootRun, type Outcome, type RunConfig } from '../../boot/run.ts';
+import type { Outcome, RunConfig } from '../../boot/run.ts';
 import type { BzImage } from '../../image/bzimage.ts';
-import type { Reference } from '../../image/references.ts';
 import { type SymbolTable, symbolAt, symbolText } from '../../image/symbols.ts';
-import { type ExecutedReference, ReferenceRecorder } from '../../record/references.ts';
+import type { ExecutedReference, ReferenceRecorder } from '../../record/references.ts';
 import { decodeOne } from '../../cpu/codeCache.ts';
 import { adviceOf, explanationOf } from '../catalogue.ts';
-import { driveUntil } from '../drive.ts';
 import { attText } from '../instructionAt.ts';
-import { proveRepair, tryRepair } from '../proof.ts';
+import { type Ranges, rangesOf } from '../likelihood.ts';
+import { proveRepair, type Tried, tryRepair } from '../proof.ts';
+import { ranked } from '../recordedBoot.ts';
 import { repairOf } from '../repair.ts';
 import { followConstant } from '../steps.ts';
 import type { Cause, Culprit, Evidence, Step, Suspicion, Tick } from '../types.ts';
 
-/** Room for the stub's .bss, heap, stack and page tables behind what the file holds. */
-const BSS_ROOM = 5 * 2 ** 20;
 /** Candidates that are tried at most. */
 const MAX_TRIES = 24;
 
-/** Link addresses of the stub's own code, data and bss: the image without its payload. */
-type Ranges = { readonly headEnd: bigint; readonly bodyStart: bigint; readonly end: bigint };
+export type Found = {
+  readonly cause: Cause | undefined;
+  readonly suspicions: readonly Suspicion[];
+  /** The boot with the cause repaired, just past the death: it can go on. */
+  readonly repaired: Tried | undefined;
+};
 
-function rangesOf(image: BzImage): Ranges {
-  const { fileOffset, size } = image.protectedMode;
-  const end = BigInt(size + BSS_ROOM);
-  if (!image.payload) return { headEnd: 0n, bodyStart: 0n, end };
-  const start = image.payload.fileOffset - fileOffset;
-  return { headEnd: BigInt(start), bodyStart: BigInt(start + image.payload.length), end };
-}
+/** A boot that died. */
+export type Death = {
+  readonly config: RunConfig;
+  readonly image: BzImage;
+  readonly outcome: Outcome;
+  readonly evidence: Evidence;
+  readonly recorder: ReferenceRecorder;
+};
 
-/**
- * How likely a constant is an address of the stub; 0 for not at all. A 7-byte mov of a positive number is a linker's:
- * compilers and assemblers write the 5-byte form. Low addresses look like small numbers, so the other forms need one
- * behind the payload.
- */
-function likelihood({ form, constant }: Reference, ranges: Ranges): number {
-  if (constant <= 0n || constant >= ranges.end) return 0;
-  const inBody = constant >= ranges.bodyStart;
-  if (form === 'mov-imm32-rex') return inBody ? 5 : constant < ranges.headEnd ? 4 : 3;
-  if (!inBody) return 0;
-  return constant % 4096n === 0n ? 1 : 2;
-}
-
-export type Found = { readonly cause: Cause | undefined; readonly suspicions: readonly Suspicion[] };
-
-/** @param config boots the sick image @param death how it dies */
 export function* findPositionDependentReference(
-  config: RunConfig,
-  image: BzImage,
-  death: Outcome,
-  evidence: Evidence,
+  dead: Death,
   symbols: SymbolTable | undefined,
 ): Generator<Tick, Found> {
+  const { config, image, outcome: death, evidence } = dead;
   const ranges = rangesOf(image);
-  const candidates = yield* executedReferences(config, image, death, ranges);
   const suspicions: Suspicion[] = [];
-  for (const executed of candidates.slice(0, MAX_TRIES)) {
+  for (const executed of ranked(dead.recorder, image).slice(0, MAX_TRIES)) {
     const bias = executed.runtime - executed.link;
     const repair = repairOf(executed, bias);
     if (!repair || bias === 0n) continue;
-    const first = yield* tryRepair(config, image, executed, repair, death);
-    if (!first.passed) continue;
+    const tried = yield* tryRepair(config, image, executed, repair, death);
+    if (!tried.boot.passed) continue;
     const culprit = culpritOf(executed, symbols);
-    const proof = yield* proveRepair(config, image, executed, first, death);
+    const proof = yield* proveRepair(config, image, executed, tried.boot, death);
     if (!proof.held) {
       suspicions.push({ instruction: culprit, proof });
       continue;
@@ -72,6 +56,7 @@ export function* findPositionDependentReference(
     const steps = yield* followConstant(config, image, executed, death, symbols);
     return {
       suspicions,
+      repaired: tried,
       cause: {
         class: 'position-dependent-reference',
         instruction: culprit,
@@ -84,22 +69,7 @@ export function* findPositionDependentReference(
       },
     };
   }
-  return { cause: undefined, suspicions };
-}
-
-/** Every candidate the run executed before it died: likeliest first, and among equals the one executed last. */
-function* executedReferences(
-  config: RunConfig,
-  image: BzImage,
-  death: Outcome,
-  ranges: Ranges,
-): Generator<Tick, ExecutedReference[]> {
-  const run = new BootRun(config, image);
-  const recorder = new ReferenceRecorder(run, image, (reference) => likelihood(reference, ranges) > 0);
-  yield* driveUntil(run, death.instructions, 'recording absolute references');
-  const score = (executed: ExecutedReference): number => likelihood(executed.reference, ranges);
-  const found = [...recorder.executed.values()];
-  return found.sort((a, b) => score(b) - score(a) || Number(b.last - a.last));
+  return { cause: undefined, suspicions, repaired: undefined };
 }
 
 function culpritOf(executed: ExecutedReference, symbols: SymbolTable | undefined): Culprit {

@@ -1,0 +1,31 @@
+// Which constants may be addresses of the stub, and how likely: decides only what is tried first. The proof decides the
+// rest.
+
+import type { BzImage } from '../image/bzimage.ts';
+import type { Reference } from '../image/references.ts';
+
+/** Room for the stub's .bss, heap, stack and page tables behind what the file holds. */
+const BSS_ROOM = 5 * 2 ** 20;
+/** Link addresses of the stub's own code, data and bss: the image without its payload. */
+export type Ranges = { readonly headEnd: bigint; readonly bodyStart: bigint; readonly end: bigint };
+
+export function rangesOf(image: BzImage): Ranges {
+  const { fileOffset, size } = image.protectedMode;
+  const end = BigInt(size + BSS_ROOM);
+  if (!image.payload) return { headEnd: 0n, bodyStart: 0n, end };
+  const start = image.payload.fileOffset - fileOffset;
+  return { headEnd: BigInt(start), bodyStart: BigInt(start + image.payload.length), end };
+}
+
+/**
+ * How likely a constant is an address of the stub; 0 for not at all. A 7-byte mov of a positive number is a linker's:
+ * compilers and assemblers write the 5-byte form. Low addresses look like small numbers, so the other forms need one
+ * behind the payload.
+ */
+export function likelihood({ form, constant }: Reference, ranges: Ranges): number {
+  if (constant <= 0n || constant >= ranges.end) return 0;
+  const inBody = constant >= ranges.bodyStart;
+  if (form === 'mov-imm32-rex') return inBody ? 5 : constant < ranges.headEnd ? 4 : 3;
+  if (!inBody) return 0;
+  return constant % 4096n === 0n ? 1 : 2;
+}
