@@ -1,6 +1,7 @@
 // The processor's state as TypeScript sees it: accessors over the state block in the machine's memory (layout.ts).
 // Engines read and write the same bytes. Values of 64 bits are bigint, unsigned.
 
+import { DEFINED_FLAGS, FLAGS, STATUS_FLAGS } from '../x86/flags.ts';
 import * as at from './layout.ts';
 
 /** A segment register with its hidden part (SDM 3A 3.4.3). */
@@ -19,27 +20,8 @@ export type TableRegister = { base: bigint; limit: number };
 export const SEG = { ES: 0, CS: 1, SS: 2, DS: 3, FS: 4, GS: 5, LDTR: 6, TR: 7 } as const;
 export type SegmentIndex = (typeof SEG)[keyof typeof SEG];
 
-export const FLAGS = {
-  CF: 1,
-  PF: 4,
-  AF: 16,
-  ZF: 64,
-  SF: 128,
-  TF: 0x100,
-  IF: 0x200,
-  DF: 0x400,
-  OF: 0x800,
-  IOPL: 0x3000,
-  NT: 0x4000,
-  RF: 0x10000,
-  VM: 0x20000,
-  AC: 0x40000,
-  VIF: 0x80000,
-  VIP: 0x100000,
-  ID: 0x200000,
-} as const;
-const ARITHMETIC = FLAGS.CF | FLAGS.PF | FLAGS.AF | FLAGS.ZF | FLAGS.SF | FLAGS.OF;
-const REST = 0x3f7702 & ~ARITHMETIC & ~2;
+export { FLAGS };
+const REST = DEFINED_FLAGS & ~STATUS_FLAGS;
 
 const evenParity = (byte: number): boolean => {
   let bits = byte & 0xff;

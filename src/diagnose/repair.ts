@@ -2,7 +2,7 @@
 // the immediate with the load bias added, which is right at one load address only.
 
 import type { BzImage } from '../image/bzimage.ts';
-import { leaInstead } from '../image/references.ts';
+import { repairedMovBytes } from '../image/mutant.ts';
 import { decodeOne } from '../cpu/codeCache.ts';
 import type { ExecutedReference } from '../record/references.ts';
 import { attText } from './instructionAt.ts';
@@ -12,7 +12,7 @@ export type Repair = { readonly bytes: Uint8Array; readonly text: string; readon
 /** @param bias run-time address less link address of the code that runs @returns undefined where nothing fits */
 export function repairOf(executed: ExecutedReference, bias: bigint): Repair | undefined {
   const { reference, bytes, link } = executed;
-  const lea = reference.form === 'mov-imm32-rex' ? leaInstead(bytes, reference.constant, link) : undefined;
+  const lea = reference.form === 'mov-imm32-rex' ? repairedMovBytes(bytes, Number(link)) : undefined;
   const repaired = lea ?? biased(executed, bias);
   if (!repaired) return undefined;
   const insn = decodeOne(repaired, link, 64);

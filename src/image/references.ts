@@ -78,25 +78,3 @@ function displacementReference(insn: Instruction): Reference | undefined {
 }
 
 const isImmediate = (kind: OpKind): boolean => (OpKind[kind] as string).startsWith('Immediate');
-
-const REX_W = 0x48;
-const MOV_RM_IMM = 0xc7;
-const LEA = 0x8d;
-
-/**
- * The seven bytes of `lea disp32(%rip),%reg` that loads what `mov $imm32,%reg` (form mov-imm32-rex) names, at every load
- * address. @param link link address of the instruction @returns undefined where the distance does not fit 32 bits
- */
-export function leaInstead(mov: Uint8Array, constant: bigint, link: bigint): Uint8Array | undefined {
-  const [rex = 0, opcode = 0, modrm = 0] = mov;
-  if (mov.length !== 7 || (rex & 0xfe) !== REX_W || opcode !== MOV_RM_IMM || modrm >> 3 !== 0x18) return undefined;
-  const distance = constant - (link + 7n);
-  if (distance !== BigInt.asIntN(32, distance)) return undefined;
-  const out = new Uint8Array(7);
-  // The register moves from ModRM.rm (REX.B) to ModRM.reg (REX.R).
-  out[0] = REX_W | ((rex & 1) << 2);
-  out[1] = LEA;
-  out[2] = ((modrm & 7) << 3) | 5;
-  new DataView(out.buffer).setInt32(3, Number(distance), true);
-  return out;
-}

@@ -71,7 +71,7 @@ export type BootJson = {
 export function bootJson(config: RunConfig, image: KernelImage, result: RunResult): BootJson {
   return {
     outcome: outcomeJson(result.outcome),
-    stages: result.stages.map((stage) => ({ name: stage.name, ...pointJson(stage) })),
+    stages: stagesJson(result.stages),
     stateHash: result.stateHash,
     machine: machineJson(config, image, result),
     unimplemented: result.unimplemented.map(({ what, count }) => ({ what, count })),
@@ -80,7 +80,7 @@ export function bootJson(config: RunConfig, image: KernelImage, result: RunResul
 }
 
 /** An instruction count as a JSON number: exact, because no run is longer than 2^53 instructions (our bug otherwise). */
-function exactCount(value: bigint): number {
+export function exactCount(value: bigint): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new RangeError(`${value} does not fit a JSON number exactly`);
   return Number(value);
 }
@@ -91,7 +91,10 @@ const pointJson = (point: Pick<StageReached, 'instructions' | 'guestTime'>): Jso
   guestTimeNs: Number(point.guestTime),
 });
 
-function outcomeJson(outcome: Outcome): JsonOutcome {
+export const stagesJson = (stages: readonly StageReached[]): JsonStage[] =>
+  stages.map((stage) => ({ name: stage.name, ...pointJson(stage) }));
+
+export function outcomeJson(outcome: Outcome): JsonOutcome {
   const { kind, stage } = outcome;
   return { kind, stage, ...pointJson(outcome), text: outcomeText(outcome), ...particulars(outcome) };
 }

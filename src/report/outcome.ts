@@ -31,7 +31,8 @@ export function outcomeText(outcome: Outcome): string {
   return `${endText(outcome)}; after ${whenText(outcome)}, last stage: ${outcome.stage}`;
 }
 
-function endText(outcome: Exclude<Outcome, { kind: 'stage-reached' }>): string {
+/** How it ended, without when and where. */
+export function endText(outcome: Exclude<Outcome, { kind: 'stage-reached' }>): string {
   switch (outcome.kind) {
     case 'triple-fault':
       return `triple fault: ${firstExceptionText(outcome.chain)}`;

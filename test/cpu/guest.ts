@@ -25,6 +25,8 @@ export type Guest = {
   /** Maps the page of a linear address to a physical page, readable and writable at any privilege level. */
   map(linear: bigint, physical: number): void;
   unmap(linear: bigint): void;
+  /** Physical address of the entry that maps a linear address; its tables are made if need be. Nothing is flushed. */
+  entryOf(linear: bigint): number;
   /** Bytes by physical address. */
   read(physical: number, length: number): Uint8Array;
   write(physical: number, bytes: Uint8Array): void;
@@ -90,6 +92,7 @@ export function makeGuest(): Guest {
       setU64(entryOf(linear), 0n);
       engine.flushTlb(true);
     },
+    entryOf,
     read: (physical, length) => memory.read(physical as PhysAddr, length),
     write: (physical, bytes) => memory.write(physical as PhysAddr, bytes),
     setMode: (bitness, cpl) => {

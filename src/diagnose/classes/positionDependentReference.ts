@@ -48,12 +48,15 @@ export function* findPositionDependentReference(
     const tried = yield* tryRepair(config, image, executed, repair, death);
     if (!tried.boot.passed) continue;
     const culprit = culpritOf(executed, symbols);
+    const steps = yield* followConstant(config, image, executed, death, symbols);
     const proof = yield* proveRepair(config, image, executed, tried.boot, death);
-    if (!proof.held) {
+    // A number that is no address may change a death by chance; the forms that compilers also write for plain numbers
+    // are believed only where the value was seen being used as an address.
+    const isAddress = culprit.form === 'mov-imm32-rex' || steps.length > 0;
+    if (!proof.held || !isAddress) {
       suspicions.push({ instruction: culprit, proof });
       continue;
     }
-    const steps = yield* followConstant(config, image, executed, death, symbols);
     return {
       suspicions,
       repaired: tried,

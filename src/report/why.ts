@@ -1,0 +1,107 @@
+// The answer of `firstlight why` in words, piece by piece as it becomes known: how it died, each cause as soon as it is
+// proved, and what the image does with all of them repaired. For somebody who packages kernels and does not write
+// boot code. whyDeath.ts words the deaths, whyCause.ts the causes.
+
+import type { Outcome } from '../boot/run.ts';
+import type { Cause, Diagnosis, Evidence, Suspicion } from '../diagnose/types.ts';
+import type { KernelImage } from '../image/image.ts';
+import { hex } from '../bits/hex.ts';
+import { instructionText, nameText } from './instruction.ts';
+import { BLANK, type Line, type LineTone, paragraph } from './lines.ts';
+import { outcomeText } from './outcome.ts';
+import { unimplementedLines } from './unimplemented.ts';
+import { causeLines } from './whyCause.ts';
+import { deathLines, evidenceLines, lastWordsLines } from './whyDeath.ts';
+import { proofLines } from './whyProof.ts';
+
+const section = (text: string, tone: LineTone = 'heading'): Line[] => [BLANK, { text, tone }];
+
+/** The first boot has ended; a healthy one is for the end. */
+export function firstLines(outcome: Outcome): Line[] {
+  if (outcome.kind === 'stage-reached') return [];
+  const title = outcome.kind === 'instruction-limit' ? 'HOW FAR IT CAME' : 'HOW IT DIED';
+  return [...section(title), ...deathLines(outcome)];
+}
+
+/** A cause is proved. @param before how many causes have been reported before it */
+export function foundLines(cause: Cause, before: number, image: KernelImage): Line[] {
+  return [
+    ...againLines(cause.evidence, before),
+    ...evidenceLines(cause.evidence),
+    ...lastWordsLines(cause.evidence, true),
+    ...section(`CAUSE ${before + 1}: POSITION-DEPENDENT REFERENCE`, 'bad'),
+    ...causeLines(cause, image),
+  ];
+}
+
+/** The first death has been told when it happened; the others are told here. */
+function againLines({ outcome }: Evidence, before: number): Line[] {
+  if (before === 0 || outcome.kind === 'stage-reached') return [];
+  const title = outcome.kind === 'instruction-limit' ? 'IT DOES NOT GET THERE' : 'IT DIES AGAIN';
+  return [...section(`WITH ${before === 1 ? 'THAT' : 'ALL OF THAT'} REPAIRED, ${title}`), ...deathLines(outcome)];
+}
+
+/** All that is left to say. */
+export function endLines({ first, causes, suspicions, unexplained, last }: Diagnosis): Line[] {
+  if (first.outcome.kind === 'stage-reached') {
+    return [BLANK, { text: `It boots: ${outcomeText(first.outcome)}. No finding.`, tone: 'good' }];
+  }
+  const suspected = suspicions.flatMap(suspicionLines);
+  if (unexplained === undefined) return [...suspected, ...bootsLines(causes.length, last.outcome)];
+  return [
+    ...againLines(unexplained, causes.length),
+    ...evidenceLines(unexplained),
+    ...lastWordsLines(unexplained, false),
+    ...unimplementedLines(last.unimplemented).map((text) => paragraph(text)),
+    ...openLines(unexplained),
+    ...suspected,
+  ];
+}
+
+function bootsLines(causes: number, outcome: Outcome): Line[] {
+  const rewritten = causes === 1 ? 'that one instruction' : `these ${causes} instructions`;
+  return [
+    ...section('THE REPAIRED IMAGE BOOTS', 'good'),
+    paragraph(`With ${rewritten} rewritten in memory, and nothing else: ${outcomeText(outcome)}.`),
+  ];
+}
+
+function openLines({ outcome }: Evidence): Line[] {
+  if (outcome.kind === 'instruction-limit') {
+    return [
+      ...section('NO FINDING', 'limit'),
+      paragraph('It had not died when the instruction limit was reached; a higher --max-instructions lets it go on.'),
+    ];
+  }
+  return [
+    ...section('NOT YET EXPLAINED', 'limit'),
+    paragraph(
+      'What stands above is what was seen. No cause was found whose repair lets this boot get past the point of death: so far only one class of causes is looked for, absolute addresses in a boot stub that runs unrelocated (position-dependent-reference).',
+    ),
+  ];
+}
+
+function suspicionLines({ instruction, proof }: Suspicion): Line[] {
+  const name = nameText(instruction);
+  return [
+    ...section('SUSPICION, NOT PROVED', 'limit'),
+    paragraph(
+      `\`${instructionText(instruction)}\` at file offset ${hex(instruction.fileOffset)}${name ? ` (${name})` : ''} holds an address of the stub as a fixed number. Rewriting it helped in some boots and not in others, so it is not called the cause:`,
+    ),
+    ...proofLines(proof),
+  ];
+}
+
+/** `--quiet`: the outcome, and one line for each finding. */
+export function quietLines({ first, causes, suspicions, unexplained, last }: Diagnosis): string[] {
+  const place = ({ instruction: at }: Cause | Suspicion): string =>
+    `${instructionText(at)} at file offset ${hex(at.fileOffset)}${at.symbol ? ` in ${at.symbol}` : ''}${at.target ? `, address of ${at.target}` : ''}`;
+  const open = unexplained && unexplained.outcome.kind !== 'instruction-limit' ? ['not yet explained'] : [];
+  return [
+    outcomeText(first.outcome),
+    ...causes.map((cause) => `cause, proved: ${cause.class}: ${place(cause)}`),
+    ...suspicions.map((suspicion) => `suspicion, not proved: ${place(suspicion)}`),
+    ...(causes.length > 0 ? [`repaired: ${outcomeText(last.outcome)}`] : []),
+    ...open,
+  ];
+}

@@ -1,0 +1,90 @@
+// The answer of `firstlight why` as the one object that `--json` prints: that of the first boot, and what was found.
+// docs/json.md describes every field.
+
+import { hex, hexBytes } from '../bits/hex.ts';
+import type { Cause, Culprit, Diagnosis, Evidence, InstructionAt, Proof, Step, Suspicion } from '../diagnose/types.ts';
+import type { KernelImage } from '../image/image.ts';
+import { bootJson, exactCount, outcomeJson, stagesJson } from './json.ts';
+
+export type WhyJson = ReturnType<typeof whyJson>;
+
+/** The object for one diagnosis, ready for JSON.stringify. @param image as it was given */
+export function whyJson(diagnosis: Diagnosis, image: KernelImage) {
+  const { config, first, causes, suspicions, unexplained, last } = diagnosis;
+  return {
+    ...bootJson(config, image, first),
+    causes: causes.map(causeJson),
+    suspicions: suspicions.map(suspicionJson),
+    unexplained: unexplained === undefined ? null : evidenceJson(unexplained),
+    repaired: causes.length === 0 ? null : { outcome: outcomeJson(last.outcome), stages: stagesJson(last.stages) },
+  };
+}
+
+const causeJson = (cause: Cause) => ({
+  class: cause.class,
+  instruction: culpritJson(cause.instruction),
+  steps: cause.steps.map(stepJson),
+  explanation: cause.explanation,
+  advice: cause.advice,
+  repair: { bytes: hexBytes(cause.repair.bytes), text: cause.repair.text },
+  evidence: evidenceJson(cause.evidence),
+  proof: proofJson(cause.proof),
+});
+
+const suspicionJson = ({ instruction, proof }: Suspicion) => ({
+  instruction: culpritJson(instruction),
+  proof: proofJson(proof),
+});
+
+const instructionJson = (at: InstructionAt) => ({
+  fileOffset: at.fileOffset ?? null,
+  runtimeAddress: hex(at.runtimeAddress),
+  linkAddress: at.linkAddress === undefined ? null : hex(at.linkAddress),
+  bytes: hexBytes(at.bytes),
+  text: at.text,
+  symbol: at.symbol ?? null,
+});
+
+const culpritJson = (culprit: Culprit) => ({
+  ...instructionJson(culprit),
+  target: culprit.target ?? null,
+  form: culprit.form,
+  constant: hex(culprit.constant),
+  bias: hex(culprit.bias),
+});
+
+const stepJson = ({ what, instruction }: Step) => ({
+  what,
+  instruction: instruction === undefined ? null : instructionJson(instruction),
+});
+
+const evidenceJson = ({ outcome, at, silent, lastWords, writer }: Evidence) => ({
+  outcome: outcomeJson(outcome),
+  at: at === undefined ? null : instructionJson(at),
+  silent,
+  lastWords,
+  writer:
+    writer === undefined
+      ? null
+      : {
+          instruction: instructionJson(writer.instruction),
+          instructions: exactCount(writer.instructions),
+          source: writer.source === undefined ? null : hex(writer.source),
+        },
+});
+
+const proofJson = ({ held, boots }: Proof) => ({
+  held,
+  boots: boots.map((boot) => ({
+    loadAddress: hex(boot.loadAddress),
+    entry: boot.entry,
+    paging: boot.entry === 32 ? null : boot.paging,
+    cpu: boot.cpu,
+    repaired: boot.repaired,
+    plainRam: boot.plainRam,
+    passed: boot.passed,
+    outcome: boot.outcome,
+    stage: boot.stage,
+    instructions: exactCount(boot.instructions),
+  })),
+});

@@ -1,0 +1,63 @@
+// The boots of a proof as a table, and what they show.
+
+import { hex } from '../bits/hex.ts';
+import type { Proof, ProofBoot } from '../diagnose/types.ts';
+import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
+import { countText } from './numbers.ts';
+
+const HEAD = ['image', 'loaded at', 'entry', 'paging', 'CPU', 'result'];
+
+/** How a boot that did not pass ended. */
+const ENDS: Readonly<Record<ProofBoot['outcome'], string>> = {
+  'stage-reached': 'reached its stage',
+  'triple-fault': 'triple fault',
+  reset: 'reset',
+  halt: 'halted for ever',
+  hang: 'hang',
+  panic: 'kernel panic',
+  'instruction-limit': 'instruction limit',
+  alive: 'still running',
+};
+
+export function proofLines(proof: Proof): Line[] {
+  const rows = tableRows([HEAD, ...proof.boots.map(rowOf)]);
+  const tones = ['note', ...proof.boots.map((boot) => (boot.passed ? 'good' : 'bad'))] as const;
+  return [
+    BLANK,
+    ...rows.map((text, i): Line => ({ text, indent: 4, whole: true, tone: tones[i] ?? 'plain' })),
+    BLANK,
+    paragraph(summary(proof)),
+    ...proof.boots.filter((boot) => boot.plainRam).map((boot) => paragraph(plainRamText(boot))),
+  ];
+}
+
+const rowOf = (boot: ProofBoot): string[] => [
+  boot.repaired ? 'repaired' : 'as given',
+  hex(boot.loadAddress) + (boot.plainRam ? ', plain RAM' : ''),
+  `${boot.entry}-bit`,
+  boot.entry === 32 ? '-' : `${boot.paging}-level`,
+  boot.cpu,
+  resultText(boot),
+];
+
+/** A stage reached is as good as the point of death passed; one lived past without a new stage has its count. */
+function resultText({ passed, stage, outcome, instructions }: ProofBoot): string {
+  if (!passed) return `dies: ${ENDS[outcome]}, stage ${stage}`;
+  return `passes: stage ${stage}, ${countText(instructions)} instructions`;
+}
+
+function summary({ held, boots }: Proof): string {
+  const repaired = boots.filter((boot) => boot.repaired);
+  const passed = repaired.filter((boot) => boot.passed);
+  const addresses = new Set(repaired.map((boot) => boot.loadAddress)).size;
+  const where = addresses === 1 ? 'at one load address' : `at ${addresses} load addresses`;
+  const every = passed.length === repaired.length ? 'Repaired, it passes the point of death in all' : `Repaired, it passes the point of death in ${passed.length} of`;
+  return `${every} ${repaired.length} boots, ${where}: ${held ? 'proved' : 'not proved'}.`;
+}
+
+function plainRamText({ passed }: ProofBoot): string {
+  const machine = 'in a machine with plain RAM at its link address, which no PC has,';
+  return passed
+    ? `As given, ${machine} it passes too: there the fixed address is the right one.`
+    : `As given, ${machine} it does not pass either.`;
+}
