@@ -1,5 +1,6 @@
 import type { Command } from './command.ts';
 import { boot } from './commands/boot.ts';
+import { why } from './commands/why.ts';
 
 /** Every command, in the order in which the help lists them. */
-export const COMMANDS: readonly Command[] = [boot];
+export const COMMANDS: readonly Command[] = [boot, why];

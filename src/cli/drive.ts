@@ -52,7 +52,7 @@ export async function drive(run: BootRun, io: Io, screen: Screen, showProgress: 
 }
 
 /** Instructions a second over about the last second. */
-class Speed {
+export class Speed {
   #instructions = 0n;
   #since: number;
   perSecond = 0;

@@ -4,7 +4,8 @@
 // anything else is written.
 
 import picocolors from 'picocolors';
-import type { Io } from './io.ts';
+import { type Line, type LineTone, REPORT_WIDTH, rowsOf } from '../report/lines.ts';
+import type { Io, Output } from './io.ts';
 
 const CLEAR_LINE = '\r\x1b[K';
 const NEWLINE = 0x0a;
@@ -12,12 +13,16 @@ const NEWLINE = 0x0a;
 const BUFFER = 64 * 1024;
 /** Columns of a terminal that does not say. */
 const UNKNOWN_WIDTH = 80;
+/** A report is not wrapped more narrowly than this. */
+const NARROWEST_REPORT = 60;
 
-export type Tone = 'plain' | 'note' | 'good' | 'bad' | 'limit';
+export type Tone = Exclude<LineTone, 'heading'>;
+type Colors = ReturnType<typeof picocolors.createColors>;
 
 export class Screen {
   readonly #io: Io;
-  readonly #colors: ReturnType<typeof picocolors.createColors>;
+  readonly #colors: Colors;
+  readonly #reportColors: Colors;
   readonly #pending = new Uint8Array(BUFFER);
   #pendingLength = 0;
   #midLine = false;
@@ -25,7 +30,8 @@ export class Screen {
 
   constructor(io: Io) {
     this.#io = io;
-    this.#colors = picocolors.createColors(wantsColour(io));
+    this.#colors = picocolors.createColors(wantsColour(io.stderr, io));
+    this.#reportColors = picocolors.createColors(wantsColour(io.stdout, io));
   }
 
   /** A byte of the guest's console. Written with the next flush. */
@@ -50,13 +56,19 @@ export class Screen {
     this.clearProgress();
     const newline = this.#midLine && this.#io.sameOutput ? '\n' : '';
     if (newline) this.#midLine = false;
-    this.#io.stderr.write(`${newline}${this.#colored(`firstlight: ${text}`, tone)}\n`);
+    this.#io.stderr.write(`${newline}${painted(this.#colors, `firstlight: ${text}`, tone)}\n`);
   }
 
-  #colored(text: string, tone: Tone): string {
-    const { dim, green, red, yellow } = this.#colors;
-    const paint = { plain: String, note: dim, good: green, bad: red, limit: yellow }[tone];
-    return paint(text);
+  /** Lines of a report, on stdout. */
+  report(lines: readonly Line[]): void {
+    const { stdout } = this.#io;
+    const columns = stdout.isTTY && stdout.columns ? stdout.columns : REPORT_WIDTH;
+    const width = Math.max(NARROWEST_REPORT, Math.min(REPORT_WIDTH, columns));
+    const rows = lines.flatMap((line) =>
+      rowsOf(line, width).map((row) => `${painted(this.#reportColors, row, line.tone ?? 'plain')}\n`),
+    );
+    this.clearProgress();
+    stdout.write(rows.join(''));
   }
 
   /** Shows or renews the progress line: on a terminal only, and not in the middle of a line of the console. */
@@ -75,7 +87,13 @@ export class Screen {
   }
 }
 
+function painted(colors: Colors, text: string, tone: LineTone): string {
+  const { bold, dim, green, red, yellow } = colors;
+  const paint = { plain: String, heading: bold, note: dim, good: green, bad: red, limit: yellow }[tone];
+  return text === '' ? text : paint(text);
+}
+
 /** Colours are for terminals that have them, and for people who want them (https://no-color.org). */
-function wantsColour({ stderr, env }: Io): boolean {
-  return stderr.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
+function wantsColour(output: Output, { env }: Io): boolean {
+  return output.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
 }

@@ -160,6 +160,24 @@ export class Engine implements Cpu {
   }
 
   #slice(left: bigint): RunResult | undefined {
+    return this.state.u32(at.INTERRUPT_SHADOW) ? this.#shadowed() : this.#stretch(left);
+  }
+
+  /** The shadow of STI, MOV SS and POP SS ends with the instruction behind them, whatever that is (SDM 3A 6.8.3). */
+  #shadowed(): RunResult | undefined {
+    const before = this.#retired;
+    const result = this.#stretch(1n);
+    if (result || this.#retired === before) return result;
+    this.state.setU32(at.INTERRUPT_SHADOW, 0);
+    return this.#takesInterrupt() ? { kind: 'stopped' } : undefined;
+  }
+
+  #takesInterrupt(): boolean {
+    const enabled = (this.state.u32(at.FLAGS_REST) & 0x200) !== 0 && !this.state.u32(at.INTERRUPT_SHADOW);
+    return enabled && this.#options.interruptRequested();
+  }
+
+  #stretch(left: bigint): RunResult | undefined {
     const resume = this.#resume;
     this.#resume = 0;
     if (resume || this.#told !== this.state.rip) this.#told = undefined;
@@ -350,8 +368,7 @@ export class Engine implements Cpu {
     if (isFault(result)) return this.#raise(result);
     if (before && this.state.u32(at.INTERRUPT_SHADOW) === before) this.state.setU32(at.INTERRUPT_SHADOW, 0);
     this.#retired++;
-    const takes = (this.state.u32(at.FLAGS_REST) & 0x200) !== 0 && !this.state.u32(at.INTERRUPT_SHADOW);
-    return takes && this.#options.interruptRequested() ? { kind: 'stopped' } : undefined;
+    return this.#takesInterrupt() ? { kind: 'stopped' } : undefined;
   }
 
   #tooLong(): boolean {

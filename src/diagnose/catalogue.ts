@@ -1,54 +1,69 @@
-// The words of findings, each written once: which relocation and which linker decision make a form, and what to do.
+// The words of findings, each written once: where a form comes from, and what to do. Paragraphs are lines.
 // Facts: x86-64 psABI, "Optimize GOTPCRELX Relocations"; tried with GNU ld and gold 2.40, lld 14, mold 1.10.
 
 import type { ReferenceForm } from '../image/references.ts';
 
 type Words = {
-  /** The relocation in the object file that this came from. */
+  /** The relocation in the object file that it came from. */
   readonly relocation: string;
-  /** Who turned it into this, and why. */
+  /** Who made this of it, and why. */
   readonly decision: string;
+  readonly advice: string;
 };
 
-const NO_PIE =
-  'the link of the boot stub lost its -pie, so the linker took the symbol for an absolute address and removed the load from the GOT';
+/** What every form has in common. */
+const RULE =
+  'The boot stub runs wherever the boot loader puts it, so each address in it has to be computed from where it runs. This one is a fixed number, and nothing corrects it.';
 
-const GOT_MOV: Words = {
-  relocation: 'R_X86_64_REX_GOTPCRELX, of `mov SYMBOL@GOTPCREL(%rip),%reg`',
-  decision: `relaxed by GNU ld to \`mov $SYMBOL,%reg\`: ${NO_PIE} (with -pie it becomes \`lea SYMBOL(%rip),%reg\`; gold, lld and mold write the lea in both cases)`,
-};
+const UNSEEN =
+  'No build check sees it: the GOT entry is gone and no run-time relocation is left, so `readelf -r` lists none, there is no TEXTREL, and the ASSERTs of the linker script hold. The file looks cleaner than a good one.';
+const UNSEEN_WITHOUT_GOT =
+  'No build check sees it: a link without -pie resolves the address and leaves no run-time relocation, so `readelf -r` lists none.';
+
+const LINK_ADVICE = [
+  'Look at the command that links arch/x86/boot/compressed/vmlinux (`make V=1`): it has to have -pie and --no-dynamic-linker.',
+  'They get lost when a variable that the makefiles build up is given on the command line of make: `make LDFLAGS=...` replaces all that they assign to it. In the environment (`LDFLAGS=... make`) it does no harm. Kernels that call it KBUILD_LDFLAGS do so for this reason; then the same holds for that name.',
+  'Two guards that do not depend on -pie: hidden visibility for the symbol, and `-Wa,-mrelax-relocations=no` for the objects of the stub. RELOC_HIDE() is none: it hides the address from the compiler after it has been loaded, and the load is what is wrong.',
+].join('\n');
+const COMPILE_ADVICE = [
+  'Build that object with -fPIE and -mcmodel=small, or in assembly take the address with `lea SYMBOL(%rip),%reg`.',
+  'Then check the command that links arch/x86/boot/compressed/vmlinux (`make V=1`): it has to have -pie and --no-dynamic-linker. With -pie ld refuses such a reference, or leaves a relocation that can be seen.',
+].join('\n');
+
+const NOT_PIE = 'The compiler, or somebody in assembly, wrote the address as an absolute one: the object was not built with -fPIE.';
 
 export const FORMS: Record<ReferenceForm, Words> = {
-  'mov-imm32-rex': GOT_MOV,
+  'mov-imm32-rex': {
+    relocation: 'R_X86_64_REX_GOTPCRELX, of `mov SYMBOL@GOTPCREL(%rip),%reg`, a load of the address from the GOT',
+    decision:
+      'GNU ld relaxed it to `mov $SYMBOL,%reg`, which it does in a link without -pie, where addresses are final. With -pie it makes `lea SYMBOL(%rip),%reg` of it, which is as long and right everywhere. (gold, lld and mold make the lea in both cases.) So the link of this stub has lost its -pie.',
+    advice: LINK_ADVICE,
+  },
   'alu-imm32': {
-    relocation: 'R_X86_64_REX_GOTPCRELX or R_X86_64_GOTPCRELX, of an operation on `SYMBOL@GOTPCREL(%rip)`',
-    decision: `relaxed by GNU ld or lld to the operation on $SYMBOL: ${NO_PIE} (with -pie the GOT entry stays)`,
+    relocation:
+      'R_X86_64_REX_GOTPCRELX or R_X86_64_GOTPCRELX, of an operation on `SYMBOL@GOTPCREL(%rip)`, the address in the GOT',
+    decision:
+      'GNU ld or lld relaxed it to the operation on `$SYMBOL`, which they do in a link without -pie, where addresses are final. With -pie the GOT entry stays. So the link of this stub has lost its -pie.',
+    advice: LINK_ADVICE,
   },
-  'mov-imm32': {
-    relocation: 'R_X86_64_32, of `mov $SYMBOL,%reg`',
-    decision: 'written by the compiler or in assembly as an absolute address: the object was not built with -fPIE',
-  },
-  movabs: {
-    relocation: 'R_X86_64_64, of `movabs $SYMBOL,%reg`',
-    decision: 'written by the compiler or in assembly as an absolute address: the object was not built with -fPIE',
-  },
-  'push-imm32': {
-    relocation: 'R_X86_64_32S, of `push $SYMBOL`',
-    decision: 'written in assembly, or by a compiler without -fPIE, as an absolute address',
-  },
+  'mov-imm32': { relocation: 'R_X86_64_32, of `mov $SYMBOL,%reg`', decision: NOT_PIE, advice: COMPILE_ADVICE },
+  movabs: { relocation: 'R_X86_64_64, of `movabs $SYMBOL,%reg`', decision: NOT_PIE, advice: COMPILE_ADVICE },
+  'push-imm32': { relocation: 'R_X86_64_32S, of `push $SYMBOL`', decision: NOT_PIE, advice: COMPILE_ADVICE },
   disp32: {
     relocation: 'R_X86_64_32S, of an operand at an absolute address',
-    decision: 'written by the compiler or in assembly as an absolute address: the object was not built with -fPIE',
+    decision: NOT_PIE,
+    advice: COMPILE_ADVICE,
   },
 };
 
-export const explanationOf = (form: ReferenceForm): string =>
-  `The stub runs where the boot loader put it, not where it was linked, and nothing relocates this reference: it holds its link address. Relocation: ${FORMS[form].relocation}. Linker decision: ${FORMS[form].decision}. No relocation is left in the file, so readelf -r, TEXTREL checks and linker-script ASSERTs find nothing.`;
+const relaxed = (form: ReferenceForm): boolean => FORMS[form].advice === LINK_ADVICE;
 
-const LINK_ADVICE =
-  'Look at how arch/x86/boot/compressed/vmlinux is linked (make V=1): -pie and --no-dynamic-linker must be there. A variable on the make command line (make LDFLAGS=...) replaces every assignment of it in the makefiles; set it in the environment instead, or use the variable the kernel keeps for users. To be safe against a lost -pie: hidden visibility for the symbol, or -Wa,-mrelax-relocations=no. Hiding the address from the compiler (RELOC_HIDE) does not help while the address itself comes from this load.';
-const COMPILE_ADVICE =
-  'Build the object with -fPIE (and -mcmodel=small), or take the address with lea SYMBOL(%rip) in assembly; then check that -pie and --no-dynamic-linker are on the link line of arch/x86/boot/compressed/vmlinux.';
+/** Paragraphs, each a line. */
+export function explanationOf(form: ReferenceForm): string {
+  const { relocation, decision } = FORMS[form];
+  const unseen = relaxed(form) ? UNSEEN : UNSEEN_WITHOUT_GOT;
+  return [RULE, `Relocation in the object file: ${relocation}.`, relaxed(form) ? `Linker decision: ${decision}` : decision, unseen].join('\n');
+}
 
-export const adviceOf = (form: ReferenceForm): string =>
-  form === 'mov-imm32-rex' || form === 'alu-imm32' ? LINK_ADVICE : COMPILE_ADVICE;
+/** Paragraphs, each a line. */
+export const adviceOf = (form: ReferenceForm): string => FORMS[form].advice;

@@ -65,24 +65,37 @@ function add(steps: Step[], step: Step): void {
 
 const kindOf = (step: Step): string => step.what.split(' ').slice(0, 3).join(' ');
 
+const count = (bytes: number): string => (bytes === 1 ? '1 byte' : `${bytes} bytes`);
+
 function describe(use: Use, instruction: InstructionAt | undefined, executed: ExecutedReference): Step {
   const right = (address: bigint): string => hex(address + executed.runtime - executed.link);
   const at = instruction ? { instruction } : {};
   switch (use.kind) {
     case 'load':
-      return { ...at, what: `reads ${use.bytes} bytes at ${hex(use.address)} (the right place would be ${right(use.address)})` };
+      return { ...at, what: `reads ${count(use.bytes)} at ${hex(use.address)}; right would be ${right(use.address)}` };
     case 'store':
-      return { ...at, what: `writes ${use.bytes} bytes at ${hex(use.address)} (the right place would be ${right(use.address)})` };
+      return { ...at, what: `writes ${count(use.bytes)} at ${hex(use.address)}; right would be ${right(use.address)}` };
     case 'copy':
-      return { ...at, what: `copies ${hex(use.bytes)} bytes from ${hex(use.from)} to ${hex(use.to)} (they should come from ${right(use.from)})` };
+      return {
+        ...at,
+        what: `copies ${hex(use.bytes)} bytes from ${hex(use.from)} to ${hex(use.to)}; right would be from ${right(use.from)}`,
+      };
     case 'compare':
-      return { ...at, what: `compares the address with one that was computed at run time; the decision that follows is wrong` };
+      return { ...at, what: 'compares the fixed address with one computed at run time, so what it decides is wrong' };
     case 'jump':
-      return { ...at, what: use.mark === 'pointer' ? `goes to the link address ${hex(use.target)}` : `goes to an address read through the pointer: ${hex(use.target)}` };
+      return { ...at, what: jumpText(use) };
     case 'system':
-      return { ...at, what: `loads a system register with ${use.mark === 'pointer' ? 'the link address' : 'what was read through it'}` };
+      return {
+        ...at,
+        what: `loads a system register with ${use.mark === 'pointer' ? 'that address' : 'what was read through that address'}`,
+      };
     case 'execute':
-      return { ...at, what: `executes at ${hex(use.address)} what was copied through the pointer` };
+      return { ...at, what: `is executed at ${hex(use.address)}: what was copied from the wrong place` };
   }
 }
 
+/** The target is known where it is in a register. */
+function jumpText({ target, mark }: Extract<Use, { kind: 'jump' }>): string {
+  const known = target === 0n ? '' : `, ${hex(target)}`;
+  return mark === 'pointer' ? `goes to that address${known}` : `goes where the bytes read through that address say${known}`;
+}

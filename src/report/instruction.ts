@@ -1,10 +1,11 @@
 // Instructions and their places in words.
 
 import { hex, hexBytes } from '../bits/hex.ts';
-import type { Culprit, InstructionAt } from '../diagnose/types.ts';
+import type { InstructionAt } from '../diagnose/types.ts';
 
 /** Its text without the columns of a listing: "mov $0x18040,%rsi". */
-export const instructionText = ({ text }: Pick<InstructionAt, 'text'>): string => text.replace(/\s+/g, ' ');
+export const instructionText = ({ text }: Pick<InstructionAt, 'text'>): string =>
+  text === '(bad)' ? 'no instruction' : text.replace(/\s+/g, ' ');
 
 /** What it is called, or else where the file has it: "memcpy+0x6", "link address 0x18516". */
 export function nameText({ symbol, linkAddress }: InstructionAt): string | undefined {
@@ -23,6 +24,3 @@ export function bytesText(instruction: InstructionAt): string {
   const bytes = `the bytes ${hexBytes(instruction.bytes)}`;
   return instruction.text === '(bad)' ? `${bytes}, no instruction` : `${bytes}, \`${instructionText(instruction)}\``;
 }
-
-/** What the constant of a culprit stands for: "trampoline_32bit_src", "what it is after". */
-export const targetText = ({ target }: Culprit): string => target ?? 'what it is after';

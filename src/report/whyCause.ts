@@ -1,19 +1,25 @@
 // A proved cause in words: the instruction, the walk back to it, where it comes from, what to do, and the proof.
 
 import { hex, hexBytes } from '../bits/hex.ts';
-import type { Cause, Culprit, Step } from '../diagnose/types.ts';
+import type { Cause, Culprit, Evidence, Step } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
-import { instructionText, nameText, placeText } from './instruction.ts';
+import { firstExceptionText } from './chain.ts';
+import { instructionText, placeText } from './instruction.ts';
 import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
 import { proofLines } from './whyProof.ts';
 
+const SUMMARY =
+  'it names memory by a fixed address, which is right only where the boot stub was linked, and the stub runs elsewhere.';
+
 export function causeLines(cause: Cause, image: KernelImage): Line[] {
-  const { instruction, steps, explanation, advice, proof } = cause;
+  const { instruction, explanation, advice, proof } = cause;
   return [
+    paragraph(`The instruction at offset ${hex(instruction.fileOffset)} of the file: ${SUMMARY}`, 'bad'),
+    BLANK,
     ...culpritLines(instruction),
     ...arithmeticLines(instruction, cause.proof.boots[0]?.loadAddress, image),
     ...part('The walk back, from the death to the constant:'),
-    ...walkLines(steps, instruction),
+    ...walkLines(cause),
     ...part('Where it comes from:'),
     ...texts(explanation),
     ...part('What to do:'),
@@ -44,12 +50,12 @@ function culpritLines(culprit: Culprit): Line[] {
 /** Constant and load bias: where the constant points, and where it should. */
 function arithmeticLines(culprit: Culprit, loadAddress: number | undefined, image: KernelImage): Line[] {
   const { constant, bias } = culprit;
-  const moved = loadAddress !== undefined && BigInt(loadAddress) !== bias ? ', to where it had copied itself' : '';
-  const name = culprit.target ?? 'what is linked at that address';
+  const moved = loadAddress !== undefined && BigInt(loadAddress) !== bias ? ', where it had moved itself' : '';
+  const name = culprit.target ?? 'what is meant';
   return [
     BLANK,
     paragraph(
-      `It holds the link address ${hex(constant)} as a fixed number. But the stub ran ${hex(bias)} above its link address${moved}. There ${name} lies at ${hex(constant)} + ${hex(bias)} = ${hex(constant + bias)}, ${homeText(constant, image)}. ${strayText(constant, loadAddress, image)}`,
+      `It holds ${hex(constant)}, a link address, and the stub ran ${hex(bias)} above its link address${moved}. So ${name} lies at ${hex(constant)} + ${hex(bias)} = ${hex(constant + bias)}, ${homeText(constant, image)}. ${strayText(constant, loadAddress, image)}`,
     ),
   ];
 }
@@ -64,32 +70,44 @@ function strayText(constant: bigint, loadAddress: number | undefined, image: Ker
   const offset = constant - BigInt(loadAddress ?? 0);
   const size = image.kind === 'bzImage' ? image.protectedMode.size : 0;
   if (offset < 0n || offset >= BigInt(size)) return `${hex(constant)} alone lies outside it.`;
-  return `${hex(constant)} alone is another place of the image as it was loaded, the one of link address ${hex(offset)}.`;
+  return `${hex(constant)} alone lies in it too, but at another place: link address ${hex(offset)}.`;
 }
 
 /** Steps were taken from the constant on; people ask from the death back. */
-function walkLines(steps: readonly Step[], culprit: Culprit): Line[] {
+function walkLines({ steps, instruction: culprit, evidence }: Cause): Line[] {
   const seen = new Set<string>();
   const told = steps.filter(({ what }) => !seen.has(what) && seen.add(what));
-  return [...told].reverse().flatMap((step) => stepLines(step, culprit));
+  const [made, next, ...later] = told;
+  // What the culprit does itself, as a compare does, says more than that it has a constant.
+  const itself = next?.instruction?.runtimeAddress === culprit.runtimeAddress;
+  const way = [...(made && !itself ? [made] : []), ...(next ? [next] : []), ...later].reverse();
+  const end = evidence.at === undefined ? endOf(evidence) : [];
+  return [...end, ...way.flatMap((step) => stepLines(step, culprit))];
+}
+
+/** Where nothing can be fetched any more there is no step for it. */
+function endOf({ outcome }: Evidence): Line[] {
+  if (outcome.kind !== 'triple-fault') return [];
+  return [{ text: `${firstExceptionText(outcome.chain)}, where the boot ends`, indent: 4 }];
 }
 
 function stepLines({ instruction, what }: Step, culprit: Culprit): Line[] {
   if (instruction === undefined) return [{ text: what, indent: 4 }];
-  const name = nameText(instruction);
-  const place = `${placeText(instruction)}`;
   const text =
     instruction === culprit ? `makes that address, from the constant ${hex(culprit.constant)} in its own bytes` : what;
-  void name;
   return [
-    { text: `${place}  ${instructionText(instruction)}`, indent: 4, whole: true },
-    { text, indent: 8, tone: 'plain' },
+    { text: `${placeText(instruction)}  ${instructionText(instruction)}`, indent: 4, whole: true },
+    { text, indent: 8 },
   ];
 }
 
 function repairLines({ instruction, repair }: Cause): Line[] {
-  return table([
+  const rows = table([
     ['as given', hexBytes(instruction.bytes), instructionText(instruction)],
     ['repaired', hexBytes(repair.bytes), instructionText(repair)],
   ]);
+  if (repair.text.startsWith('lea')) return rows;
+  const text =
+    'No position-independent instruction has the same length, so the right address was put in, for each load address its own.';
+  return [...rows, { text, indent: 4 }];
 }

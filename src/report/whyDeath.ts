@@ -28,7 +28,7 @@ export function deathLines(outcome: Death): Line[] {
   const when = `after ${whenText(outcome)}; ${place}.`;
   if (outcome.kind !== 'triple-fault') return [paragraph(`${capital(endText(outcome))}, ${when}`, 'bad')];
   return [
-    paragraph(`Triple fault, the reset of a PC without a word, ${when}`, 'bad'),
+    paragraph(`Triple fault, on which a PC resets, ${when}`, 'bad'),
     ...exceptionLines(outcome.chain),
     paragraph('From there to the reset:'),
     ...chainLines(outcome.chain).map((text): Line => ({ text, indent: 4, hanging: 3 })),
@@ -49,10 +49,10 @@ function exceptionLines([first]: readonly FaultLink[]): Line[] {
 
 /** The bytes at the place of death, and where they came from. */
 export function evidenceLines({ at, writer, outcome }: Evidence): Line[] {
-  if (at === undefined) return [paragraph('No instruction can be fetched from there.')];
+  if (at === undefined) return [paragraph('The instruction there can be fetched no more.')];
   const name = nameText(at);
   const inKernel = outcome.stage === 'handoff' || outcome.stage === 'banner';
-  const whose = name === undefined ? ', which is no code of the stub' : ` (${name}, the stub's own code)`;
+  const whose = name === undefined ? ', no code of the stub' : ` (${name}, the stub's own code)`;
   const lines = [paragraph(`At ${hex(at.runtimeAddress)} stand ${bytesText(at)}${inKernel ? '' : whose}.`)];
   return writer === undefined ? lines : [...lines, paragraph(writerText(writer))];
 }

@@ -3,7 +3,6 @@
 import { hex } from '../bits/hex.ts';
 import type { Proof, ProofBoot } from '../diagnose/types.ts';
 import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
-import { countText } from './numbers.ts';
 
 const HEAD = ['image', 'loaded at', 'entry', 'paging', 'CPU', 'result'];
 
@@ -40,19 +39,17 @@ const rowOf = (boot: ProofBoot): string[] => [
   resultText(boot),
 ];
 
-/** A stage reached is as good as the point of death passed; one lived past without a new stage has its count. */
-function resultText({ passed, stage, outcome, instructions }: ProofBoot): string {
-  if (!passed) return `dies: ${ENDS[outcome]}, stage ${stage}`;
-  return `passes: stage ${stage}, ${countText(instructions)} instructions`;
-}
+const resultText = ({ passed, stage, outcome }: ProofBoot): string =>
+  passed ? `passes, comes to ${stage}` : `does not pass: ${ENDS[outcome]}, after ${stage}`;
 
 function summary({ held, boots }: Proof): string {
   const repaired = boots.filter((boot) => boot.repaired);
   const passed = repaired.filter((boot) => boot.passed);
   const addresses = new Set(repaired.map((boot) => boot.loadAddress)).size;
   const where = addresses === 1 ? 'at one load address' : `at ${addresses} load addresses`;
-  const every = passed.length === repaired.length ? 'Repaired, it passes the point of death in all' : `Repaired, it passes the point of death in ${passed.length} of`;
-  return `${every} ${repaired.length} boots, ${where}: ${held ? 'proved' : 'not proved'}.`;
+  const all = passed.length === repaired.length ? 'all' : `${passed.length} of`;
+  const verdict = held ? 'proved' : 'not proved';
+  return `Repaired, it passes the point of death in ${all} ${repaired.length} boots, ${where}: ${verdict}.`;
 }
 
 function plainRamText({ passed }: ProofBoot): string {

@@ -1,10 +1,22 @@
-// `firstlight why [IMAGE]`: its arguments, and the files they name.
+// `firstlight why [IMAGE]`: the answer on stdout, piece by piece as it becomes known; progress on stderr.
 
 import { fileURLToPath } from 'node:url';
 import { MIB } from '../../boot/layout.ts';
+import { BootRun } from '../../boot/run.ts';
+import type { Diagnosis, Tick } from '../../diagnose/types.ts';
+import { diagnose } from '../../diagnose/why.ts';
 import { parseSymbols } from '../../image/symbols.ts';
+import type { Line } from '../../report/lines.ts';
+import { imageText, machineText } from '../../report/machine.ts';
+import { instructionsText } from '../../report/numbers.ts';
+import { endLines, firstLines, foundLines, quietLines } from '../../report/why.ts';
+import { whyJson } from '../../report/whyJson.ts';
+import type { Command } from '../command.ts';
+import { driveTicks } from '../driveTicks.ts';
+import { EXIT, exitCodeOf } from '../exit.ts';
 import { readInput } from '../files.ts';
-import { BOOT_OPTIONS, type BootInput, imageOperand, readBootInput } from '../options.ts';
+import { BOOT_OPTIONS, type BootInput, checkAgainstEntry, imageOperand, readBootInput } from '../options.ts';
+import { Screen } from '../screen.ts';
 import type { CommandUsage, Given } from '../usage.ts';
 
 /** A vmlinux with debug information has some 400 MiB. */
@@ -12,6 +24,12 @@ const LARGEST_SYMBOLS = 1024 * MIB;
 
 /** The failure of samples/README.md, bundled so that there is something to show without a kernel. */
 const SAMPLE = new URL('../../../samples/built/bad.bzImage', import.meta.url);
+const SAMPLE_SYMBOLS = new URL('../../../samples/built/bad.elf', import.meta.url);
+
+const DEMONSTRATION =
+  'No image was given, so this is a demonstration on the bundled sample, samples/built/bad.bzImage: a boot stub that was linked without -pie.';
+const CLOSING: readonly Line[] = [{ text: '' }, { text: 'Now with a kernel of yours: firstlight why path/to/bzImage', tone: 'note' }];
+const QUIET = { name: 'quiet', help: ['Say nothing but the outcome and the findings, in a line each.'] };
 
 export const whyUsage: CommandUsage = {
   name: 'why',
@@ -23,7 +41,7 @@ export const whyUsage: CommandUsage = {
     'Without IMAGE: a bundled sample that dies before it prints a word.',
   ],
   options: [
-    ...BOOT_OPTIONS,
+    ...BOOT_OPTIONS.map((row) => (row.name === 'quiet' ? QUIET : row)),
     {
       name: 'symbols',
       value: 'FILE',
@@ -43,8 +61,63 @@ export type WhyInput = BootInput & {
 export function readWhyInput(given: Given): WhyInput {
   const path = imageOperand(given);
   const input = readBootInput(given, path ?? fileURLToPath(SAMPLE));
-  const symbolsPath = given.values.get('symbols');
+  const symbolsPath = given.values.get('symbols') ?? (path === undefined ? fileURLToPath(SAMPLE_SYMBOLS) : undefined);
   const symbols =
     symbolsPath === undefined ? undefined : parseSymbols(readInput(symbolsPath, LARGEST_SYMBOLS, 'symbols need'));
   return { ...input, symbols, isSample: path === undefined };
+}
+
+export const why: Command = {
+  usage: whyUsage,
+  async run(given, io) {
+    const input = readWhyInput(given);
+    const screen = new Screen(io);
+    const json = given.switches.has('json');
+    const quiet = given.switches.has('quiet');
+    const tell = json || quiet ? undefined : (lines: readonly Line[]): void => screen.report(lines);
+    const opening = openingLines(input);
+    tell?.(opening);
+    const { ended, last, result } = await driveTicks(diagnosing(input, tell), io, screen, !quiet);
+    if (ended === 'output-closed') return EXIT.outputClosed;
+    if (result === undefined) return sayInterrupted(last, screen);
+    if (json) io.stdout.write(`${JSON.stringify(whyJson(result, input.image), null, 2)}\n`);
+    else if (quiet) io.stdout.write(`${quietLines(result).join('\n')}\n`);
+    else screen.report([...endLines(result), ...(input.isSample ? CLOSING : [])]);
+    return input.isSample ? demonstrated(result) : exitCodeOf(result.first.outcome);
+  },
+};
+
+/** What is booted, and in which machine. Throws UsageError and InputError where they do not go together. */
+function openingLines({ config, image, isSample }: WhyInput): Line[] {
+  const run = new BootRun(config, image);
+  checkAgainstEntry(run);
+  const sample: Line[] = [
+    { text: DEMONSTRATION },
+    { text: '' },
+  ];
+  return [...(isSample ? sample : []), { text: `${imageText(image)}, ${machineText(config, run.boot)}`, tone: 'note', hanging: 2 }];
+}
+
+function diagnosing(
+  { config, image, symbols }: WhyInput,
+  tell: ((lines: readonly Line[]) => void) | undefined,
+): Generator<Tick, Diagnosis> {
+  let causes = 0;
+  return diagnose(config, {
+    symbols,
+    onFirst: (outcome) => tell?.(firstLines(outcome)),
+    onCause: (cause) => tell?.(foundLines(cause, causes++, image)),
+  });
+}
+
+/** It dies, a cause is proved, and repaired it boots. */
+function demonstrated({ first, causes, last }: Diagnosis): number {
+  const shown = first.outcome.kind !== 'stage-reached' && causes.length > 0 && last.outcome.kind === 'stage-reached';
+  return shown ? EXIT.reached : EXIT.died;
+}
+
+function sayInterrupted(last: Tick | undefined, screen: Screen): number {
+  const doing = last === undefined ? '' : ` while ${last.doing}, after ${instructionsText(last.instructions)}`;
+  screen.say(`stopped by Ctrl-C${doing}; the answer is not complete`, 'limit');
+  return EXIT.interrupted;
 }

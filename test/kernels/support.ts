@@ -1,0 +1,35 @@
+// Boots of real kernels, as the tests here want them.
+import { readFileSync } from 'node:fs';
+import type { TestContext } from 'vitest';
+import { BootRun, type RunConfig, type RunResult, runToEnd } from '../../src/boot/run.ts';
+import { type KernelFile, kernel, kernels } from '../support/kernels.ts';
+
+export const MIB = 2 ** 20;
+export const GIB = 2 ** 30;
+export const CMDLINE = 'earlyprintk=serial,ttyS0,115200 console=ttyS0';
+
+/** The kernel called `name`; the test is skipped, and says why, where it cannot be had. */
+export function wanted(name: string, context: TestContext): KernelFile {
+  const file = kernel(name);
+  if (file) return file;
+  const { reason, files } = kernels();
+  return context.skip(reason || `there is no ${name}, only ${files.map((one) => one.name).join(', ')}`);
+}
+
+export const imageOf = (file: KernelFile): Uint8Array => new Uint8Array(readFileSync(file.path));
+
+/** The defaults of the command line, with a serial console. */
+export const configOf = (image: Uint8Array, more: Partial<RunConfig> = {}): RunConfig => ({
+  image,
+  cpu: 'max',
+  memoryBytes: 512 * MIB,
+  cmdline: CMDLINE,
+  until: 'banner',
+  // More than four times what the slowest of these boots needs.
+  maxInstructions: 20_000_000_000n,
+  seed: 0,
+  ...more,
+});
+
+export const boot = (image: Uint8Array, more: Partial<RunConfig> = {}): RunResult =>
+  runToEnd(new BootRun(configOf(image, more)));
