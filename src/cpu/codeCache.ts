@@ -7,6 +7,7 @@
 import { Decoder, DecoderError, DecoderOptions, Instruction } from 'iced-x86';
 import { PAGE_SIZE } from '../bits/address.ts';
 import { type Bitness, Planner, type Plan } from './decode.ts';
+import { Fuser } from './fuse.ts';
 import * as at from './layout.ts';
 import type { GuestMemory } from './memory.ts';
 
@@ -43,6 +44,7 @@ const RUN_ROOM = (2 * MAX_RUN + 4) * at.RECORD_BYTES;
 
 export class CodeCache {
   readonly planner: Planner;
+  readonly #fuser: Fuser;
   readonly #memory: GuestMemory;
   readonly #contexts = new Map<string, Context>();
   readonly #byAddress = new Map<number, Context>();
@@ -65,8 +67,14 @@ export class CodeCache {
   constructor(memory: GuestMemory, numbers: ReadonlyMap<string, number>) {
     this.#memory = memory;
     this.planner = new Planner(numbers);
+    this.#fuser = new Fuser(numbers);
     const number = (key: string): number => this.planner.number(key);
-    this.#link = { near: number('link.near'), out: number('link.out'), cross: number('link.cross'), probe: number('link.probe') };
+    this.#link = {
+      near: number('link.near'),
+      out: number('link.out'),
+      cross: number('link.cross'),
+      probe: number('link.probe'),
+    };
   }
 
   contextAt(address: number): Context | undefined {
@@ -81,7 +89,14 @@ export class CodeCache {
     if (known) return known;
     if (this.#arena + at.CTX_BYTES + RUN_ROOM > at.ARENA_END) this.flush();
     const address = this.#allocate(at.CTX_BYTES, 256);
-    const context: Context = { address, hostPage: page.hostPage, physicalPage: page.physicalPage, ip: pageIp, mode, key };
+    const context: Context = {
+      address,
+      hostPage: page.hostPage,
+      physicalPage: page.physicalPage,
+      ip: pageIp,
+      mode,
+      key,
+    };
     const { view, bytes } = this.#memory;
     bytes.fill(0, address, address + at.CTX_BYTES);
     view.setBigUint64(address + at.CTX_IP, BigInt.asUintN(64, pageIp), true);
@@ -119,18 +134,13 @@ export class CodeCache {
     const stream = new InstructionStream(this.#memory, context, start);
     const first = this.#fillRun(run, context, start, next, stream);
     stream.free();
+    this.#fuser.run(this.#memory.view, begin, run.next);
     // A context may have been made behind the run (an instruction ran over the page); else give the rest back.
     if (this.#arena === begin + RUN_ROOM) this.#arena = run.next;
     return this.#contexts.get(context.key) === context ? first : 0;
   }
 
-  #fillRun(
-    run: RunWriter,
-    context: Context,
-    start: number,
-    next: FetchedPage,
-    stream: InstructionStream,
-  ): number {
+  #fillRun(run: RunWriter, context: Context, start: number, next: FetchedPage, stream: InstructionStream): number {
     let offset = start;
     let first = 0;
     for (let count = 0; count < MAX_RUN; count++) {

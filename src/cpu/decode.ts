@@ -1,16 +1,7 @@
 // From iced-x86's decoded instruction to a plan: which handler runs it and what goes into its record's fields. Knows
 // nothing of pages or caches. An instruction without a handler gets `micro`: microcode (or #UD) does it.
 
-import {
-  Code,
-  FlowControl,
-  type Instruction,
-  MemorySizeExt,
-  Mnemonic,
-  OpKind,
-  Register,
-
-} from 'iced-x86';
+import { Code, FlowControl, type Instruction, MemorySizeExt, Mnemonic, OpKind, Register } from 'iced-x86';
 import * as at from './layout.ts';
 
 /** How code is to be decoded: 64-bit mode, or a code segment of 16 or 32 bits. */
@@ -34,7 +25,16 @@ export type Plan = {
 export type HandlerNumbers = ReadonlyMap<string, number>;
 
 const GPR = new Map<number, { index: number; address: number; bytes: 1 | 2 | 4 | 8 }>();
-const LOW_BYTES = [Register.AL, Register.CL, Register.DL, Register.BL, Register.SPL, Register.BPL, Register.SIL, Register.DIL];
+const LOW_BYTES = [
+  Register.AL,
+  Register.CL,
+  Register.DL,
+  Register.BL,
+  Register.SPL,
+  Register.BPL,
+  Register.SIL,
+  Register.DIL,
+];
 for (let index = 0; index < 16; index++) {
   const address = at.regAddress(index);
   const low = LOW_BYTES[index] ?? Register.R8L + (index - 8);
@@ -120,7 +120,9 @@ const SHIFTS = new Set(['shl', 'shr', 'sar', 'rol', 'ror', 'rcl', 'rcr', 'shld',
 
 /** Hints and fences: nothing to do in a machine without caches or speculation, and no access even with a memory operand. */
 const NOTHING = new Set(
-  'nop reservednop pause endbr32 endbr64 lfence mfence sfence prefetch prefetchw prefetchwt1 prefetchnta prefetcht0 prefetcht1 prefetcht2 cldemote'.split(' '),
+  'nop reservednop pause endbr32 endbr64 lfence mfence sfence prefetch prefetchw prefetchwt1 prefetchnta prefetcht0 prefetcht1 prefetcht2 cldemote'.split(
+    ' ',
+  ),
 );
 
 const NO_REGISTER_FORM = new Set<number>([
@@ -129,7 +131,9 @@ const NO_REGISTER_FORM = new Set<number>([
   Code.Reservednop_rm64_r64_0F0D,
 ]);
 
-const STRING_NAMES = new Set(['movs', 'stos', 'lods', 'scas', 'cmps'].flatMap((n) => [`${n}b`, `${n}w`, `${n}d`, `${n}q`]));
+const STRING_NAMES = new Set(
+  ['movs', 'stos', 'lods', 'scas', 'cmps'].flatMap((n) => [`${n}b`, `${n}w`, `${n}d`, `${n}q`]),
+);
 const STRING_ADDRESS = new Map<number, number>([
   [OpKind.MemorySegSI, 16],
   [OpKind.MemorySegDI, 16],
@@ -180,7 +184,17 @@ export class Planner {
 
   #empty(): Plan {
     const { ZERO } = at;
-    return { handler: this.#micro, addressing: 0, reg1: ZERO, reg2: ZERO, base: ZERO, index: ZERO, disp: 0n, imm: 0n, ends: false };
+    return {
+      handler: this.#micro,
+      addressing: 0,
+      reg1: ZERO,
+      reg2: ZERO,
+      base: ZERO,
+      index: ZERO,
+      disp: 0n,
+      imm: 0n,
+      ends: false,
+    };
   }
 
   /** @param insn decoded at its instruction-pointer value, in code of that bitness */
@@ -366,7 +380,15 @@ export class Planner {
     const size = bits === 64 ? 0 : bits === 32 ? at.ADDRESSING_32 : at.ADDRESSING_16;
     plan.addressing = (segment << at.ADDRESSING_SEGMENT_SHIFT) | size;
     const compares = name.startsWith('scas') || name.startsWith('cmps');
-    const prefix = insn.hasRepnePrefix ? (compares ? 'repne.' : 'rep.') : insn.hasRepPrefix ? (compares ? 'repe.' : 'rep.') : '';
+    const prefix = insn.hasRepnePrefix
+      ? compares
+        ? 'repne.'
+        : 'rep.'
+      : insn.hasRepPrefix
+        ? compares
+          ? 'repe.'
+          : 'rep.'
+        : '';
     return this.#setHandler(plan, `${prefix}${name} ${flat ? 'm' : 'g'}`);
   }
 }
@@ -417,4 +439,3 @@ const RETURN_BITS = new Map<number, number>([
   [Code.Retnq, 64],
   [Code.Retnq_imm16, 64],
 ]);
-

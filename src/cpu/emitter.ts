@@ -10,7 +10,6 @@ import {
   call64,
   type Expr,
   get,
-  globalGet,
   type I32,
   type I64,
   i32,
@@ -82,11 +81,26 @@ export type Operand = {
   write(value: Expr<ValType>): void;
 };
 
+/** What the arithmetic flags now stand for: a - b = r, a result with CF = OF = 0, or just a result (its ZF and SF). */
+export type FlagSource = {
+  readonly kind: 'difference' | 'logic' | 'result';
+  readonly w: Width;
+  readonly a: Expr<ValType>;
+  readonly b: Expr<ValType>;
+  readonly r: Expr<ValType>;
+};
+
 export class Emitter {
   readonly #fn: FunctionBuilder;
   readonly #out: Code[] = [];
   readonly shared: Shared;
   readonly host: Host;
+  /** Every flag will be overwritten before anybody can see it: none is to be kept. */
+  flagsDead = false;
+  /** The record's memory operand has no index register. */
+  unindexed = false;
+  /** Set by an instruction that sets all flags whatever its operands are; for the one fused behind it. */
+  flags: FlagSource | undefined;
 
   constructor(fn: FunctionBuilder, shared: Shared, host: Host) {
     this.#fn = fn;
@@ -156,8 +170,9 @@ export class Emitter {
   }
 
   /** The record's register field (REC_REG1, REC_REG2 or REC_BASE). */
-  register(field: number, bytes: Bytes): Operand {
-    return this.#register(i32.load16u(this.pc, field), bytes);
+  register(field: number, bytes: Bytes, intent: 'read' | 'write' | 'modify' = 'write'): Operand {
+    const address = i32.load16u(this.pc, field);
+    return this.#register(intent === 'modify' ? this.let(address) : address, bytes);
   }
 
   #register(address: I32, bytes: Bytes): Operand {
@@ -192,6 +207,7 @@ export class Emitter {
   /** Address of a flat 64-bit operand: base + index * scale + displacement. */
   flatAddress(): I64 {
     const base = i64.load(i32.load16u(this.pc, at.REC_BASE));
+    if (this.unindexed) return i64.add(base, i64.load(this.pc, at.REC_DISP));
     const index = i64.load(i32.load16u(this.pc, at.REC_INDEX));
     const scaled = i64.shl(index, i64.extendU(i32.load8u(this.pc, at.REC_ADDRESSING)));
     return i64.add(i64.add(base, scaled), i64.load(this.pc, at.REC_DISP));
@@ -259,7 +275,7 @@ export class Emitter {
 
   #entry(linear: I64): I32 {
     const index = i32.and(i32.shrU(i32.wrap(linear), i32.const(8)), i32.const((at.TLB_ENTRIES - 1) << 4));
-    return i32.add(globalGet(this.shared.mmu), index);
+    return i32.add(i32.load(i32.const(at.MMU_CONTEXT)), index);
   }
 
   /** An access that runs over its page's end compares the next page's number with this page's entry, and misses. */
@@ -295,14 +311,10 @@ export class Emitter {
     const kept = this.let(value);
     const entry = this.let(this.#entry(linear));
     this.emit(
-      when(
-        this.#hit(entry, linear, bytes, at.TLB_WRITE),
-        width.store(this.#host(entry, linear, at.TLB_WRITE), kept),
-        [
-          call(this.shared.storeSlow, linear, i32.const(bytes), width.unsigned64(kept)),
-          this.capture(() => this.checkFault()),
-        ],
-      ),
+      when(this.#hit(entry, linear, bytes, at.TLB_WRITE), width.store(this.#host(entry, linear, at.TLB_WRITE), kept), [
+        call(this.shared.storeSlow, linear, i32.const(bytes), width.unsigned64(kept)),
+        this.capture(() => this.checkFault()),
+      ]),
     );
   }
 

@@ -183,6 +183,8 @@ export class Engine implements Cpu {
     if (resume || this.#told !== this.state.rip) this.#told = undefined;
     const record = resume || this.#find();
     if (isFault(record)) return this.#raise(record);
+    // Whoever was told of the code about to run may have asked to stop before it.
+    if (this.#stop) return { kind: 'stopped' };
     this.state.setU32(at.PC, record);
     const exact = left <= BigInt(OVERRUN);
     const budget = exact ? Number(left) : Number(left < BigInt(SLICE) ? left : BigInt(SLICE)) - OVERRUN;
@@ -325,6 +327,7 @@ export class Engine implements Cpu {
       write: (this.state.u32(at.WATCH_KIND) & 1) === 1,
       at: this.#retired,
     });
+    if (this.#stop) return { kind: 'stopped' };
     return this.#stepOver();
   }
 
@@ -410,7 +413,12 @@ export class Engine implements Cpu {
 
   #accessBits(access: Access): number {
     const user = this.state.cpl === 3 && !access.implicit ? ACCESS.USER : 0;
-    return (access.write ? ACCESS.WRITE : 0) | (access.fetch ? ACCESS.FETCH : 0) | (access.implicit ? ACCESS.IMPLICIT : 0) | user;
+    return (
+      (access.write ? ACCESS.WRITE : 0) |
+      (access.fetch ? ACCESS.FETCH : 0) |
+      (access.implicit ? ACCESS.IMPLICIT : 0) |
+      user
+    );
   }
 
   translate(linear: bigint, access: Access): PhysAddr | Fault {
@@ -463,7 +471,10 @@ export class Engine implements Cpu {
     if (host === undefined && isAccess(size)) return this.#options.devices.read(address, size);
     let value = 0n;
     for (let i = size - 1; i >= 0; i--) {
-      const byte = host === undefined ? this.#options.devices.read((address + i) as PhysAddr, 1) : BigInt(this.memory.bytes[host + i] as number);
+      const byte =
+        host === undefined
+          ? this.#options.devices.read((address + i) as PhysAddr, 1)
+          : BigInt(this.memory.bytes[host + i] as number);
       value = (value << 8n) | byte;
     }
     return value;

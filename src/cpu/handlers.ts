@@ -11,16 +11,54 @@ const sizes = (name: string, shapes: readonly string[], bits: readonly number[])
   bits.flatMap((size) => shapes.map((shape) => `${name} ${shape.replace(/[rmi]/g, (kind) => `${kind}${size}`)}`));
 
 const ALU = ['r,r', 'r,i', 'r,m'];
+const CONDITIONS = ['b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'l', 'ge', 'le', 'g'];
+
+/** Where flags are most often overwritten unseen. */
+const FLAGLESS = [
+  ...['add', 'sub', 'and', 'or', 'xor'].flatMap((name) => sizes(name, ALU, [32, 64])),
+  ...['shl', 'shr', 'sar'].flatMap((name) => [`${name} r32,i8`, `${name} r64,i8`]),
+  'shr r16,i8',
+  'imul r32,r32',
+  'imul r64,r64',
+  'neg r32',
+  'neg r64',
+  'bzhi r64,r64,r64',
+  'rol r64,i8',
+];
+
+/** Memory operands that seldom have an index. */
+const UNINDEXED = [...sizes('mov', ['r,m', 'm,r'], [32]), 'mov m8,r8', 'movzx r32,m8', 'lea r64,m'];
+
+const product = (firsts: readonly string[], seconds: readonly string[]): string[] =>
+  firsts.flatMap((first) => seconds.map((second) => `${first} + ${second}`));
+const near = (conditions: string): string[] => conditions.split(' ').map((c) => `j${c}.near`);
+
+/** Comparisons with the jump behind them. */
+const BRANCHES = [
+  ...product(['cmp r32,r32', 'cmp r64,r64', 'cmp r32,i32', 'cmp r64,i64'], near('e ne b ae be a')),
+  ...product(['cmp r32,i32', 'cmp r64,i64'], [...near('le g'), 'ja.out', 'je.out']),
+  ...product(['cmp r8,i8'], near('e ne a be')),
+  ...product(['cmp r64,m64', 'cmp m64,r64'], near('b ae')),
+  ...product(['test r8,r8', 'test r32,r32', 'test r64,r64'], near('e ne')),
+  ...product(['test r32,r32', 'test r64,r64'], near('s ns')),
+  'sub r32,i32 + jne.near',
+];
+
+/** Others that often follow each other. */
+const PAIRS: string[] = [];
 
 export const hotKeys: readonly string[] = [
-  'nop',
   ...sizes('mov', ['r,r', 'r,m', 'm,r', 'r,i'], [32, 64]),
   'mov m8,r8',
   'mov m16,r16',
   'mov m32,i32',
   'mov m64,i64',
   'mov m8,i8',
-  ...['movzx', 'movsx'].flatMap((name) => [`${name} r32,r8`, `${name} r32,m8`, `${name} r32,r16`, `${name} r32,m16`]),
+  'movzx r32,r8',
+  'movzx r32,m8',
+  'movzx r32,r16',
+  'movzx r32,m16',
+  'movsx r32,m8',
   'movsxd r64,r32',
   'movsxd r64,m32',
   'lea r64,m',
@@ -36,14 +74,29 @@ export const hotKeys: readonly string[] = [
   'cmp r8,m8',
   ...sizes('cmp', ['m,r', 'm,i'], [32, 64]),
   ...sizes('add', ['m,r', 'm,i'], [32, 64]),
+  ...sizes('sub', ['m,i'], [32]),
   ...['inc', 'dec', 'neg', 'not'].flatMap((name) => sizes(name, ['r'], [32, 64])),
-  ...['shl', 'shr', 'sar'].flatMap((name) => [`${name} r32,i8`, `${name} r64,i8`, `${name}.cl r32`, `${name}.cl r64`]),
+  ...['shl', 'shr', 'sar'].flatMap((name) => [`${name} r32,i8`, `${name} r64,i8`, `${name}.cl r32`]),
+  'shl.cl r64',
+  'shr.cl r64',
+  'shr r16,i8',
   'rol r32,i8',
   'ror r32,i8',
+  'rol r64,i8',
+  'shrx r64,r64,r64',
+  'shlx r64,r64,r64',
+  'shlx r64,m64,r64',
+  'shlx r32,r32,r32',
+  'bzhi r64,r64,r64',
   'imul r64,r64',
   'imul r32,r32',
-  ...['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'l', 'ge', 'le', 'g'].flatMap((c) => [`j${c}.near`]),
-  ...['b', 'ae', 'e', 'ne', 'be', 'a', 'l', 'g'].map((c) => `j${c}.out`),
+  'sbb r64,i64',
+  'sbb r32,r32',
+  'sete r8',
+  'setb r8',
+  'setne r8',
+  ...CONDITIONS.map((c) => `j${c}.near`),
+  ...['b', 'ae', 'e', 'ne', 'be', 'a', 'le', 'l', 'g'].map((c) => `j${c}.out`),
   'jmp.near',
   'jmp.out',
   'call64.near',
@@ -52,5 +105,11 @@ export const hotKeys: readonly string[] = [
   'push64 r64',
   'pop64 r64',
   'jmp r64',
-  ...['b', 'ae', 'e', 'ne'].flatMap((c) => [`cmov${c} r32,r32`, `cmov${c} r64,r64`]),
+  ...['b', 'ae', 'e', 'ne', 'a', 'be'].flatMap((c) => [`cmov${c} r32,r32`, `cmov${c} r64,r64`]),
+  'cmovle r64,r64',
+  ...FLAGLESS.map((key) => `${key} !f`),
+  ...UNINDEXED.map((key) => `${key} !x`),
+  ...BRANCHES,
+  ...PAIRS,
+  'nop',
 ];

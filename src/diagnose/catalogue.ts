@@ -30,7 +30,8 @@ const COMPILE_ADVICE = [
   'Then check the command that links arch/x86/boot/compressed/vmlinux (`make V=1`): it has to have -pie and --no-dynamic-linker. With -pie ld refuses such a reference, or leaves a relocation that can be seen.',
 ].join('\n');
 
-const NOT_PIE = 'The compiler, or somebody in assembly, wrote the address as an absolute one: the object was not built with -fPIE.';
+const NOT_PIE =
+  'The compiler, or somebody in assembly, wrote the address as an absolute one: the object was not built with -fPIE.';
 
 export const FORMS: Record<ReferenceForm, Words> = {
   'mov-imm32-rex': {
@@ -62,7 +63,12 @@ const relaxed = (form: ReferenceForm): boolean => FORMS[form].advice === LINK_AD
 export function explanationOf(form: ReferenceForm): string {
   const { relocation, decision } = FORMS[form];
   const unseen = relaxed(form) ? UNSEEN : UNSEEN_WITHOUT_GOT;
-  return [RULE, `Relocation in the object file: ${relocation}.`, relaxed(form) ? `Linker decision: ${decision}` : decision, unseen].join('\n');
+  return [
+    RULE,
+    `Relocation in the object file: ${relocation}.`,
+    relaxed(form) ? `Linker decision: ${decision}` : decision,
+    unseen,
+  ].join('\n');
 }
 
 /** Paragraphs, each a line. */

@@ -65,16 +65,16 @@ function add(steps: Step[], step: Step): void {
 
 const kindOf = (step: Step): string => step.what.split(' ').slice(0, 3).join(' ');
 
-const count = (bytes: number): string => (bytes === 1 ? '1 byte' : `${bytes} bytes`);
+const sizeOf = (bytes: number): string => (bytes === 1 ? '1 byte' : `${bytes} bytes`);
 
 function describe(use: Use, instruction: InstructionAt | undefined, executed: ExecutedReference): Step {
   const right = (address: bigint): string => hex(address + executed.runtime - executed.link);
   const at = instruction ? { instruction } : {};
   switch (use.kind) {
     case 'load':
-      return { ...at, what: `reads ${count(use.bytes)} at ${hex(use.address)}; right would be ${right(use.address)}` };
+      return { ...at, what: `reads ${sizeOf(use.bytes)} at ${hex(use.address)}; right would be ${right(use.address)}` };
     case 'store':
-      return { ...at, what: `writes ${count(use.bytes)} at ${hex(use.address)}; right would be ${right(use.address)}` };
+      return { ...at, what: `writes ${sizeOf(use.bytes)} at ${hex(use.address)}; right would be ${right(use.address)}` };
     case 'copy':
       return {
         ...at,
@@ -89,7 +89,7 @@ function describe(use: Use, instruction: InstructionAt | undefined, executed: Ex
         ...at,
         what: `loads a system register with ${use.mark === 'pointer' ? 'that address' : 'what was read through that address'}`,
       };
-    case 'execute':
+    default:
       return { ...at, what: `is executed at ${hex(use.address)}: what was copied from the wrong place` };
   }
 }
@@ -97,5 +97,7 @@ function describe(use: Use, instruction: InstructionAt | undefined, executed: Ex
 /** The target is known where it is in a register. */
 function jumpText({ target, mark }: Extract<Use, { kind: 'jump' }>): string {
   const known = target === 0n ? '' : `, ${hex(target)}`;
-  return mark === 'pointer' ? `goes to that address${known}` : `goes where the bytes read through that address say${known}`;
+  return mark === 'pointer'
+    ? `goes to that address${known}`
+    : `goes where the bytes read through that address say${known}`;
 }

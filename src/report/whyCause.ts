@@ -1,7 +1,7 @@
 // A proved cause in words: the instruction, the walk back to it, where it comes from, what to do, and the proof.
 
 import { hex, hexBytes } from '../bits/hex.ts';
-import type { Cause, Culprit, Evidence, Step } from '../diagnose/types.ts';
+import type { Cause, Culprit, Evidence, InstructionAt } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
 import { firstExceptionText } from './chain.ts';
 import { instructionText, placeText } from './instruction.ts';
@@ -55,34 +55,46 @@ function arithmeticLines(culprit: Culprit, loadAddress: number | undefined, imag
   return [
     BLANK,
     paragraph(
-      `It holds ${hex(constant)}, a link address, and the stub ran ${hex(bias)} above its link address${moved}. So ${name} lies at ${hex(constant)} + ${hex(bias)} = ${hex(constant + bias)}, ${homeText(constant, image)}. ${strayText(constant, loadAddress, image)}`,
+      `It holds ${hex(constant)}, a link address, and the stub ran ${hex(bias)} above its link address${moved}. So ${name} lies at ${hex(constant)} + ${hex(bias)} = ${hex(constant + bias)}, ${homeText(constant, moved !== '', image)}. ${strayText(constant, loadAddress, image)}`,
     ),
   ];
 }
 
-function homeText(constant: bigint, image: KernelImage): string {
+function homeText(constant: bigint, moved: boolean, image: KernelImage): string {
   if (image.kind === 'bzImage' && constant >= BigInt(image.protectedMode.size)) return "in the stub's .bss";
-  return 'in the loaded image';
+  return moved ? 'in the image where it runs' : 'in the loaded image';
 }
 
 /** What the constant alone hits. */
 function strayText(constant: bigint, loadAddress: number | undefined, image: KernelImage): string {
   const offset = constant - BigInt(loadAddress ?? 0);
   const size = image.kind === 'bzImage' ? image.protectedMode.size : 0;
-  if (offset < 0n || offset >= BigInt(size)) return `${hex(constant)} alone lies outside it.`;
-  return `${hex(constant)} alone lies in it too, but at another place: link address ${hex(offset)}.`;
+  if (offset < 0n || offset >= BigInt(size)) return `${hex(constant)} alone lies outside the image.`;
+  return `${hex(constant)} alone is another place in the image as it was loaded: link address ${hex(offset)}.`;
 }
 
 /** Steps were taken from the constant on; people ask from the death back. */
-function walkLines({ steps, instruction: culprit, evidence }: Cause): Line[] {
+function walkLines(cause: Cause): Line[] {
+  const end = cause.evidence.at === undefined ? endOf(cause.evidence) : [];
+  return [...end, ...placesOf(cause).reverse().flatMap(placeLines)];
+}
+
+/** An instruction on the way, and all that it does there. */
+type Place = { readonly instruction: InstructionAt; readonly does: string[] };
+
+function placesOf({ steps, instruction: culprit }: Cause): Place[] {
+  const made = `makes that address, from the constant ${hex(culprit.constant)} in its own bytes`;
+  const places: Place[] = [{ instruction: culprit, does: [made] }];
   const seen = new Set<string>();
-  const told = steps.filter(({ what }) => !seen.has(what) && seen.add(what));
-  const [made, next, ...later] = told;
-  // What the culprit does itself, as a compare does, says more than that it has a constant.
-  const itself = next?.instruction?.runtimeAddress === culprit.runtimeAddress;
-  const way = [...(made && !itself ? [made] : []), ...(next ? [next] : []), ...later].reverse();
-  const end = evidence.at === undefined ? endOf(evidence) : [];
-  return [...end, ...way.flatMap((step) => stepLines(step, culprit))];
+  // The first step is the culprit's constant.
+  for (const { instruction, what } of steps.slice(1)) {
+    if (instruction === undefined || seen.has(what)) continue;
+    seen.add(what);
+    const here = places.find((place) => place.instruction.runtimeAddress === instruction.runtimeAddress);
+    if (here) here.does.push(what);
+    else places.push({ instruction, does: [what] });
+  }
+  return places;
 }
 
 /** Where nothing can be fetched any more there is no step for it. */
@@ -91,15 +103,10 @@ function endOf({ outcome }: Evidence): Line[] {
   return [{ text: `${firstExceptionText(outcome.chain)}, where the boot ends`, indent: 4 }];
 }
 
-function stepLines({ instruction, what }: Step, culprit: Culprit): Line[] {
-  if (instruction === undefined) return [{ text: what, indent: 4 }];
-  const text =
-    instruction === culprit ? `makes that address, from the constant ${hex(culprit.constant)} in its own bytes` : what;
-  return [
-    { text: `${placeText(instruction)}  ${instructionText(instruction)}`, indent: 4, whole: true },
-    { text, indent: 8 },
-  ];
-}
+const placeLines = ({ instruction, does }: Place): Line[] => [
+  { text: `${placeText(instruction)}  ${instructionText(instruction)}`, indent: 4, whole: true },
+  ...does.map((text): Line => ({ text, indent: 8 })),
+];
 
 function repairLines({ instruction, repair }: Cause): Line[] {
   const rows = table([

@@ -49,7 +49,7 @@ function summary({ held, boots }: Proof): string {
   const where = addresses === 1 ? 'at one load address' : `at ${addresses} load addresses`;
   const all = passed.length === repaired.length ? 'all' : `${passed.length} of`;
   const verdict = held ? 'proved' : 'not proved';
-  return `Repaired, it passes the point of death in ${all} ${repaired.length} boots, ${where}: ${verdict}.`;
+  return `Repaired, it passes the point of death in ${all} ${repaired.length} ${repaired.length === 1 ? 'boot' : 'boots'}, ${where}: ${verdict}.`;
 }
 
 function plainRamText({ passed }: ProofBoot): string {

@@ -37,7 +37,9 @@ function snapshot(guest: System): string {
   ] as const) {
     for (const word of new Uint32Array(guest.read(start, length).buffer)) sum = (Math.imul(sum, 31) + word) | 0;
   }
-  return [regs, state.rflags, state.rip.toString(16), state.cpl, sum, state.u64(at.CR2), guest.engine.retired].join(' ');
+  return [regs, state.rflags, state.rip.toString(16), state.cpl, sum, state.u64(at.CR2), guest.engine.retired].join(
+    ' ',
+  );
 }
 
 describe('a run cut after any number of instructions', () => {
@@ -77,7 +79,10 @@ describe('a run cut after any number of instructions', () => {
     state.setU64(at.CR2, 0n);
     state.rip = BigInt(CODE);
     engine.retired = 0n;
-    guest.write(DATA, Uint8Array.from({ length: 3 * PAGE }, (_, n) => (n * 7) & 0xff));
+    guest.write(
+      DATA,
+      Uint8Array.from({ length: 3 * PAGE }, (_, n) => (n * 7) & 0xff),
+    );
     guest.write(STACK - PAGE, new Uint8Array(PAGE));
     guest.write(Number(KERNEL_STACK) - PAGE, new Uint8Array(PAGE));
   };
@@ -99,7 +104,9 @@ describe('a run cut after any number of instructions', () => {
   });
 
   // All of the first rounds, then around where the engine changes over from its loop to exact steps, then a sample.
-  const counts = Array.from({ length: MOST + 1 }, (_, n) => n).filter((n) => n < 200 || (n > 1015 && n < 1115) || n % 61 === 0);
+  const counts = Array.from({ length: MOST + 1 }, (_, n) => n).filter(
+    (n) => n < 200 || (n > 1015 && n < 1115) || n % 61 === 0,
+  );
 
   it('is where so many single steps lead', () => {
     for (const n of counts) {

@@ -79,7 +79,13 @@ const MODES: readonly Mode[] = [
 
 // The expectation ---------------------------------------------------------------------------------------------------------
 
-type Controls = { readonly wp: boolean; readonly smep: boolean; readonly smap: boolean; readonly ac: boolean; readonly nxe: boolean };
+type Controls = {
+  readonly wp: boolean;
+  readonly smep: boolean;
+  readonly smap: boolean;
+  readonly ac: boolean;
+  readonly nxe: boolean;
+};
 type Kind = { readonly what: 'read' | 'write' | 'fetch'; readonly who: 'user' | 'supervisor' | 'implicit' };
 
 type Expected =
@@ -142,7 +148,7 @@ function physicalOf(mode: Mode, level: Level, entry: bigint, linear: bigint): bi
   if (mode.kind === '32-bit' && level.shift === 22) {
     return (entry & 0xffc0_0000n) | (((entry >> 13n) & 0xffn) << 32n) | offset;
   }
-  return ((entry & (bit(52) - 1n)) & ~(size - 1n)) | offset;
+  return (entry & (bit(52) - 1n) & ~(size - 1n)) | offset;
 }
 
 // The guest ---------------------------------------------------------------------------------------------------------------
@@ -176,7 +182,8 @@ function rootTable(mode: Mode): void {
   state.setU64(at.CR3, BigInt(TABLES));
   if (mode.kind !== 'PAE') return;
   const pointers = [0, 1, 2, 3];
-  for (const n of pointers) state.setU64(at.PDPTE0 + 8 * n, n === Number(linearOf(mode) >> 30n) ? BigInt(TABLES) | P : 0n);
+  for (const n of pointers)
+    state.setU64(at.PDPTE0 + 8 * n, n === Number(linearOf(mode) >> 30n) ? BigInt(TABLES) | P : 0n);
 }
 
 /** An entry that permits everything: to the next table, or to a page of the level's size. */
@@ -190,7 +197,10 @@ function permissive(mode: Mode, n: number, large: boolean): bigint {
 }
 
 const ACCESSES: readonly Kind[] = (['user', 'supervisor', 'implicit'] as const).flatMap((who) =>
-  (who === 'implicit' ? (['read', 'write'] as const) : (['read', 'write', 'fetch'] as const)).map((what) => ({ what, who })),
+  (who === 'implicit' ? (['read', 'write'] as const) : (['read', 'write', 'fetch'] as const)).map((what) => ({
+    what,
+    who,
+  })),
 );
 const BOOLEANS = [false, true] as const;
 const CONTROLS: readonly Controls[] = BOOLEANS.flatMap((wp) =>
@@ -210,7 +220,9 @@ function tryOne({ mode, entries, kind, controls }: Case, hosts: readonly number[
       ? view.setBigUint64(hosts[n] as number, value, true)
       : view.setUint32(hosts[n] as number, Number(value), true);
   const got = (n: number): bigint =>
-    mode.entryBytes === 8 ? view.getBigUint64(hosts[n] as number, true) : BigInt(view.getUint32(hosts[n] as number, true));
+    mode.entryBytes === 8
+      ? view.getBigUint64(hosts[n] as number, true)
+      : BigInt(view.getUint32(hosts[n] as number, true));
   entries.forEach((entry, n) => {
     put(n, entry);
   });
@@ -244,8 +256,7 @@ function describeFlags({ mode, entries, kind }: Case, after: readonly bigint[], 
     const changed = value ^ entry;
     const upper = n < leaf;
     const set = n > leaf ? 0n : upper || kind.what !== 'write' ? A : A | D;
-    const right =
-      want.physical === undefined ? (changed & ~(upper ? A : 0n)) === 0n : value === (entry | set);
+    const right = want.physical === undefined ? (changed & ~(upper ? A : 0n)) === 0n : value === (entry | set);
     if (!right) return `${mode.levels[n]?.name} became ${value.toString(16)}`;
   }
   return undefined;
@@ -297,7 +308,15 @@ describe.each(FORMS)('$name', ({ mode, leaf }) => {
   it('faults on every reserved bit and ignores every other', () => {
     const lists = mode.levels.slice(0, leaf + 1).flatMap((_, n) =>
       // P and the rights have their own test; address bits below MAXPHYADDR would lead elsewhere.
-      [7, 8, 9, 10, 11, ...bits(MAXPHYADDR, 63).map((_bit, i) => MAXPHYADDR + i), ...(n === leaf ? lowAddressBits(mode, leaf) : [])]
+      [
+        7,
+        8,
+        9,
+        10,
+        11,
+        ...bits(MAXPHYADDR, 63).map((_bit, i) => MAXPHYADDR + i),
+        ...(n === leaf ? lowAddressBits(mode, leaf) : []),
+      ]
         .filter((one) => one < 8 * mode.entryBytes)
         .filter((one) => one !== 7 || mode.levels[n]?.psReserved || mode.levels[n]?.last || !mode.levels[n]?.large)
         .map((one) => baseEntries(mode, leaf).map((entry, other) => (other === n ? entry | bit(one) : entry))),
@@ -348,7 +367,11 @@ describe('PAE paging, the four PDPTEs', () => {
     setControls(mode, { wp: true, smep: false, smap: false, ac: false, nxe: true });
     engine.modeChanged();
     state.cpl = 3;
-    expect(engine.translate(0x8000_0000n, { write: true })).toMatchObject({ vector: 14, error: 6, address: 0x8000_0000n });
+    expect(engine.translate(0x8000_0000n, { write: true })).toMatchObject({
+      vector: 14,
+      error: 6,
+      address: 0x8000_0000n,
+    });
   });
 });
 
@@ -372,7 +395,8 @@ describe('an address that is not canonical', () => {
     const canonical = [0n, half - 1n, top - half, top - 1n];
     const others = [half, 2n * half - 1n, 2n * half, bit(63) - 1n, bit(63), top - 2n * half, top - half - 1n];
     for (const access of [{}, { write: true }, { fetch: true }, { implicit: true }]) {
-      for (const linear of canonical) expect(engine.translate(linear, access)).toMatchObject({ vector: 14, address: linear });
+      for (const linear of canonical)
+        expect(engine.translate(linear, access)).toMatchObject({ vector: 14, address: linear });
       for (const linear of others) expect(engine.translate(linear, access)).toMatchObject({ vector: 13, error: 0 });
     }
   });

@@ -28,7 +28,8 @@ function realMode(code: string): Machine {
   return machine;
 }
 
-const put = (machine: Machine, address: number, bytes: Uint8Array): void => machine.memory.write(physAddr(address), bytes);
+const put = (machine: Machine, address: number, bytes: Uint8Array): void =>
+  machine.memory.write(physAddr(address), bytes);
 
 describe('real, protected and long mode', () => {
   // Assembled from:

@@ -76,7 +76,9 @@ describe('the chain of a triple fault', () => {
 
 describe('the details of an outcome', () => {
   it('say that nothing was printed', () => {
-    expect(outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }))).toEqual(['nothing was printed on the console']);
+    expect(outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }))).toEqual([
+      'nothing was printed on the console',
+    ]);
   });
 
   it('give the last words', () => {
@@ -93,7 +95,8 @@ describe('the details of an outcome', () => {
   });
 
   it('know blank words', () => {
-    const of = (console: string) => outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }));
+    const of = (console: string) =>
+      outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }));
     expect([of('\n'), of(' \r\n')]).toEqual([
       ['1 byte was printed on the console, all of it blank'],
       ['3 bytes were printed on the console, all of it blank'],

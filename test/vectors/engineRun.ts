@@ -87,7 +87,7 @@ function buildKernel(): void {
 
 buildKernel();
 for (const region of CODE_REGIONS) {
-  for (let page = region.address; page < region.address + BigInt(region.length); page += 4096n) mapUser(page, false);
+  for (let page = region.address; page < region.address + region.length; page += 4096n) mapUser(page, false);
 }
 for (const { page } of Object.values(REGIONS)) mapUser(page, true);
 
@@ -208,8 +208,9 @@ export function runInLoop(input: VectorInput): RunOutput {
     look();
     engine.stop();
   };
-  for (let piece = 0; piece < MAX_PIECES && !output && state.cpl === 3; piece++) {
+  for (let piece = 0; piece < MAX_PIECES; piece++) {
     engine.run(engine.retired + LOOP_BUDGET);
+    if (output || state.cpl !== 3) break;
   }
   engine.onProbe = undefined;
   engine.onFault = undefined;

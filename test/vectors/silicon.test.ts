@@ -18,7 +18,7 @@ describe.each(FAMILIES)('vectors of %s', (family) => {
   ] as const)('come out as recorded by %s', (_, run) => {
     const result = replayFamily(family, run);
     expect(result.count).toBeGreaterThan(100);
-    expect(result.mismatches.length, describeMismatches(result)).toBe(0);
+    expect(result.mismatches.length === 0 ? '' : describeMismatches(result)).toBe('');
   });
 });
 
@@ -61,6 +61,9 @@ describe('the vectors', () => {
     const reached = used();
     const forms = new Set([...reached].map(form));
     expect(hotKeys.filter((key) => keys.includes(key) && !reached.has(key))).toEqual([]);
-    expect([...new Set(keys.map(form))].filter((key) => !forms.has(key))).toEqual([UNDEFINED_RESULT, ...NO_INSTRUCTION]);
+    expect([...new Set(keys.map(form))].filter((key) => !forms.has(key))).toEqual([
+      UNDEFINED_RESULT,
+      ...NO_INSTRUCTION,
+    ]);
   });
 });

@@ -28,7 +28,10 @@ const SAMPLE_SYMBOLS = new URL('../../../samples/built/bad.elf', import.meta.url
 
 const DEMONSTRATION =
   'No image was given, so this is a demonstration on the bundled sample, samples/built/bad.bzImage: a boot stub that was linked without -pie.';
-const CLOSING: readonly Line[] = [{ text: '' }, { text: 'Now with a kernel of yours: firstlight why path/to/bzImage', tone: 'note' }];
+const CLOSING: readonly Line[] = [
+  { text: '' },
+  { text: 'Now with a kernel of yours: firstlight why path/to/bzImage', tone: 'note' },
+];
 const QUIET = { name: 'quiet', help: ['Say nothing but the outcome and the findings, in a line each.'] };
 
 export const whyUsage: CommandUsage = {
@@ -91,11 +94,11 @@ export const why: Command = {
 function openingLines({ config, image, isSample }: WhyInput): Line[] {
   const run = new BootRun(config, image);
   checkAgainstEntry(run);
-  const sample: Line[] = [
-    { text: DEMONSTRATION },
-    { text: '' },
+  const sample: Line[] = [{ text: DEMONSTRATION }, { text: '' }];
+  return [
+    ...(isSample ? sample : []),
+    { text: `${imageText(image)}, ${machineText(config, run.boot)}`, tone: 'note', hanging: 2 },
   ];
-  return [...(isSample ? sample : []), { text: `${imageText(image)}, ${machineText(config, run.boot)}`, tone: 'note', hanging: 2 }];
 }
 
 function diagnosing(

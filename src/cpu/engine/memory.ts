@@ -96,7 +96,13 @@ function fill(mmu: number, table: number, linear: I64, host: I32, entry: Local<'
  * (linear i64, size i32, write i32) -> host address; 0 on a fault; 1 where it is no RAM (physical address in SCRATCH).
  * The access lies within one page. Fills the translation cache where later accesses to the page need no look.
  */
-function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: number, imports: Imports, mmu: number): number {
+function defineAccess(
+  module: ModuleBuilder,
+  walk: number,
+  hostOfPhysical: number,
+  imports: Imports,
+  mmu: number,
+): number {
   return module.function(['i64', 'i32', 'i32'], ['i32'], (fn) => {
     const linear = get(fn.param(0, 'i64'));
     const size = get(fn.param(1, 'i32'));
@@ -121,19 +127,15 @@ function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: numbe
     const lastByte = i32.sub(i32.add(get(host), size), c32(1));
     const touched = i64.or(i64.shl(c64(1), granule(get(host))), i64.shl(c64(1), granule(lastByte)));
     const map = i64.load(i32.shl(flagsAt(), c32(3)), at.CODE_GRANULES);
-    const hitsCode = i32.and(
-      i32.ne(has(at.PAGE_CODE), c32(0)),
-      i32.eqz(i64.eqz(i64.and(map, touched))),
-    );
+    const hitsCode = i32.and(i32.ne(has(at.PAGE_CODE), c32(0)), i32.eqz(i64.eqz(i64.and(map, touched))));
     const onWrite: Code = [
       i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_WRITTEN | at.PAGE_FRESH)), at.PAGE_FLAGS),
       when(has(at.PAGE_ROM), ret(c32(at.SCRATCH + 64))),
       when(has(at.PAGE_CODE | at.PAGE_WATCH_WRITE), [
-        when(
-          bypass,
-          when(hitsCode, call(imports.codeStore, get(host))),
-          [when(has(at.PAGE_WATCH_WRITE), stop(at.FAULT_WATCH)), when(hitsCode, stop(at.FAULT_CODE_STORE))],
-        ),
+        when(bypass, when(hitsCode, call(imports.codeStore, get(host))), [
+          when(has(at.PAGE_WATCH_WRITE), stop(at.FAULT_WATCH)),
+          when(hitsCode, stop(at.FAULT_CODE_STORE)),
+        ]),
         ret(get(host)),
       ]),
       fill(mmu, at.TLB_WRITE, linear, get(host), entry),
@@ -242,12 +244,7 @@ function defineStore(module: ModuleBuilder, { access, imports }: ByteAccess): nu
       set(i, c32(0)),
       loop(
         again,
-        call(
-          index,
-          later(linear, get(i)),
-          c32(1),
-          i64.shrU(value, i64.extendU(i32.shl(get(i), c32(3)))),
-        ),
+        call(index, later(linear, get(i)), c32(1), i64.shrU(value, i64.extendU(i32.shl(get(i), c32(3))))),
         when(faulted(), ret()),
         set(i, i32.add(get(i), c32(1))),
         brIf(again, i32.ltU(get(i), size)),
@@ -258,11 +255,7 @@ function defineStore(module: ModuleBuilder, { access, imports }: ByteAccess): nu
       when(crossing(linear, size), split),
       set(host, call32(access, linear, size, c32(ACCESS.WRITE))),
       when(i32.eqz(get(host)), ret()),
-      when(i32.eq(get(host), c32(1)), [
-        i64.store(c32(at.SCRATCH + 8), value),
-        call(imports.deviceWrite, size),
-        ret(),
-      ]),
+      when(i32.eq(get(host), c32(1)), [i64.store(c32(at.SCRATCH + 8), value), call(imports.deviceWrite, size), ret()]),
       bySize(size, (bytes) => [STORES[bytes](get(host), value), ret()]),
     ];
   });
@@ -281,7 +274,11 @@ function defineHostOf(module: ModuleBuilder, access: number, mmu: number): numbe
     // A watched page that is being stepped over is done in whole pieces, as it would be unwatched: same count, same time.
     const special = select(
       write,
-      select(word(at.WATCH_BYPASS), c32(at.PAGE_CODE | at.PAGE_ROM), c32(at.PAGE_CODE | at.PAGE_WATCH_WRITE | at.PAGE_ROM)),
+      select(
+        word(at.WATCH_BYPASS),
+        c32(at.PAGE_CODE | at.PAGE_ROM),
+        c32(at.PAGE_CODE | at.PAGE_WATCH_WRITE | at.PAGE_ROM),
+      ),
       select(word(at.WATCH_BYPASS), c32(0), c32(at.PAGE_WATCH_READ)),
     );
     return [
@@ -362,10 +359,7 @@ function defineAddress(module: ModuleBuilder, effectiveOffset: number, segmented
   return module.function(['i32', 'i32'], ['i64'], (fn) => {
     const pc = get(fn.param(0, 'i32'));
     const size = get(fn.param(1, 'i32'));
-    const segment = i32.and(
-      i32.shrU(i32.load8u(pc, at.REC_ADDRESSING), c32(at.ADDRESSING_SEGMENT_SHIFT)),
-      c32(7),
-    );
+    const segment = i32.and(i32.shrU(i32.load8u(pc, at.REC_ADDRESSING), c32(at.ADDRESSING_SEGMENT_SHIFT)), c32(7));
     const write = i32.shrU(size, c32(8));
     return call64(segmentedLinear, segment, call64(effectiveOffset, pc), i32.and(size, c32(255)), write).code;
   });
@@ -387,11 +381,7 @@ function defineStack(
   };
   const adjustStack = module.function(['i64'], [], (fn) => {
     const moved = i64.add(i64.load(rsp), get(fn.param(0, 'i64')));
-    return when(
-      i32.eq(word(at.STACK_BITS), c32(16)),
-      i64.store16(rsp, moved),
-      i64.store(rsp, cut(moved)),
-    );
+    return when(i32.eq(word(at.STACK_BITS), c32(16)), i64.store16(rsp, moved), i64.store(rsp, cut(moved)));
   });
   const push = module.function(['i64', 'i32'], [], (fn) => {
     const value = get(fn.param(0, 'i64'));
@@ -419,4 +409,3 @@ function defineStack(
   });
   return { push, peekStack, adjustStack };
 }
-

@@ -28,7 +28,8 @@ import {
   when,
 } from '../../wasm/code.ts';
 import { type FunctionBuilder, ModuleBuilder } from '../../wasm/module.ts';
-import { Emitter, type Host, type Shared } from '../emitter.ts';
+import { Emitter, type FlagSource, type Host, type Shared } from '../emitter.ts';
+import { type DerivedHandler, derivedHandler } from '../fuse.ts';
 import * as at from '../layout.ts';
 import type { Handler } from '../semantics/handler.ts';
 import { defineMemory, importHost } from './memory.ts';
@@ -37,7 +38,18 @@ const { EXIT } = at;
 const c32 = i32.const;
 
 /** What a handler in the table returns. */
-const STATUS = { NEXT: 0, FAULT: 1, MICRO: 2, LOOKUP: 3, TAKEN: 4, UNCOUNTED_NEXT: 5, UNCOUNTED_LOOKUP: 6, UNCOUNTED_TAKEN: 7, STALE: 8, PROBE: 9 } as const;
+const STATUS = {
+  NEXT: 0,
+  FAULT: 1,
+  MICRO: 2,
+  LOOKUP: 3,
+  TAKEN: 4,
+  UNCOUNTED_NEXT: 5,
+  UNCOUNTED_LOOKUP: 6,
+  UNCOUNTED_TAKEN: 7,
+  STALE: 8,
+  PROBE: 9,
+} as const;
 
 const ripOf = (pc: I32): I64 => {
   const where = i32.load(pc, at.REC_WHERE);
@@ -60,7 +72,7 @@ function crossingHolds(pc: I32, mmu: number, entry: Local<'i32'>, linear: Local<
 }
 
 const fetchEntry = (mmu: number, linear: I64): I32 =>
-  i32.add(globalGet(mmu), i32.and(i32.shrU(i32.wrap(linear), c32(8)), c32((at.TLB_ENTRIES - 1) << 4)));
+  i32.add(i32.load(c32(at.MMU_CONTEXT)), i32.and(i32.shrU(i32.wrap(linear), c32(8)), c32((at.TLB_ENTRIES - 1) << 4)));
 
 /** Host of a handler that is a function of its own: it returns a status. */
 function functionHost(fn: FunctionBuilder, mmu: number): Host {
@@ -85,6 +97,9 @@ function functionHost(fn: FunctionBuilder, mmu: number): Host {
     },
   };
 }
+
+/** What stands under one label of the run loop: a handler, or several records' in one. */
+type Hot = Pick<DerivedHandler, 'key' | 'parts'>;
 
 /** Everything the run loop keeps in locals, and its shared ends. */
 type Loop = {
@@ -145,7 +160,7 @@ function lookup(l: Pick<Loop, 'target' | 'nextPc'>, mmu: number, linear: Local<'
 }
 
 /** (budget i32): runs from the record in PC until the budget is used up (overrun: less than a page of instructions) or something has to be done outside. */
-function defineRun(module: ModuleBuilder, hot: readonly Handler[], shared: Shared, handlerType: number): number {
+function defineRun(module: ModuleBuilder, hot: readonly Hot[], shared: Shared, handlerType: number): number {
   return module.function(['i32'], [], (fn) => {
     const names = ['dispatch', 'taken', 'lookup', 'fault', 'micro', 'stale', 'probe'] as const;
     const labels = Object.fromEntries(names.map((name) => [name, label(name)])) as Loop['labels'];
@@ -179,28 +194,33 @@ function defineRun(module: ModuleBuilder, hot: readonly Handler[], shared: Share
         labels.dispatch,
         block(
           labels.probe,
-        block(
-          labels.stale,
           block(
-            labels.micro,
+            labels.stale,
             block(
-              labels.fault,
-              block(labels.taken, block(labels.lookup, body), lookup(l, shared.mmu, linear, entry), when(i32.eqz(get(l.nextPc)), miss)),
-              when(i32.eqz(get(l.nextPc)), [nearTarget, miss]),
-              count(l, 1),
-              set(l.pc, get(l.nextPc)),
-              set(l.entered, get(l.pc)),
-              when(i32.geS(get(l.left), c32(0)), br(labels.dispatch)),
-              i64.store(c32(at.RIP), ripOf(get(l.pc))),
-              leave(get(l.pc), EXIT.BUDGET),
-              i32.store(c32(at.COUNT), get(l.left)),
-              ret(),
+              labels.micro,
+              block(
+                labels.fault,
+                block(
+                  labels.taken,
+                  block(labels.lookup, body),
+                  lookup(l, shared.mmu, linear, entry),
+                  when(i32.eqz(get(l.nextPc)), miss),
+                ),
+                when(i32.eqz(get(l.nextPc)), [nearTarget, miss]),
+                count(l, 1),
+                set(l.pc, get(l.nextPc)),
+                set(l.entered, get(l.pc)),
+                when(i32.geS(get(l.left), c32(0)), br(labels.dispatch)),
+                i64.store(c32(at.RIP), ripOf(get(l.pc))),
+                leave(get(l.pc), EXIT.BUDGET),
+                i32.store(c32(at.COUNT), get(l.left)),
+                ret(),
+              ),
+              here(EXIT.FAULT),
             ),
-            here(EXIT.FAULT),
+            here(EXIT.MICRO),
           ),
-          here(EXIT.MICRO),
-        ),
-        here(EXIT.STALE),
+          here(EXIT.STALE),
         ),
         here(EXIT.PROBE),
       ),
@@ -216,16 +236,34 @@ const nearTargetIp = (pc: I32): I64 => {
   return i64.add(i64.load(context, at.CTX_IP), i64.extendU(offset));
 };
 
+/** A handler's code in the run loop; one part goes on to the next without a dispatch. */
+function inlined(fn: FunctionBuilder, l: Loop, hot: Hot, shared: Shared): Code {
+  const host = loopHost(fn, l, shared.mmu);
+  const advance = set(l.pc, i32.add(get(l.pc), c32(at.RECORD_BYTES)));
+  let code: Code = [];
+  let flags: FlagSource | undefined;
+  hot.parts.forEach(({ handler, flagless, unindexed }, index) => {
+    const seam = label('seam');
+    const last = index === hot.parts.length - 1;
+    const e = new Emitter(fn, shared, last ? host : { ...host, next: () => [advance, br(seam)] });
+    e.flagsDead = flagless;
+    e.unindexed = unindexed;
+    e.flags = flags;
+    handler.build(e);
+    flags = e.flags;
+    code = [code, last ? e.code : block(seam, e.code)];
+  });
+  return code;
+}
+
 /** The br_table over the hot handlers; its default label calls through the table. */
-function dispatch(fn: FunctionBuilder, l: Loop, hot: readonly Handler[], shared: Shared, handlerType: number): Code {
+function dispatch(fn: FunctionBuilder, l: Loop, hot: readonly Hot[], shared: Shared, handlerType: number): Code {
   const labels = hot.map((handler) => label(handler.key));
   const cold = label('cold');
   const host = loopHost(fn, l, shared.mmu);
   let code: Code = brTable(i32.load16u(get(l.pc), at.REC_HANDLER), labels, cold);
   hot.forEach((handler, index) => {
-    const e = new Emitter(fn, shared, host);
-    fn.scoped(() => handler.build(e));
-    code = [block(labels[index] as Label, code), e.code];
+    code = [block(labels[index] as Label, code), fn.scoped(() => inlined(fn, l, handler, shared))];
   });
   return [block(cold, code), coldCall(fn, l, host, handlerType)];
 }
@@ -285,10 +323,7 @@ function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number):
           when(
             looked,
             [set(target, i64.load(c32(at.TARGET))), lookup({ target, nextPc }, shared.mmu, linear, entry)],
-            [
-              set(nextPc, i32.load(c32(at.NEXT_PC))),
-              when(i32.eqz(get(nextPc)), set(target, nearTargetIp(get(pc)))),
-            ],
+            [set(nextPc, i32.load(c32(at.NEXT_PC))), when(i32.eqz(get(nextPc)), set(target, nearTargetIp(get(pc))))],
           ),
           when(i32.eqz(get(nextPc)), stop(EXIT.MISS, get(target))),
           set(pc, get(nextPc)),
@@ -316,23 +351,27 @@ export type BuiltEngine = {
  */
 export function buildEngine(handlers: readonly Handler[], hotKeys: readonly string[]): BuiltEngine {
   const byKey = new Map(handlers.map((handler) => [handler.key, handler]));
-  const hot = [...LINK_KEYS, ...hotKeys].map((key) => byKey.get(key)).filter((handler) => handler !== undefined);
-  const isHot = new Set(hot);
-  const ordered = [...hot, ...[...byKey.values()].filter((handler) => !isHot.has(handler))];
+  const hot = [...LINK_KEYS, ...hotKeys].map((key) => derivedHandler(key, byKey)).filter((one) => one !== undefined);
+  const isHot = new Set(hot.map(({ key }) => key));
+  const keys = [...isHot, ...[...byKey.keys()].filter((key) => !isHot.has(key))];
 
   const module = new ModuleBuilder();
   const imports = importHost(module);
   const mmu = module.global(0);
   const memory = defineMemory(module, imports, mmu);
   const handlerType = module.typeIndex(['i32'], ['i32']);
-  const functions = ordered.map((handler) =>
-    module.function(['i32'], ['i32'], (fn) => {
-      const e = new Emitter(fn, memory, functionHost(fn, mmu));
-      handler.build(e);
-      return [e.code, c32(STATUS.NEXT).code];
+  const functions = new Map(
+    handlers.map((handler) => {
+      const index = module.function(['i32'], ['i32'], (fn) => {
+        const e = new Emitter(fn, memory, functionHost(fn, mmu));
+        handler.build(e);
+        return [e.code, c32(STATUS.NEXT).code];
+      });
+      return [handler.key, index];
     }),
   );
-  module.table(functions);
+  const plain = new Map(hot.map((one) => [one.key, one.plain]));
+  module.table(keys.map((key) => functions.get(plain.get(key) ?? key) as number));
   module.exportFunction('run', defineRun(module, hot, memory, handlerType));
   module.exportFunction('step', defineStep(module, memory, handlerType));
   module.exportFunction('walk', memory.walk);
@@ -344,5 +383,5 @@ export function buildEngine(handlers: readonly Handler[], hotKeys: readonly stri
     module.function(['i32'], [], (fn) => globalSet(mmu, get(fn.param(0, 'i32')))),
   );
   const bytes = module.encode({ module: 'host', name: 'memory', minPages: at.RAM_BASE >>> 16 });
-  return { bytes, numbers: new Map(ordered.map((handler, index) => [handler.key, index])) };
+  return { bytes, numbers: new Map(keys.map((key, index) => [key, index])) };
 }

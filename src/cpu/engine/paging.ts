@@ -106,10 +106,7 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
     const next = label('level');
     const has = (mask: number): I32 => i32.and(access, i32.const(mask));
     const fetchBit = (): I32 =>
-      i32.shl(
-        i32.and(i32.ne(has(ACCESS.FETCH), i32.const(0)), i32.or(get(nxe), bit(at.CR4, CR4_SMEP))),
-        i32.const(4),
-      );
+      i32.shl(i32.and(i32.ne(has(ACCESS.FETCH), i32.const(0)), i32.or(get(nxe), bit(at.CR4, CR4_SMEP))), i32.const(4));
     // W/R is bit 1, U/S is bit 2, I/D is bit 4 of the error code; access has WRITE in bit 0 and USER in bit 1.
     const base = (): I32 => i32.or(i32.shl(i32.and(access, i32.const(3)), i32.const(1)), fetchBit());
     const fail = (extra: number): Stmt => pageFault(linear, i32.or(base(), i32.const(extra)));
@@ -127,15 +124,10 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
       set(first, i32.const(1)),
       set(
         shift,
-        select(
-          get(wide),
-          i64.add(i64.mul(i64.extendU(get(levels)), i64.const(9)), i64.const(3)),
-          i64.const(22),
-        ),
+        select(get(wide), i64.add(i64.mul(i64.extendU(get(levels)), i64.const(9)), i64.const(3)), i64.const(22)),
       ),
     ];
-    const index = (): I64 =>
-      i64.and(i64.shrU(linear, get(shift)), select(get(wide), i64.const(511), i64.const(1023)));
+    const index = (): I64 => i64.and(i64.shrU(linear, get(shift)), select(get(wide), i64.const(511), i64.const(1023)));
     const readEntry: Code = [
       set(
         host,
@@ -156,7 +148,10 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
       set(
         entry,
         i64.load(
-          i32.add(i32.const(at.PDPTE0), i32.shl(i32.and(i32.wrap(i64.shrU(linear, i64.const(30))), i32.const(3)), i32.const(3))),
+          i32.add(
+            i32.const(at.PDPTE0),
+            i32.shl(i32.and(i32.wrap(i64.shrU(linear, i64.const(30))), i32.const(3)), i32.const(3)),
+          ),
         ),
       ),
       when(i64.eqz(i64.and(get(entry), i64.const(PTE_P))), fail(0)),
@@ -196,10 +191,7 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
             ),
           ),
           // PAE: bits 52 to 62 are reserved (SDM 3A table 4-9 and on).
-          when(
-            i32.and(i32.eq(get(levels), i32.const(3)), has64(i64.const(0x7ff0_0000_0000_0000n))),
-            fail(9),
-          ),
+          when(i32.and(i32.eq(get(levels), i32.const(3)), has64(i64.const(0x7ff0_0000_0000_0000n))), fail(9)),
         ],
         // PSE-36: bit 21 of a 4 MiB page is reserved; bits 13 to 20 are address bits 32 to 39.
         when(i32.and(i32.and(get(leaf), i32.eqz(isLeafLevel)), has64(i64.const(1 << 21))), fail(9)),
@@ -230,10 +222,7 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
     ];
     const physicalAddress: Code = [
       set(offsetMask, i64.sub(i64.shl(i64.const(1), get(shift)), i64.const(1))),
-      set(
-        table,
-        i64.and(i64.and(get(entry), i64.const(ADDRESS_MASK)), i64.xor(get(offsetMask), i64.const(-1))),
-      ),
+      set(table, i64.and(i64.and(get(entry), i64.const(ADDRESS_MASK)), i64.xor(get(offsetMask), i64.const(-1)))),
       when(
         i64.eq(get(shift), i64.const(22)),
         set(
@@ -252,7 +241,13 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
         done,
         loop(
           next,
-          when(isPdpte, [readPdpte, set(first, i32.const(0)), set(table, i64.and(get(entry), i64.const(ADDRESS_MASK))), set(shift, i64.const(21)), br(next)]),
+          when(isPdpte, [
+            readPdpte,
+            set(first, i32.const(0)),
+            set(table, i64.and(get(entry), i64.const(ADDRESS_MASK))),
+            set(shift, i64.const(21)),
+            br(next),
+          ]),
           set(first, i32.const(0)),
           readEntry,
           checkEntry,
@@ -301,4 +296,3 @@ function permissions(access: I32, allowed: I64, noExecute: I32): I32 {
   const forSupervisor = i32.and(i32.and(supervisorWrite, executeOk), not(i32.or(smap, smep)));
   return select(user, forUser, forSupervisor);
 }
-

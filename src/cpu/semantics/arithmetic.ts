@@ -19,6 +19,7 @@ function sum(e: Emitter, d: Operand, s: Operand, carryIn: boolean): void {
   const r = e.let(w.narrow(carryIn ? w.add(plain, w.from32(readCF())) : plain));
   d.write(r);
   setAddFlags(e, w, a, b, r);
+  e.flags = { kind: 'result', w, a, b, r };
 }
 
 function difference(e: Emitter, d: Operand, s: Operand, carryIn: boolean, keep: boolean): void {
@@ -29,6 +30,7 @@ function difference(e: Emitter, d: Operand, s: Operand, carryIn: boolean, keep: 
   const r = e.let(w.narrow(carryIn ? w.sub(plain, w.from32(readCF())) : plain));
   if (keep) d.write(r);
   setSubFlags(e, w, a, b, r);
+  e.flags = { kind: carryIn ? 'result' : 'difference', w, a, b, r };
 }
 
 const logic =
@@ -38,6 +40,7 @@ const logic =
     const r = e.let(combine(d.width, a, s.read()));
     if (keep) d.write(r);
     setLogicFlags(e, d.width, r);
+    e.flags = { kind: 'logic', w: d.width, a, b: a, r };
   };
 
 const binary = (name: string, effect: Compute): Definition => ({
@@ -62,6 +65,7 @@ function step(kind: 'inc' | 'dec'): Definition {
       const r = e.let(w.narrow(kind === 'inc' ? w.add(a, w.const(1)) : w.sub(a, w.const(1))));
       o.write(r);
       setStepFlags(e, w, a, r, kind);
+      e.flags = { kind: 'result', w, a, b: a, r };
     },
   };
 }
@@ -99,11 +103,26 @@ export const arithmetic: readonly Definition[] = [
   binary('sub', (e, d, s) => difference(e, d, s, false, true)),
   binary('sbb', (e, d, s) => difference(e, d, s, true, true)),
   comparison('cmp', (e, d, s) => difference(e, d, s, false, false)),
-  binary('and', logic((w, a, b) => w.and(a, b), true)),
-  binary('or', logic((w, a, b) => w.or(a, b), true)),
-  binary('xor', logic((w, a, b) => w.xor(a, b), true)),
+  binary(
+    'and',
+    logic((w, a, b) => w.and(a, b), true),
+  ),
+  binary(
+    'or',
+    logic((w, a, b) => w.or(a, b), true),
+  ),
+  binary(
+    'xor',
+    logic((w, a, b) => w.xor(a, b), true),
+  ),
   // There is no TEST with its operands in the other order.
-  { ...comparison('test', logic((w, a, b) => w.and(a, b), false)), shapes: ['E,r', 'E,i'] },
+  {
+    ...comparison(
+      'test',
+      logic((w, a, b) => w.and(a, b), false),
+    ),
+    shapes: ['E,r', 'E,i'],
+  },
   step('inc'),
   step('dec'),
   NEG,

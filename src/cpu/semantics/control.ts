@@ -22,7 +22,12 @@ const takenOut = (e: Emitter): void => e.emit(e.host.lookup(i64.load(e.pc, at.RE
 const handler = (key: string, build: (e: Emitter) => void): Handler => ({ key, build });
 
 const jumpWhen = (e: Emitter, condition: I32, go: (e: Emitter) => void): void => {
-  e.emit(when(condition, e.capture(() => go(e))));
+  e.emit(
+    when(
+      condition,
+      e.capture(() => go(e)),
+    ),
+  );
   e.next();
 };
 
@@ -30,8 +35,8 @@ const direct: Handler[] = [
   handler('jmp.near', takenNear),
   handler('jmp.out', takenOut),
   ...CONDITIONS.flatMap((condition) => [
-    handler(`j${condition}.near`, (e) => jumpWhen(e, readCondition(condition), takenNear)),
-    handler(`j${condition}.out`, (e) => jumpWhen(e, readCondition(condition), takenOut)),
+    handler(`j${condition}.near`, (e) => jumpWhen(e, readCondition(e, condition), takenNear)),
+    handler(`j${condition}.out`, (e) => jumpWhen(e, readCondition(e, condition), takenOut)),
   ]),
 ];
 
@@ -44,7 +49,7 @@ const ADDRESS_SIZES = [
 /** LOOP and JCXZ, by the count register's size. LOOP writes its count register as any instruction of that size would. */
 const counted: Handler[] = ADDRESS_SIZES.flatMap(([name, bytes]) => {
   const loopWith = (condition: () => I32 | undefined) => (e: Emitter) => {
-    const count = e.fixed(RCX, bytes as Bytes);
+    const count = e.fixed(RCX, bytes);
     const w = count.width;
     const left = e.let(w.narrow(w.sub(count.read(), w.const(1))));
     count.write(left);
@@ -53,11 +58,17 @@ const counted: Handler[] = ADDRESS_SIZES.flatMap(([name, bytes]) => {
     jumpWhen(e, also ? i32.and(more, also) : more, takenOut);
   };
   return [
-    handler(`loop.${name}`, loopWith(() => undefined)),
+    handler(
+      `loop.${name}`,
+      loopWith(() => undefined),
+    ),
     handler(`loope.${name}`, loopWith(readZF)),
-    handler(`loopne.${name}`, loopWith(() => i32.eqz(readZF()))),
+    handler(
+      `loopne.${name}`,
+      loopWith(() => i32.eqz(readZF())),
+    ),
     handler(`jcxz.${name}`, (e) => {
-      const count = e.fixed(RCX, bytes as Bytes);
+      const count = e.fixed(RCX, bytes);
       jumpWhen(e, count.width.eqz(count.read()), takenOut);
     }),
   ];

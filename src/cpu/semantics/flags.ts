@@ -4,14 +4,31 @@
 // below (SDM 1 3.4.3.1).
 
 import { type Expr, type I32, type I64, i32, i64, type ValType } from '../../wasm/code.ts';
-import type { Emitter } from '../emitter.ts';
+import type { Emitter, FlagSource } from '../emitter.ts';
 import * as at from '../layout.ts';
 import type { Width } from '../width.ts';
 
 const address = (where: number): I32 => i32.const(where);
 type V = Expr<ValType>;
 
-export const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'] as const;
+export const CONDITIONS = [
+  'o',
+  'no',
+  'b',
+  'ae',
+  'e',
+  'ne',
+  'be',
+  'a',
+  's',
+  'ns',
+  'p',
+  'np',
+  'l',
+  'ge',
+  'le',
+  'g',
+] as const;
 export type Condition = (typeof CONDITIONS)[number];
 
 export const readCF = (): I32 => i32.wrap(i64.shrU(i64.load(address(at.FLAG_CV)), i64.const(63)));
@@ -46,29 +63,65 @@ const READ: Record<Condition, () => I32> = {
   le: () => i32.or(i32.xor(readSF(), readOF()), readZF()),
   g: () => i32.and(i32.eq(readSF(), readOF()), not(readZF())),
 };
-/** 1 where the condition holds. */
-export const readCondition = (condition: Condition): I32 => READ[condition]();
+/** 1 where the condition holds. Behind a comparison in the same handler it is read off the operands themselves. */
+export const readCondition = (e: Emitter, condition: Condition): I32 =>
+  (e.flags && FROM_SOURCE[e.flags.kind](e.flags)[condition]) ?? READ[condition]();
+
+type Conditions = Partial<Record<Condition, I32>>;
+const both = (no: Condition, yes: Condition, value: I32): Conditions => ({ [yes]: value, [no]: not(value) });
+const isNegative = (w: Width, r: V): I32 => i64.ltS(w.signed64(r), i64.const(0));
+const lessSigned = (w: Width, a: V, b: V): I32 =>
+  w.bytes === 8 ? i64.ltS(a as I64, b as I64) : i32.ltS(w.signed(a) as I32, w.signed(b) as I32);
+
+const ofResult = ({ w, r }: FlagSource): Conditions => ({
+  ...both('ne', 'e', w.eqz(r)),
+  ...both('ns', 's', isNegative(w, r)),
+});
+/** Conditions that follow from the operands of r = a - b, or from a result that leaves CF and OF clear. */
+const FROM_SOURCE: Record<FlagSource['kind'], (source: FlagSource) => Conditions> = {
+  result: ofResult,
+  logic: (source) => {
+    const { w, r } = source;
+    const positive = w.bytes === 8 ? i64.gtS(r as I64, i64.const(0)) : i64.gtS(w.signed64(r), i64.const(0));
+    return { ...ofResult(source), ...both('ge', 'l', isNegative(w, r)), ...both('le', 'g', positive) };
+  },
+  difference: (source) => {
+    const { w, a, b } = source;
+    return {
+      ...ofResult(source),
+      ...both('ne', 'e', w.eq(a, b)),
+      ...both('ae', 'b', w.ltU(a, b)),
+      ...both('be', 'a', w.ltU(b, a)),
+      ...both('ge', 'l', lessSigned(w, a, b)),
+      ...both('le', 'g', lessSigned(w, b, a)),
+    };
+  },
+};
 
 /** A value of this size with its top bit moved to bit 63. */
 export const topAligned = (w: Width, carries: V): I64 =>
-  w.bytes === 8
-    ? (carries as I64)
-    : i64.shl(i64.extendU(carries as I32), i64.const(64 - w.bits));
+  w.bytes === 8 ? (carries as I64) : i64.shl(i64.extendU(carries as I32), i64.const(64 - w.bits));
 
 /** Carry out of every bit of a + b (+ carry in) = r. */
-const addCarries = (w: Width, a: V, b: V, r: V): V =>
-  w.or(w.and(a, b), w.and(w.or(a, b), w.xor(r, w.const(-1))));
+const addCarries = (w: Width, a: V, b: V, r: V): V => w.or(w.and(a, b), w.and(w.or(a, b), w.xor(r, w.const(-1))));
 /** Borrow out of every bit of a - b (- borrow in) = r. */
 const subBorrows = (w: Width, a: V, b: V, r: V): V =>
   w.or(w.and(w.xor(a, w.const(-1)), b), w.and(w.xor(w.xor(a, b), w.const(-1)), r));
 
+/** Flags are not kept where nobody can see them. */
+const put = (e: Emitter, where: number, value: I64): void => {
+  if (!e.flagsDead) e.emit(i64.store(address(where), value));
+};
+
 const storeResult = (e: Emitter, signed: I64): void => {
+  if (e.flagsDead) return;
   const kept = e.let(signed);
-  e.emit(i64.store(address(at.FLAG_ZR), kept), i64.store(address(at.FLAG_SR), kept));
+  put(e, at.FLAG_ZR, kept);
+  put(e, at.FLAG_SR, kept);
 };
 
 const store64 = (e: Emitter, w: Width, a: V, b: V, r: V): void =>
-  e.emit(i64.store(address(at.FLAG_AR), w.unsigned64(w.xor(w.xor(a, b), r))));
+  put(e, at.FLAG_AR, w.unsigned64(w.xor(w.xor(a, b), r)));
 
 /** ZF, SF and PF of a result; the others stay. */
 export const setResultFlags = (e: Emitter, w: Width, r: V): void => storeResult(e, w.signed64(r));
@@ -76,31 +129,32 @@ export const setResultFlags = (e: Emitter, w: Width, r: V): void => storeResult(
 /** All six flags of r = a + b, with or without a carry in. Operands zero-extended. */
 export function setAddFlags(e: Emitter, w: Width, a: V, b: V, r: V): void {
   setResultFlags(e, w, r);
-  e.emit(i64.store(address(at.FLAG_CV), topAligned(w, addCarries(w, a, b, r))));
+  put(e, at.FLAG_CV, topAligned(w, addCarries(w, a, b, r)));
   store64(e, w, a, b, r);
 }
 
 /** All six flags of r = a - b, with or without a borrow in. */
 export function setSubFlags(e: Emitter, w: Width, a: V, b: V, r: V): void {
   setResultFlags(e, w, r);
-  e.emit(i64.store(address(at.FLAG_CV), topAligned(w, subBorrows(w, a, b, r))));
+  put(e, at.FLAG_CV, topAligned(w, subBorrows(w, a, b, r)));
   store64(e, w, a, b, r);
 }
 
 /** AND, OR, XOR, TEST: CF = OF = 0; AF, undefined, is cleared as silicon does. */
 export function setLogicFlags(e: Emitter, w: Width, r: V): void {
   setResultFlags(e, w, r);
-  e.emit(i64.store(address(at.FLAG_CV), i64.const(0)), i64.store(address(at.FLAG_AR), i64.const(0)));
+  put(e, at.FLAG_CV, i64.const(0));
+  put(e, at.FLAG_AR, i64.const(0));
 }
 
 /** CF = bit 63, OF = bit 63 xor bit 62; the bits below do not matter. The other flags stay. */
-export const setCarryVector = (e: Emitter, vector: I64): void => e.emit(i64.store(address(at.FLAG_CV), vector));
+export const setCarryVector = (e: Emitter, vector: I64): void => put(e, at.FLAG_CV, vector);
 
 /** CF and OF as given (each 0 or 1); the others stay. */
 export function setCarryOverflow(e: Emitter, cf: I32, of: I32): void {
   const carry = e.let(cf);
   const vector = i32.or(i32.shl(carry, i32.const(1)), i32.xor(carry, of));
-  e.emit(i64.store(address(at.FLAG_CV), i64.shl(i64.extendU(vector), i64.const(62))));
+  put(e, at.FLAG_CV, i64.shl(i64.extendU(vector), i64.const(62)));
 }
 
 /** CF as given, OF stays. */
@@ -110,21 +164,22 @@ export const setCarry = (e: Emitter, cf: I32): void => {
 };
 
 /** ZF as given (0 or 1); the others stay. */
-export const setZero = (e: Emitter, zf: I32): void =>
-  e.emit(i64.store(address(at.FLAG_ZR), i64.extendU(i32.eqz(zf))));
+export const setZero = (e: Emitter, zf: I32): void => put(e, at.FLAG_ZR, i64.extendU(i32.eqz(zf)));
 
-export const setAuxiliary = (e: Emitter, af: I32): void =>
-  e.emit(i64.store(address(at.FLAG_AR), i64.extendU(i32.shl(af, i32.const(4)))));
+export const setAuxiliary = (e: Emitter, af: I32): void => put(e, at.FLAG_AR, i64.extendU(i32.shl(af, i32.const(4))));
 
 /** INC and DEC: as an addition or subtraction of 1, but CF stays. */
 export function setStepFlags(e: Emitter, w: Width, a: V, r: V, kind: 'inc' | 'dec'): void {
+  if (e.flagsDead) return;
   const one = w.const(1);
   const vector = kind === 'inc' ? addCarries(w, a, one, r) : subBorrows(w, a, one, r);
   const aligned = e.let(topAligned(w, vector));
-  const overflow = e.let(i64.and(i64.xor(i64.shrU(aligned, i64.const(63)), i64.shrU(aligned, i64.const(62))), i64.const(1)));
+  const overflow = e.let(
+    i64.and(i64.xor(i64.shrU(aligned, i64.const(63)), i64.shrU(aligned, i64.const(62))), i64.const(1)),
+  );
   const carry = e.let(i64.shrU(i64.load(address(at.FLAG_CV)), i64.const(63)));
   setResultFlags(e, w, r);
   const kept = i64.or(i64.shl(carry, i64.const(63)), i64.shl(i64.xor(carry, overflow), i64.const(62)));
-  e.emit(i64.store(address(at.FLAG_CV), kept));
+  put(e, at.FLAG_CV, kept);
   store64(e, w, a, one, r);
 }

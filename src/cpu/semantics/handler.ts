@@ -44,7 +44,7 @@ export function bindOperands(e: Emitter, specs: readonly OperandSpec[], intents:
     if (spec.kind !== 'r') return e.memory(spec.bytes, spec.kind === 'm', intents[place] ?? 'read');
     const field = FIELDS[registers++];
     if (field === undefined) throw new Error('a record has room for three registers');
-    return e.register(field, spec.bytes);
+    return e.register(field, spec.bytes, intents[place]);
   });
 }
 

@@ -93,7 +93,7 @@ const CONDITIONAL: readonly Definition[] = CONDITIONS.flatMap((condition) => [
     sizes: WORD_SIZES,
     effect: (e: Emitter, d: Operand, s: Operand) => {
       const source = e.let(s.read());
-      d.write(select(readCondition(condition), source, d.read()));
+      d.write(select(readCondition(e, condition), source, d.read()));
     },
   },
   {
@@ -101,7 +101,7 @@ const CONDITIONAL: readonly Definition[] = CONDITIONS.flatMap((condition) => [
     shapes: ['E'],
     sizes: [1] as const,
     intents: ['write'] as const,
-    effect: (_e: Emitter, d: Operand) => d.write(readCondition(condition)),
+    effect: (e: Emitter, d: Operand) => d.write(readCondition(e, condition)),
   },
 ]);
 

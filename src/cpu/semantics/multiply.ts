@@ -77,6 +77,7 @@ function signedProduct(e: Emitter, d: Operand, x: Operand, y: Operand): void {
   const a = e.let(w.signed64(x.read()));
   const b = e.let(w.signed64(y.read()));
   const product = e.let(i64.mul(a, b));
+  if (e.flagsDead) return d.write(w.from64(product));
   const tooWide = e.let(w.bytes === 8 ? overflows64(e, a, b, product) : i64.ne(product, signed64Of(w, product)));
   d.write(w.from64(product));
   setOverflow(e, tooWide);
@@ -97,6 +98,7 @@ const IMUL_REGISTER: Definition = {
   name: 'imul',
   shapes: ['r,E'],
   sizes: WORD_SIZES,
+  intents: ['modify'],
   effect: (e, d, s) => signedProduct(e, d, d, s),
 };
 const IMUL_IMMEDIATE: Definition = {

@@ -49,6 +49,7 @@ const topBitsDiffer = (w: Width, r: I64): I32 => lowBit(i64.shrU(i64.xor(r, i64.
 /** Writes the result, ends here for a count of 0, else sets ZF, SF, PF (and AF) from it. */
 function shiftResult(e: Emitter, d: Operand, count: I64, r: I64): void {
   d.write(d.width.from64(r));
+  if (e.flagsDead) return;
   e.nextWhen(i64.eqz(count));
   setResultFlags(e, d.width, d.width.from64(r));
   setAuxiliary(e, i32.const(1));
@@ -56,7 +57,7 @@ function shiftResult(e: Emitter, d: Operand, count: I64, r: I64): void {
 
 function rotateResult(e: Emitter, d: Operand, count: I64, r: I64): void {
   d.write(d.width.from64(r));
-  e.nextWhen(i64.eqz(count));
+  if (!e.flagsDead) e.nextWhen(i64.eqz(count));
 }
 
 /** Moved up by one less than the count, the operand is its own carry vector: CF on top, the result's sign below. */

@@ -1,0 +1,1 @@
+export const CMDLINE = 'earlyprintk=serial,ttyS0,115200 console=ttyS0 nokaslr';
