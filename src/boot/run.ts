@@ -113,7 +113,12 @@ export class BootRun {
     if (this.stages.has(this.config.until)) return this.#end({ kind: 'stage-reached' });
     const { engine } = this.machine;
     if (engine.retired >= this.config.maxInstructions) return this.#atLimit();
-    const ends = [target, this.#windowEnd, this.config.maxInstructions, ...(this.#panicDeadline ? [this.#panicDeadline] : [])];
+    const ends = [
+      target,
+      this.#windowEnd,
+      this.config.maxInstructions,
+      ...(this.#panicDeadline ? [this.#panicDeadline] : []),
+    ];
     const until = ends.reduce((a, b) => (a < b ? a : b));
     const stop = this.#guarded(until);
     if (this.stages.has(this.config.until)) return this.#end({ kind: 'stage-reached' });
@@ -204,7 +209,9 @@ export function runToEnd(run: BootRun): RunResult {
 function cpuModel(name: string): CpuModel {
   const found = findModel(name);
   if (found) return found;
-  throw new InputError(`there is no CPU model '${name}'; choose one of ${CPU_MODELS.map((model) => model.name).join(', ')}`);
+  throw new InputError(
+    `there is no CPU model '${name}'; choose one of ${CPU_MODELS.map((model) => model.name).join(', ')}`,
+  );
 }
 
 /** RAM above the device hole has to lie below the highest address the machine has. */

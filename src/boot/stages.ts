@@ -6,7 +6,7 @@
 // - banner: a line with the words "Linux version" on the console, to its end.
 
 import { Mnemonic } from 'iced-x86';
-import { type PhysAddr, physAddr } from '../bits/address.ts';
+import { PAGE_SIZE, type PhysAddr, physAddr } from '../bits/address.ts';
 import type { Context } from '../cpu/codeCache.ts';
 import { isFault } from '../cpu/cpu.ts';
 import type { Watched } from '../cpu/engine.ts';
@@ -105,8 +105,16 @@ export class StageTracker {
     if (address !== undefined) this.#machine.engine.watch(physAddr(address), 1, at.PAGE_WATCH_READ, on);
   }
 
+  /** The page that is watched may hold other things too: the stub's head often shares it. */
+  #isPayload({ address, size }: Watched): boolean {
+    return this.copies.some((copy) => {
+      const start = this.#payloadAt(copy);
+      return start !== undefined && address + Math.max(size, 1) > start && address < start + PAGE_SIZE;
+    });
+  }
+
   #payloadTouched(watched: Watched): void {
-    if (watched.write) return;
+    if (watched.write || this.has('decompress') || !this.#isPayload(watched)) return;
     const insn = this.#machine.engine.currentInstruction();
     if (isFault(insn)) return;
     const copying = STRING_MOVES.has(insn.mnemonic) && !this.#movesPayloadOnly();
@@ -114,7 +122,6 @@ export class StageTracker {
     if (copying) return;
     this.#reach('decompress');
     this.#machine.engine.takePages(at.PAGE_FRESH);
-    this.#machine.engine.onWatch = undefined;
     for (const copy of this.copies) this.#watchPayload(copy, false);
   }
 

@@ -26,8 +26,6 @@ import { type Bytes, type Width, widthOf } from './width.ts';
 
 /** The module's functions that semantics may call (engineModule.ts defines them). */
 export type Shared = {
-  /** Global: byte offset of the MMU context's set of translation tables. */
-  readonly mmu: number;
   /** (linear i64, size i32) -> value i64, zero-extended; sets FAULT_VECTOR on a fault. */
   readonly loadSlow: number;
   /** The same, but requires that all of it can be written too. */

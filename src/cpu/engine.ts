@@ -57,7 +57,6 @@ type Exports = {
   walk(linear: bigint, access: number): bigint;
   loadSlow(linear: bigint, size: number): bigint;
   storeSlow(linear: bigint, size: number, value: bigint): void;
-  setContext(offset: number): void;
 };
 
 let built: BuiltEngine | undefined;
@@ -603,7 +602,6 @@ export class Engine implements Cpu {
   #setContext(number: number): void {
     const offset = number * at.TLB_SET_BYTES;
     this.state.setU32(at.MMU_CONTEXT, offset);
-    this.#exports.setContext(offset);
   }
 
   /** How code is decoded now. */

@@ -1,10 +1,12 @@
 // Facts about a death: the first exception or the place of the stop, the bytes there, and who wrote them.
 
 import { Mnemonic } from 'iced-x86';
-import { type PhysAddr, physAddr } from '../bits/address.ts';
+import { PAGE_SIZE, type PhysAddr } from '../bits/address.ts';
 import { BootRun, type Outcome } from '../boot/run.ts';
 import { isFault } from '../cpu/cpu.ts';
+import type { Watched } from '../cpu/engine.ts';
 import * as at from '../cpu/layout.ts';
+import { FLAGS } from '../cpu/state.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import { driveUntil } from './drive.ts';
 import { instructionAt } from './instructionAt.ts';
@@ -49,8 +51,12 @@ export function* gatherEvidence(
 
 const MOVES = new Set([Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq]);
 const RSI = 6;
+const RDI = 7;
+const LARGEST_ELEMENT = 8;
 
-type Store = { at: bigint; instruction: InstructionAt | undefined; source: bigint | undefined; from: number; to: number };
+/** Physical addresses, and where a string move takes the first byte from. */
+type Written = { readonly from: number; readonly to: number; readonly source: bigint | undefined };
+type Store = Written & { readonly at: bigint; readonly instruction: InstructionAt | undefined };
 
 /** The same run again, watching the page: the last store that covered the byte. */
 function* lastWriter(
@@ -67,7 +73,6 @@ function* lastWriter(
   engine.watch(target, 1, at.PAGE_WATCH_WRITE, true);
   engine.onWatch = (watched) => {
     payloadWatch?.(watched);
-    if (!watched.write) return;
     const store = storeOf(again, watched, symbols);
     if (store && store.from <= target && target < store.to) last = store;
   };
@@ -80,29 +85,29 @@ function* lastWriter(
   };
 }
 
-/** The bytes a store is about to write; a string move writes a block up to the end of a page. */
-function storeOf(
-  run: BootRun,
-  watched: { address: PhysAddr; size: number; at: bigint },
-  symbols: SymbolTable | undefined,
-): Store | undefined {
+/** The bytes the instruction is about to write; a string move writes a block up to the end of a page. */
+function storeOf(run: BootRun, watched: Watched, symbols: SymbolTable | undefined): Store | undefined {
   const { engine } = run.machine;
   const insn = engine.currentInstruction();
   if (isFault(insn)) return undefined;
   const moves = MOVES.has(insn.mnemonic);
-  const block = watched.size === 0;
   insn.free();
-  const backwards = (engine.state.rflags & 0x400) !== 0;
-  const page = watched.address - (watched.address % 4096);
-  const from = block && backwards ? page : watched.address;
-  const to = block ? (backwards ? watched.address + 8 : page + 4096) : watched.address + watched.size;
-  const shift = backwards ? BigInt(from - watched.address) : 0n;
-  return {
-    at: watched.at,
-    instruction: instructionAt(run, engine.state.rip + engine.mode.base, symbols),
-    source: moves ? engine.state.reg(RSI) + shift : undefined,
-    from: physAddr(from),
-    to,
-  };
+  const range = moves ? blockWritten(run) : watched.write ? plainStore(watched) : undefined;
+  if (!range) return undefined;
+  const instruction = instructionAt(run, engine.state.rip + engine.mode.base, symbols);
+  return { at: watched.at, instruction, ...range };
 }
 
+const plainStore = ({ address, size }: Watched): Written => ({ from: address, to: address + size, source: undefined });
+
+/** What a string move writes from where it stands to its page's end; which of its accesses was watched does not matter. */
+function blockWritten(run: BootRun): Written | undefined {
+  const { engine } = run.machine;
+  const to = engine.translate(engine.state.reg(RDI), { implicit: true });
+  if (isFault(to)) return undefined;
+  const backwards = (engine.state.rflags & FLAGS.DF) !== 0;
+  const page = to - (to % PAGE_SIZE);
+  const from = backwards ? page : to;
+  const end = backwards ? to + LARGEST_ELEMENT : page + PAGE_SIZE;
+  return { from, to: end, source: engine.state.reg(RSI) - BigInt(to - from) };
+}

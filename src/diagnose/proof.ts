@@ -134,7 +134,12 @@ function* proveIn(
 ): Generator<Tick, ProofBoot[]> {
   const boots: ProofBoot[] = [];
   for (const { cpu, paging } of modesHere) {
-    const boot = yield* proveAt({ ...config, cpu, paging: config.entry === 32 ? undefined : paging }, image, executed, death);
+    const boot = yield* proveAt(
+      { ...config, cpu, paging: config.entry === 32 ? undefined : paging },
+      image,
+      executed,
+      death,
+    );
     if (boot) boots.push(boot);
   }
   return boots;
@@ -152,7 +157,12 @@ function* proveAt(
     if (!repair) return undefined;
     const bytes = patched(image, executed.fileOffset, repair.bytes);
     const run = new BootRun({ ...config, image: bytes });
-    return yield* driveToProof(run, death, true, `booting the repaired image at 0x${run.boot.loadAddress.toString(16)}`);
+    return yield* driveToProof(
+      run,
+      death,
+      true,
+      `booting the repaired image at 0x${run.boot.loadAddress.toString(16)}`,
+    );
   } catch (error) {
     if (error instanceof InputError) return undefined;
     throw error;

@@ -44,13 +44,16 @@ export function* followConstant(
       last = count;
       add(steps, describe(use, instructionHere(run, symbols), executed));
     }
-    if (uses.some((use) => use.kind === 'execute')) break;
+    if (uses.some(ends)) break;
     if (count % TICK === 0) yield { doing: 'following the constant', instructions: run.machine.engine.retired };
     if (run.advance(1n)) break;
   }
   taint.free();
   return steps;
 }
+
+/** What comes after it is not the stub's doing any more. */
+const ends = (use: Use): boolean => use.kind === 'execute' || (use.kind === 'jump' && use.mark === 'pointer');
 
 const instructionHere = (run: BootRun, symbols: SymbolTable | undefined): InstructionAt | undefined =>
   instructionAt(run, run.machine.engine.state.rip + run.machine.engine.mode.base, symbols);
@@ -74,7 +77,10 @@ function describe(use: Use, instruction: InstructionAt | undefined, executed: Ex
     case 'load':
       return { ...at, what: `reads ${sizeOf(use.bytes)} at ${hex(use.address)}; right would be ${right(use.address)}` };
     case 'store':
-      return { ...at, what: `writes ${sizeOf(use.bytes)} at ${hex(use.address)}; right would be ${right(use.address)}` };
+      return {
+        ...at,
+        what: `writes ${sizeOf(use.bytes)} at ${hex(use.address)}; right would be ${right(use.address)}`,
+      };
     case 'copy':
       return {
         ...at,

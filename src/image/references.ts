@@ -59,7 +59,8 @@ function immediateReference(insn: Instruction): Reference | undefined {
 function immediateForm(insn: Instruction, kind: OpKind): ReferenceForm | undefined {
   if (insn.mnemonic === Mnemonic.Mov) {
     if (kind === OpKind.Immediate64) return 'movabs';
-    if (kind === OpKind.Immediate32) return insn.opKind(0) === OpKind.Register && insn.length <= 6 ? 'mov-imm32' : undefined;
+    if (kind === OpKind.Immediate32)
+      return insn.opKind(0) === OpKind.Register && insn.length <= 6 ? 'mov-imm32' : undefined;
     return insn.opKind(0) === OpKind.Register ? 'mov-imm32-rex' : undefined;
   }
   if (insn.mnemonic === Mnemonic.Push) return 'push-imm32';

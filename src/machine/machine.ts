@@ -74,8 +74,12 @@ export class Machine {
     this.config = config;
     this.#random = BigInt.asUintN(64, BigInt(config.seed) * 0x9e3779b97f4a7c15n + 0x1234_5678_9abc_def1n);
     this.memory = new GuestMemory(config.rom ? [...config.ram, config.rom] : config.ram);
-    this.#bus = new MemoryBus((address) => unimplemented(`memory access at 0x${(address & ~0xffff).toString(16)}, where nothing answers`));
-    const ports = new PortBus((port, write) => unimplemented(`port 0x${port.toString(16)}: ${write ? 'write' : 'read'}, no device there`));
+    this.#bus = new MemoryBus((address) =>
+      unimplemented(`memory access at 0x${(address & ~0xffff).toString(16)}, where nothing answers`),
+    );
+    const ports = new PortBus((port, write) =>
+      unimplemented(`port 0x${port.toString(16)}: ${write ? 'write' : 'read'}, no device there`),
+    );
     this.engine = new Engine({
       memory: this.memory,
       model: config.model,

@@ -152,7 +152,8 @@ export class Taint {
     const to = begin(this.#state.reg(RDI));
     if (bytes === 0n) return [];
     const pointed = this.#registers[RSI] === 'pointer';
-    const mark = pointed || this.#registers[RSI] === 'fetched' ? 'fetched' : this.#markAt(from, Number(bytes < 64n ? bytes : 64n));
+    const mark =
+      pointed || this.#registers[RSI] === 'fetched' ? 'fetched' : this.#markAt(from, Number(bytes < 64n ? bytes : 64n));
     if (mark) this.#ranges.push({ from: to, to: to + bytes, mark });
     const uses: Use[] = pointed ? [{ kind: 'copy', from, to, bytes }] : [];
     if (this.#registers[RDI] === 'pointer') uses.push({ kind: 'store', address: to, bytes: Number(bytes) });
@@ -214,4 +215,3 @@ function sizeOf(insn: Instruction): number {
   if (insn.isStackInstruction) return Math.abs(insn.stackPointerIncrement) || 8;
   return MemorySizeExt.size(insn.memorySize) || 8;
 }
-

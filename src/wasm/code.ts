@@ -23,7 +23,16 @@ export type Local<T extends ValType> = { readonly type: T; readonly index: numbe
 const TYPE_BYTE = { i32: 0x7f, i64: 0x7e } as const;
 export const typeByte = (type: ValType): number => TYPE_BYTE[type];
 
-export function unsignedLeb(value: number): number[] {
+/** LEB128 numbers made before, by value: code is full of the same few, and nobody changes them. */
+const UNSIGNED: number[][] = [];
+const SIGNED = new Map<number, readonly number[]>();
+const KEPT = 1 << 14;
+
+export function unsignedLeb(value: number): readonly number[] {
+  return value < KEPT ? (UNSIGNED[value] ??= encodeUnsigned(value)) : encodeUnsigned(value);
+}
+
+function encodeUnsigned(value: number): number[] {
   const out: number[] = [];
   let rest = value;
   do {
@@ -34,9 +43,16 @@ export function unsignedLeb(value: number): number[] {
   return out;
 }
 
-export function signedLeb32(value: number): number[] {
+export function signedLeb32(value: number): readonly number[] {
+  let known = SIGNED.get(value);
+  if (!known) SIGNED.set(value, (known = encodeSigned(value | 0)));
+  return known;
+}
+
+/** Of a 32-bit number. */
+function encodeSigned(value: number): number[] {
   const out: number[] = [];
-  let rest = value | 0;
+  let rest = value;
   for (;;) {
     const byte = rest & 0x7f;
     rest >>= 7;
@@ -45,9 +61,10 @@ export function signedLeb32(value: number): number[] {
   }
 }
 
-export function signedLeb64(value: bigint): number[] {
+export function signedLeb64(value: bigint | number): readonly number[] {
+  if (typeof value === 'number' && value === (value | 0)) return signedLeb32(value);
   const out: number[] = [];
-  let rest = BigInt.asIntN(64, value);
+  let rest = BigInt.asIntN(64, BigInt(value));
   for (;;) {
     const byte = Number(rest & 0x7fn);
     rest >>= 7n;
@@ -140,7 +157,7 @@ export const i32 = {
 };
 
 export const i64 = {
-  const: (value: bigint | number): I64 => e64(0x42, signedLeb64(BigInt(value))),
+  const: (value: bigint | number): I64 => e64(0x42, signedLeb64(value)),
   load: load64(0x29),
   load8s: load64(0x30),
   load8u: load64(0x31),
@@ -207,9 +224,6 @@ export const tee = <T extends ValType>(local: Local<T>, value: Expr<T>): Expr<T>
   type: local.type,
   code: [value.code, 0x22, unsignedLeb(local.index)],
 });
-
-export const globalGet = (index: number): I32 => e32(0x23, unsignedLeb(index));
-export const globalSet = (index: number, value: I32): Stmt => [value.code, 0x24, unsignedLeb(index)];
 
 const open = (label: Label, ...bytes: number[]): Mark => ({ kind: 'open', label, bytes });
 const END: Mark = { kind: 'end' };
@@ -282,13 +296,41 @@ export const callIndirect32 = (typeIndex: number, slot: I32, ...args: Expr<ValTy
 export const memoryCopy = (to: I32, from: I32, length: I32): Stmt => [to.code, from.code, length.code, 0xfc, 10, 0, 0];
 export const memoryFill = (to: I32, value: I32, length: I32): Stmt => [to.code, value.code, length.code, 0xfc, 11, 0];
 
-/** Flattens code to bytes, turning label references into depths. A reference to a label that is not open is our bug. */
-export function flatten(code: Code): number[] {
-  const out: number[] = [];
+/** Where bytes are collected; grows as needed. */
+export class ByteSink {
+  #bytes = new Uint8Array(1 << 16);
+  length = 0;
+
+  push(byte: number): void {
+    if (this.length === this.#bytes.length) this.#grow(1);
+    this.#bytes[this.length++] = byte;
+  }
+
+  append(bytes: ArrayLike<number>): void {
+    if (this.length + bytes.length > this.#bytes.length) this.#grow(bytes.length);
+    this.#bytes.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  #grow(room: number): void {
+    const larger = new Uint8Array(2 * this.#bytes.length + room);
+    larger.set(this.#bytes);
+    this.#bytes = larger;
+  }
+
+  /** A copy of what has been collected. */
+  taken(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.slice(0, this.length);
+  }
+}
+
+/** Appends code's bytes, with label references as depths. A reference to a label that is not open is our bug. */
+export function flatten(code: Code, sink: ByteSink): void {
   const openLabels: Label[] = [];
   const walk = (part: Code): void => {
-    for (const item of part) {
-      if (typeof item === 'number') out.push(item);
+    for (let i = 0; i < part.length; i++) {
+      const item = part[i] as Code[number];
+      if (typeof item === 'number') sink.push(item);
       else if (Array.isArray(item)) walk(item);
       else mark(item as Mark);
     }
@@ -296,16 +338,15 @@ export function flatten(code: Code): number[] {
   const mark = (item: Mark): void => {
     if (item.kind === 'open') {
       openLabels.push(item.label);
-      for (const byte of item.bytes) out.push(byte);
+      for (const byte of item.bytes) sink.push(byte);
     } else if (item.kind === 'end') {
       openLabels.pop();
-      out.push(0x0b);
+      sink.push(0x0b);
     } else {
       const at = openLabels.lastIndexOf(item.label);
       if (at < 0) throw new Error(`branch to '${item.label.name}', which is not open here`);
-      for (const byte of unsignedLeb(openLabels.length - 1 - at)) out.push(byte);
+      for (const byte of unsignedLeb(openLabels.length - 1 - at)) sink.push(byte);
     }
   };
   walk(code);
-  return out;
 }

@@ -1,7 +1,18 @@
 // Module encoder: collects types, imports, functions, one table, globals and exports and writes them as a WebAssembly
 // binary (WebAssembly Core 2.0, section 5.5), one function a section. The memory is always imported.
 
-import { type Code, type Expr, flatten, get, type Local, type Stmt, typeByte, unsignedLeb, type ValType } from './code.ts';
+import {
+  ByteSink,
+  type Code,
+  type Expr,
+  flatten,
+  get,
+  type Local,
+  type Stmt,
+  typeByte,
+  unsignedLeb,
+  type ValType,
+} from './code.ts';
 
 export type FuncType = { readonly params: readonly ValType[]; readonly results: readonly ValType[] };
 
@@ -39,16 +50,18 @@ export class FunctionBuilder {
     return result;
   }
 
-  encode(body: Code): number[] {
-    const code = flatten(body);
-    const locals = this.#locals.flatMap((type) => [1, typeByte(type)]);
-    const content = [...unsignedLeb(this.#locals.length), ...locals];
-    return [...unsignedLeb(content.length + code.length + 1), ...content, ...code, 0x0b];
+  /** Locals and code, without the size before them. @param scratch emptied first */
+  encode(body: Code, scratch: ByteSink): Uint8Array {
+    scratch.length = 0;
+    scratch.append(unsignedLeb(this.#locals.length));
+    for (const type of this.#locals) scratch.append([1, typeByte(type)]);
+    flatten(body, scratch);
+    scratch.push(0x0b);
+    return scratch.taken();
   }
 }
 
 type Import = { module: string; name: string; typeIndex: number };
-type Global = { type: ValType; initial: number };
 
 const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
 const vector = (items: readonly (readonly number[])[]): number[] => [...unsignedLeb(items.length), ...items.flat()];
@@ -60,9 +73,9 @@ const name = (text: string): number[] => {
 export class ModuleBuilder {
   readonly #types: FuncType[] = [];
   readonly #imports: Import[] = [];
-  readonly #functions: { typeIndex: number; body: number[] | undefined }[] = [];
+  readonly #functions: { typeIndex: number; body: Uint8Array | undefined }[] = [];
   readonly #exports: number[][] = [];
-  readonly #globals: Global[] = [];
+  readonly #scratch = new ByteSink();
   #table: number[] = [];
 
   typeIndex(params: readonly ValType[], results: readonly ValType[]): number {
@@ -87,18 +100,12 @@ export class ModuleBuilder {
     const entry = this.#functions[index - this.#imports.length];
     if (!entry) throw new Error(`no function ${index}`);
     const fn = new FunctionBuilder(this.#types[entry.typeIndex]?.params ?? []);
-    entry.body = fn.encode(build(fn));
+    entry.body = fn.encode(build(fn), this.#scratch);
   }
 
   function(params: readonly ValType[], results: readonly ValType[], build: (fn: FunctionBuilder) => Code): number {
     const index = this.declare(params, results);
     this.define(index, build);
-    return index;
-  }
-
-  global(initial: number, exportName?: string): number {
-    const index = this.#globals.push({ type: 'i32', initial }) - 1;
-    if (exportName) this.#exports.push([...name(exportName), 3, ...unsignedLeb(index)]);
     return index;
   }
 
@@ -113,19 +120,22 @@ export class ModuleBuilder {
 
   /** @param memory where the memory is imported from, with its smallest size in 64 KiB pages */
   encode(memory: { module: string; name: string; minPages: number }): Uint8Array<ArrayBuffer> {
-    const section = (id: number, content: readonly number[]): number[] =>
-      content.length > 1 ? [id, ...unsignedLeb(content.length), ...content] : [];
-    const sections = [
-      section(1, this.#typeSection()),
-      section(2, this.#importSection(memory)),
-      section(3, vector(this.#functions.map((fn) => unsignedLeb(fn.typeIndex)))),
-      section(4, this.#table.length ? vector([[0x70, 0, ...unsignedLeb(this.#table.length)]]) : []),
-      section(6, vector(this.#globals.map((g) => [typeByte(g.type), 1, 0x41, ...unsignedLeb(g.initial), 0x0b]))),
-      section(7, vector(this.#exports)),
-      section(9, this.#elementSection()),
-      section(10, this.#codeSection()),
-    ];
-    return concat([[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0], ...sections]);
+    const out = new ByteSink();
+    out.append([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+    const section = (id: number, content: ArrayLike<number>): void => {
+      if (content.length <= 1) return;
+      out.push(id);
+      out.append(unsignedLeb(content.length));
+      out.append(content);
+    };
+    section(1, this.#typeSection());
+    section(2, this.#importSection(memory));
+    section(3, vector(this.#functions.map((fn) => unsignedLeb(fn.typeIndex))));
+    section(4, this.#table.length ? vector([[0x70, 0, ...unsignedLeb(this.#table.length)]]) : []);
+    section(7, vector(this.#exports));
+    section(9, this.#elementSection());
+    section(10, this.#codeSection());
+    return out.taken();
   }
 
   #typeSection(): number[] {
@@ -135,35 +145,31 @@ export class ModuleBuilder {
 
   #importSection(memory: { module: string; name: string; minPages: number }): number[] {
     const functions = this.#imports.map((i) => [...name(i.module), ...name(i.name), 0, ...unsignedLeb(i.typeIndex)]);
-    return vector([...functions, [...name(memory.module), ...name(memory.name), 2, 0, ...unsignedLeb(memory.minPages)]]);
+    return vector([
+      ...functions,
+      [...name(memory.module), ...name(memory.name), 2, 0, ...unsignedLeb(memory.minPages)],
+    ]);
   }
 
   #elementSection(): number[] {
     if (!this.#table.length) return [];
-    return vector([[0, 0x41, 0, 0x0b, ...vector(this.#table.map(unsignedLeb))]]);
+    return vector([[0, 0x41, 0, 0x0b, ...vector(this.#table.map((index) => unsignedLeb(index)))]]);
   }
 
-  #codeSection(): number[] {
-    const out = unsignedLeb(this.#functions.length);
-    for (const fn of this.#functions) {
-      if (!fn.body) throw new Error('a declared function was never defined');
-      for (const byte of fn.body) out.push(byte);
+  #codeSection(): Uint8Array {
+    const out = new ByteSink();
+    out.append(unsignedLeb(this.#functions.length));
+    for (const { body } of this.#functions) {
+      if (!body) throw new Error('a declared function was never defined');
+      out.append(unsignedLeb(body.length));
+      out.append(body);
     }
-    return out;
+    return out.taken();
   }
-}
-
-function concat(parts: readonly (readonly number[])[]): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }
 
 /** `get` of a parameter, for one-line functions. */
-export const param = <T extends ValType>(fn: FunctionBuilder, index: number, type: T): Expr<T> => get(fn.param(index, type));
+export const param = <T extends ValType>(fn: FunctionBuilder, index: number, type: T): Expr<T> =>
+  get(fn.param(index, type));
 
 export type { Stmt };

@@ -145,6 +145,7 @@ const defineModel = (facts: Facts): CpuModel => {
 
 const BASELINE: readonly Feature[] = [
   'FPU',
+  'PSE36',
   'PSE',
   'TSC',
   'MSR',

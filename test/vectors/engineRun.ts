@@ -8,7 +8,7 @@ import { SEG, type SegmentIndex } from '../../src/cpu/state.ts';
 import { physAddr } from '../../src/bits/address.ts';
 import { findModel } from '../../src/x86/models.ts';
 import { vectorInfo } from '../../src/x86/vectors.ts';
-import { CODE_REGIONS, REGIONS, SEGMENT_NAMES, type SegmentName } from './layout.ts';
+import { CODE_REGIONS, codeAddress, REGIONS, SEGMENT_NAMES, type SegmentName } from './layout.ts';
 import type { VectorInput } from './load.ts';
 import type { RunOutput } from './replay.ts';
 
@@ -120,6 +120,7 @@ const INDEX: Record<SegmentName, SegmentIndex> = {
 };
 const ATTRIBUTES: Record<number, number> = { 0x23: 0xc0fb, 0x2b: 0xc0f3, 0x33: 0xa0fb, 0x07: 0x80fb, 0: 0 };
 const INT1 = 0xf1;
+const INT3 = 0xcc;
 const MAX_PIECES = 20000;
 
 function enter(input: VectorInput): void {
@@ -153,22 +154,26 @@ function enter(input: VectorInput): void {
 const codePages = CODE_REGIONS.flatMap((region) =>
   Array.from({ length: Number(region.length) / PAGE }, (_, page) => region.address + BigInt(page * PAGE)),
 );
-for (const page of codePages) memory.write(physAddr(frameOf(page)), new Uint8Array(PAGE).fill(0xcc));
+for (const page of codePages) memory.write(physAddr(frameOf(page)), new Uint8Array(PAGE).fill(INT3));
+
+/** The instruction in place: the vectors of one instruction follow each other, and it is decoded once for all of them. */
+let placed: Pick<VectorInput, 'rip' | 'code'> = { rip: codeAddress(64), code: new Uint8Array(0) };
+
+function placeCode(input: VectorInput): void {
+  if (placed.code === input.code && placed.rip === input.rip) return;
+  memory.write(physAddr(frameOf(placed.rip)), new Uint8Array(placed.code.length).fill(INT3));
+  memory.write(physAddr(frameOf(input.rip)), input.code);
+  placed = input;
+}
 
 function placeMemory(input: VectorInput): void {
-  memory.write(
-    physAddr(frameOf(input.rip)),
-    input.code.subarray(0, Math.min(input.code.length, PAGE - Number(input.rip & 0xfffn))),
-  );
+  placeCode(input);
   for (const { page } of Object.values(REGIONS)) {
     const host = memory.hostOf(frameOf(page)) as number;
     memory.bytes.fill(0, host, host + PAGE);
   }
   for (const { address, bytes } of input.memory) memory.write(physAddr(frameOf(address)), bytes);
 }
-
-const clear = (input: VectorInput): void =>
-  memory.write(physAddr(frameOf(input.rip)), new Uint8Array(input.code.length).fill(0xcc));
 
 /** By the engine's `step`: every handler is called through the table, and the budget ends the run. */
 export function runStepped(input: VectorInput): RunOutput {
@@ -180,7 +185,6 @@ export function runStepped(input: VectorInput): RunOutput {
     if (state.rip !== input.rip || state.cpl !== 3) break;
   }
   const output = state.cpl === 3 ? running(input) : stopped(input);
-  clear(input);
   return output;
 }
 
@@ -215,7 +219,6 @@ export function runInLoop(input: VectorInput): RunOutput {
   engine.onProbe = undefined;
   engine.onFault = undefined;
   output ??= stopped(input);
-  clear(input);
   return output;
 }
 

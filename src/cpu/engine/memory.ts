@@ -10,7 +10,6 @@ import {
   call64,
   type Code,
   get,
-  globalGet,
   type I32,
   type I64,
   i32,
@@ -61,10 +60,10 @@ export const importHost = (module: ModuleBuilder): Imports => ({
   codeStore: module.importFunction('host', 'codeStore', ['i32'], []),
 });
 
-export function defineMemory(module: ModuleBuilder, imports: Imports, mmu: number): MemoryFunctions {
+export function defineMemory(module: ModuleBuilder, imports: Imports): MemoryFunctions {
   const physical = definePhysical(module, imports.touchChunk);
   const walk = defineWalk(module, physical);
-  const access = defineAccess(module, walk, physical.hostOfPhysical, imports, mmu);
+  const access = defineAccess(module, walk, physical.hostOfPhysical, imports);
   const byteAccess = { access, imports };
   const loadSlow = defineLoad(module, byteAccess, 0);
   const loadForWriteSlow = defineLoad(module, byteAccess, ACCESS.WRITE);
@@ -73,20 +72,20 @@ export function defineMemory(module: ModuleBuilder, imports: Imports, mmu: numbe
   const effectiveOffset = defineOffset(module);
   const effectiveAddress = defineAddress(module, effectiveOffset, segmentedLinear);
   const stack = defineStack(module, segmentedLinear, loadSlow, storeSlow);
-  const hostOf = defineHostOf(module, access, mmu);
+  const hostOf = defineHostOf(module, access);
   return {
-    ...{ mmu, walk, hostOfPhysical: physical.hostOfPhysical, loadSlow, loadForWriteSlow, storeSlow },
+    ...{ walk, hostOfPhysical: physical.hostOfPhysical, loadSlow, loadForWriteSlow, storeSlow },
     ...{ segmentedLinear, effectiveOffset, effectiveAddress, hostOf, ...stack },
   };
 }
 
-const tlbEntry = (mmu: number, linear: I64): I32 =>
-  i32.add(globalGet(mmu), i32.and(i32.shrU(i32.wrap(linear), c32(8)), c32((at.TLB_ENTRIES - 1) << 4)));
+export const tlbEntry = (linear: I64): I32 =>
+  i32.add(word(at.MMU_CONTEXT), i32.and(i32.shrU(i32.wrap(linear), c32(8)), c32((at.TLB_ENTRIES - 1) << 4)));
 const pageOf = (linear: I64): I64 => i64.and(linear, c64(-4096));
 
-function fill(mmu: number, table: number, linear: I64, host: I32, entry: Local<'i32'>): Stmt {
+function fill(table: number, linear: I64, host: I32, entry: Local<'i32'>): Stmt {
   return [
-    set(entry, tlbEntry(mmu, linear)),
+    set(entry, tlbEntry(linear)),
     i64.store(get(entry), pageOf(linear), at.TLB + table),
     i32.store(get(entry), i32.sub(host, i32.wrap(linear)), at.TLB + table + 8),
   ];
@@ -96,13 +95,7 @@ function fill(mmu: number, table: number, linear: I64, host: I32, entry: Local<'
  * (linear i64, size i32, write i32) -> host address; 0 on a fault; 1 where it is no RAM (physical address in SCRATCH).
  * The access lies within one page. Fills the translation cache where later accesses to the page need no look.
  */
-function defineAccess(
-  module: ModuleBuilder,
-  walk: number,
-  hostOfPhysical: number,
-  imports: Imports,
-  mmu: number,
-): number {
+function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: number, imports: Imports): number {
   return module.function(['i64', 'i32', 'i32'], ['i32'], (fn) => {
     const linear = get(fn.param(0, 'i64'));
     const size = get(fn.param(1, 'i32'));
@@ -138,12 +131,12 @@ function defineAccess(
         ]),
         ret(get(host)),
       ]),
-      fill(mmu, at.TLB_WRITE, linear, get(host), entry),
+      fill(at.TLB_WRITE, linear, get(host), entry),
     ];
     const onRead: Code = [
       i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_READ)), at.PAGE_FLAGS),
       when(has(at.PAGE_WATCH_READ), [when(i32.eqz(bypass), stop(at.FAULT_WATCH)), ret(get(host))]),
-      fill(mmu, at.TLB_READ, linear, get(host), entry),
+      fill(at.TLB_READ, linear, get(host), entry),
     ];
     return [
       set(phys, call64(walk, linear, i32.or(write, user))),
@@ -263,7 +256,7 @@ function defineStore(module: ModuleBuilder, { access, imports }: ByteAccess): nu
 }
 
 /** (linear i64, write i32) -> host address of that byte in plain RAM, 0 on a fault, 1 where bytes must go one by one. */
-function defineHostOf(module: ModuleBuilder, access: number, mmu: number): number {
+function defineHostOf(module: ModuleBuilder, access: number): number {
   return module.function(['i64', 'i32'], ['i32'], (fn) => {
     const linear = get(fn.param(0, 'i64'));
     const write = get(fn.param(1, 'i32'));
@@ -282,7 +275,7 @@ function defineHostOf(module: ModuleBuilder, access: number, mmu: number): numbe
       select(word(at.WATCH_BYPASS), c32(0), c32(at.PAGE_WATCH_READ)),
     );
     return [
-      set(entry, i32.add(tlbEntry(mmu, linear), select(write, c32(at.TLB_WRITE), c32(at.TLB_READ)))),
+      set(entry, i32.add(tlbEntry(linear), select(write, c32(at.TLB_WRITE), c32(at.TLB_READ)))),
       when(hit(), ret(i32.add(i32.wrap(linear), i32.load(get(entry), at.TLB + 8)))),
       // A watched page or one with code stops or not at each element: say "one by one" before anything is recorded.
       set(host, call32(access, linear, c32(0), write)),

@@ -12,8 +12,6 @@ import {
   type Code,
   callIndirect32,
   get,
-  globalGet,
-  globalSet,
   type I32,
   type I64,
   i32,
@@ -32,7 +30,7 @@ import { Emitter, type FlagSource, type Host, type Shared } from '../emitter.ts'
 import { type DerivedHandler, derivedHandler } from '../fuse.ts';
 import * as at from '../layout.ts';
 import type { Handler } from '../semantics/handler.ts';
-import { defineMemory, importHost } from './memory.ts';
+import { defineMemory, importHost, tlbEntry } from './memory.ts';
 
 const { EXIT } = at;
 const c32 = i32.const;
@@ -58,12 +56,12 @@ const ripOf = (pc: I32): I64 => {
 };
 
 /** Is the next page's code context the one the crossing record names, with nothing of it dropped since? */
-function crossingHolds(pc: I32, mmu: number, entry: Local<'i32'>, linear: Local<'i64'>): { before: Stmt; holds: I32 } {
+function crossingHolds(pc: I32, entry: Local<'i32'>, linear: Local<'i64'>): { before: Stmt; holds: I32 } {
   const expected = i32.load(pc, at.REC_IMM);
   const generation = i32.load(pc, at.REC_IMM + 4);
   const before: Stmt = [
     set(linear, i64.add(i64.load(pc, at.REC_DISP), i64.load(c32(at.CODE_BASE)))),
-    set(entry, fetchEntry(mmu, get(linear))),
+    set(entry, tlbEntry(get(linear))),
   ];
   const known = i64.eq(i64.load(get(entry), at.TLB + at.TLB_FETCH), get(linear));
   const same = i32.eq(i32.load(get(entry), at.TLB + at.TLB_FETCH + 8), expected);
@@ -71,11 +69,8 @@ function crossingHolds(pc: I32, mmu: number, entry: Local<'i32'>, linear: Local<
   return { before, holds: i32.and(i32.and(known, same), fresh) };
 }
 
-const fetchEntry = (mmu: number, linear: I64): I32 =>
-  i32.add(i32.load(c32(at.MMU_CONTEXT)), i32.and(i32.shrU(i32.wrap(linear), c32(8)), c32((at.TLB_ENTRIES - 1) << 4)));
-
 /** Host of a handler that is a function of its own: it returns a status. */
-function functionHost(fn: FunctionBuilder, mmu: number): Host {
+function functionHost(fn: FunctionBuilder): Host {
   const pc = fn.param(0, 'i32');
   const status = (value: number): Stmt => ret(c32(value));
   const target = (value: I64, how: number): Stmt => [i64.store(c32(at.TARGET), value), status(how)];
@@ -92,7 +87,7 @@ function functionHost(fn: FunctionBuilder, mmu: number): Host {
     linkedLookup: (value) => target(value, STATUS.UNCOUNTED_LOOKUP),
     probe: () => status(STATUS.PROBE),
     crossing: () => {
-      const { before, holds } = crossingHolds(get(pc), mmu, fn.local('i32'), fn.local('i64'));
+      const { before, holds } = crossingHolds(get(pc), fn.local('i32'), fn.local('i64'));
       return [before, when(holds, status(STATUS.UNCOUNTED_NEXT)), status(STATUS.STALE)];
     },
   };
@@ -117,7 +112,7 @@ const distance = (l: Loop): I32 => i32.shrU(i32.sub(get(l.pc), get(l.entered)), 
 const count = (l: Loop, more: number): Stmt =>
   set(l.left, i32.sub(get(l.left), more ? i32.add(distance(l), c32(more)) : distance(l)));
 
-function loopHost(fn: FunctionBuilder, l: Loop, mmu: number): Host {
+function loopHost(fn: FunctionBuilder, l: Loop): Host {
   const uncount = set(l.left, i32.add(get(l.left), c32(1)));
   const taken = (value: I32): Stmt => [set(l.nextPc, value), br(l.labels.taken)];
   const lookup = (value: I64): Stmt => [set(l.target, value), br(l.labels.lookup)];
@@ -133,8 +128,8 @@ function loopHost(fn: FunctionBuilder, l: Loop, mmu: number): Host {
     linkedLookup: (value) => [uncount, lookup(value)],
     probe: () => br(l.labels.probe),
     crossing: () => {
-      const { before, holds } = crossingHolds(get(l.pc), mmu, fn.local('i32'), fn.local('i64'));
-      return [before, when(i32.eqz(holds), br(l.labels.stale)), uncount, loopHost(fn, l, mmu).next()];
+      const { before, holds } = crossingHolds(get(l.pc), fn.local('i32'), fn.local('i64'));
+      return [before, when(i32.eqz(holds), br(l.labels.stale)), uncount, loopHost(fn, l).next()];
     },
   };
 }
@@ -145,12 +140,12 @@ const leave = (pc: I32, reason: number): Stmt => [
 ];
 
 /** Looks a target up: on a hit leaves its record in `nextPc`, else 0. */
-function lookup(l: Pick<Loop, 'target' | 'nextPc'>, mmu: number, linear: Local<'i64'>, entry: Local<'i32'>): Stmt {
+function lookup(l: Pick<Loop, 'target' | 'nextPc'>, linear: Local<'i64'>, entry: Local<'i32'>): Stmt {
   const context = i32.load(get(entry), at.TLB + at.TLB_FETCH + 8);
   const offset = i32.shl(i32.and(i32.wrap(get(linear)), c32(4095)), c32(2));
   return [
     set(linear, i64.add(get(l.target), i64.load(c32(at.CODE_BASE)))),
-    set(entry, fetchEntry(mmu, get(linear))),
+    set(entry, tlbEntry(get(linear))),
     set(l.nextPc, c32(0)),
     when(
       i64.eq(i64.load(get(entry), at.TLB + at.TLB_FETCH), i64.and(get(linear), i64.const(-4096))),
@@ -203,7 +198,7 @@ function defineRun(module: ModuleBuilder, hot: readonly Hot[], shared: Shared, h
                 block(
                   labels.taken,
                   block(labels.lookup, body),
-                  lookup(l, shared.mmu, linear, entry),
+                  lookup(l, linear, entry),
                   when(i32.eqz(get(l.nextPc)), miss),
                 ),
                 when(i32.eqz(get(l.nextPc)), [nearTarget, miss]),
@@ -238,7 +233,7 @@ const nearTargetIp = (pc: I32): I64 => {
 
 /** A handler's code in the run loop; one part goes on to the next without a dispatch. */
 function inlined(fn: FunctionBuilder, l: Loop, hot: Hot, shared: Shared): Code {
-  const host = loopHost(fn, l, shared.mmu);
+  const host = loopHost(fn, l);
   const advance = set(l.pc, i32.add(get(l.pc), c32(at.RECORD_BYTES)));
   let code: Code = [];
   let flags: FlagSource | undefined;
@@ -260,7 +255,7 @@ function inlined(fn: FunctionBuilder, l: Loop, hot: Hot, shared: Shared): Code {
 function dispatch(fn: FunctionBuilder, l: Loop, hot: readonly Hot[], shared: Shared, handlerType: number): Code {
   const labels = hot.map((handler) => label(handler.key));
   const cold = label('cold');
-  const host = loopHost(fn, l, shared.mmu);
+  const host = loopHost(fn, l);
   let code: Code = brTable(i32.load16u(get(l.pc), at.REC_HANDLER), labels, cold);
   hot.forEach((handler, index) => {
     code = [block(labels[index] as Label, code), fn.scoped(() => inlined(fn, l, handler, shared))];
@@ -322,7 +317,7 @@ function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number):
           when(counted, countOne),
           when(
             looked,
-            [set(target, i64.load(c32(at.TARGET))), lookup({ target, nextPc }, shared.mmu, linear, entry)],
+            [set(target, i64.load(c32(at.TARGET))), lookup({ target, nextPc }, linear, entry)],
             [set(nextPc, i32.load(c32(at.NEXT_PC))), when(i32.eqz(get(nextPc)), set(target, nearTargetIp(get(pc))))],
           ),
           when(i32.eqz(get(nextPc)), stop(EXIT.MISS, get(target))),
@@ -357,13 +352,12 @@ export function buildEngine(handlers: readonly Handler[], hotKeys: readonly stri
 
   const module = new ModuleBuilder();
   const imports = importHost(module);
-  const mmu = module.global(0);
-  const memory = defineMemory(module, imports, mmu);
+  const memory = defineMemory(module, imports);
   const handlerType = module.typeIndex(['i32'], ['i32']);
   const functions = new Map(
     handlers.map((handler) => {
       const index = module.function(['i32'], ['i32'], (fn) => {
-        const e = new Emitter(fn, memory, functionHost(fn, mmu));
+        const e = new Emitter(fn, memory, functionHost(fn));
         handler.build(e);
         return [e.code, c32(STATUS.NEXT).code];
       });
@@ -378,10 +372,6 @@ export function buildEngine(handlers: readonly Handler[], hotKeys: readonly stri
   module.exportFunction('loadSlow', memory.loadSlow);
   module.exportFunction('storeSlow', memory.storeSlow);
   module.exportFunction('hostOfPhysical', memory.hostOfPhysical);
-  module.exportFunction(
-    'setContext',
-    module.function(['i32'], [], (fn) => globalSet(mmu, get(fn.param(0, 'i32')))),
-  );
   const bytes = module.encode({ module: 'host', name: 'memory', minPages: at.RAM_BASE >>> 16 });
   return { bytes, numbers: new Map(keys.map((key, index) => [key, index])) };
 }

@@ -34,10 +34,7 @@ export type Death = {
   readonly recorder: ReferenceRecorder;
 };
 
-export function* findPositionDependentReference(
-  dead: Death,
-  symbols: SymbolTable | undefined,
-): Generator<Tick, Found> {
+export function* findPositionDependentReference(dead: Death, symbols: SymbolTable | undefined): Generator<Tick, Found> {
   const { config, image, outcome: death, evidence } = dead;
   const ranges = rangesOf(image);
   const suspicions: Suspicion[] = [];
@@ -114,11 +111,7 @@ function firstStep(culprit: Culprit, ranges: Ranges): Step {
 }
 
 /** The death, where following the constant has not already led to it. */
-function lastStep(evidence: Evidence, steps: readonly Step[]): Step[] {
-  const { at, writer } = evidence;
-  const last = steps.at(-1);
-  if (!at || last?.instruction?.runtimeAddress === at.runtimeAddress) return [];
-  const from = writer ? `, bytes that ${writer.instruction.text} at ${hex(writer.instruction.runtimeAddress)} had written there` : '';
-  return [{ instruction: at, what: `is where the boot ends${from}` }];
+function lastStep({ at }: Evidence, steps: readonly Step[]): Step[] {
+  if (!at || steps.at(-1)?.instruction?.runtimeAddress === at.runtimeAddress) return [];
+  return [{ instruction: at, what: 'is where the boot ends' }];
 }
-
