@@ -22,7 +22,18 @@ interface Task extends MutantTask {
 
 const list = judgedMutants();
 const COLUMNS = [18, 11, 4, 14, 24, 14, 10, 22, 7, 7] as const;
-const TITLES = ['kernel', 'offset', 'way', 'QEMU', 'Firstlight', 'instructions', 'cause', 'repaired', 'cause s', 'all s'];
+const TITLES = [
+  'kernel',
+  'offset',
+  'way',
+  'QEMU',
+  'Firstlight',
+  'instructions',
+  'cause',
+  'repaired',
+  'cause s',
+  'all s',
+];
 
 const line = (cells: readonly string[]): string =>
   COLUMNS.map((width, i) => (cells[i] ?? '').padEnd(width))

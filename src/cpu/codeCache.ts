@@ -4,7 +4,7 @@
 // A store to decoded bytes drops every context of that physical page; its generation tells records in the page before,
 // whose last instruction ran over the edge.
 
-import { Decoder, DecoderError, DecoderOptions, Instruction } from 'iced-x86';
+import { Code, Decoder, DecoderError, DecoderOptions, Instruction } from 'iced-x86';
 import { PAGE_SIZE } from '../bits/address.ts';
 import { type Bitness, Planner, type Plan } from './decode.ts';
 import { Fuser } from './fuse.ts';
@@ -189,7 +189,7 @@ export class CodeCache {
     const here = Math.min(MAX_INSTRUCTION, PAGE_SIZE - offset);
     const bytes = this.#memory.bytes.slice(host, host + here);
     const insn = decodeOne(bytes, ip, context.mode.bitness);
-    if (insn.length <= here && (insn.code !== 0 || here === MAX_INSTRUCTION)) return insn;
+    if (insn.length <= here && (insn.code !== Code.INVALID || here === MAX_INSTRUCTION)) return insn;
     insn.free();
     const page = next(context.ip + BigInt(PAGE_SIZE));
     if (!page) return undefined;

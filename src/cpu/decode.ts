@@ -58,7 +58,7 @@ const NAMES = new Map<number, string>();
 const nameOf = (mnemonic: Mnemonic): string => {
   let name = NAMES.get(mnemonic);
   if (name === undefined) {
-    const text = (Mnemonic[mnemonic] as string).toLowerCase();
+    const text = Mnemonic[mnemonic].toLowerCase();
     name = text === 'sal' ? 'shl' : text;
     NAMES.set(mnemonic, name);
   }
@@ -402,7 +402,7 @@ function stringAddressBits(insn: Instruction): number | undefined {
 }
 
 const loopCounter = (code: Code): string | undefined => {
-  const text = Code[code] as string;
+  const text = Code[code];
   if (!text.startsWith('Loop')) return undefined;
   if (text.endsWith('_RCX')) return 'rcx';
   return text.endsWith('_ECX') ? 'ecx' : 'cx';

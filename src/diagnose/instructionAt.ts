@@ -1,10 +1,9 @@
 // Describes the instruction at a linear address of a machine: bytes, text, place in the image, symbol.
 
-import { Formatter, FormatterSyntax, type Instruction } from 'iced-x86';
+import { Code, Formatter, FormatterSyntax, type Instruction } from 'iced-x86';
 import type { BootRun } from '../boot/run.ts';
 import { decodeOne } from '../cpu/codeCache.ts';
 import { isFault } from '../cpu/cpu.ts';
-import type { BzImage } from '../image/bzimage.ts';
 import { type SymbolTable, symbolAt, symbolText } from '../image/symbols.ts';
 import { locateInMemory } from '../record/location.ts';
 import type { InstructionAt } from './types.ts';
@@ -35,10 +34,10 @@ export function instructionAt(
   const fetched = engine.fetchBytes(linear - engine.mode.base);
   if (isFault(fetched) || fetched.length === 0) return undefined;
   const insn = decodeOne(fetched, linear, engine.mode.bitness);
-  const bytes = fetched.slice(0, insn.code === 0 ? Math.min(8, fetched.length) : insn.length);
-  const text = insn.code === 0 ? '(bad)' : attText(insn);
+  const bytes = fetched.slice(0, insn.code === Code.INVALID ? Math.min(8, fetched.length) : insn.length);
+  const text = insn.code === Code.INVALID ? '(bad)' : attText(insn);
   insn.free();
-  const place = run.image.kind === 'bzImage' ? locateInMemory(run, run.image as BzImage, linear) : undefined;
+  const place = run.image.kind === 'bzImage' ? locateInMemory(run, run.image, linear) : undefined;
   const hit = place && symbols ? symbolAt(symbols, place.link) : undefined;
   return {
     runtimeAddress: linear,

@@ -78,4 +78,4 @@ function displacementReference(insn: Instruction): Reference | undefined {
   return undefined;
 }
 
-const isImmediate = (kind: OpKind): boolean => (OpKind[kind] as string).startsWith('Immediate');
+const isImmediate = (kind: OpKind): boolean => OpKind[kind].startsWith('Immediate');

@@ -46,6 +46,8 @@ export type MachineStop =
 export type Unimplemented = { readonly what: string; count: number };
 
 const FLAG_IF = 0x200;
+/** Timer events a halted processor sleeps through before it is said to sleep for ever. */
+const MASKED_EVENTS = 1_000_000;
 
 export class Machine {
   readonly config: MachineConfig;
@@ -215,17 +217,24 @@ export class Machine {
     }
   }
 
+  /** Sleeps until an interrupt is requested. @returns false where none will be */
+  #sleep(): boolean {
+    for (let events = 0; !this.#pic.pending(); events++) {
+      const event = this.#nextEvent();
+      // A timer that runs behind a mask goes on for ever; nobody is awake to take the mask away.
+      if (event === undefined || events >= MASKED_EVENTS) return false;
+      if (event > this.now) this.#slept += event - this.now;
+      this.#advance();
+    }
+    return true;
+  }
+
   /** Takes an interrupt if one is due; a halted processor sleeps until the next one. */
   #interrupt(halted: boolean): MachineStop | undefined {
     const { state } = this.engine;
     const enabled = (state.u32(at.FLAGS_REST) & FLAG_IF) !== 0;
     if (halted && !enabled) return { kind: 'halt' };
-    while (halted && !this.#pic.pending()) {
-      const event = this.#nextEvent();
-      if (event === undefined) return { kind: 'halt' };
-      if (event > this.now) this.#slept += event - this.now;
-      this.#advance();
-    }
+    if (halted && !this.#sleep()) return { kind: 'halt' };
     if (!enabled || !this.#pic.pending() || state.u32(at.INTERRUPT_SHADOW)) return undefined;
     state.setU32(at.HALTED, 0);
     const vector = this.#pic.acknowledge();

@@ -10,7 +10,7 @@ const PORT_COUNT = 65536;
 type Claim = { readonly device: Device; readonly base: number };
 
 export class PortBus implements PortIo {
-  readonly #claims: (Claim | undefined)[] = new Array(PORT_COUNT).fill(undefined);
+  readonly #claims: (Claim | undefined)[] = Array.from({ length: PORT_COUNT });
   readonly #unclaimed: (port: number, write: boolean) => void;
   /** Told before every access, so that timed chips can be brought up to date. */
   onAccess: ((port: number) => void) | undefined;

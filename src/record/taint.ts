@@ -60,7 +60,7 @@ type MemoryUse = { address: bigint; bytes: number; reads: boolean; writes: boole
 const MAX_MARKED_BYTES = 1 << 16;
 
 export class Taint {
-  readonly #registers: (Mark | undefined)[] = new Array(GPR_COUNT).fill(undefined);
+  readonly #registers: (Mark | undefined)[] = Array.from({ length: GPR_COUNT });
   readonly #bytes = new Map<bigint, Mark>();
   readonly #ranges: Range[] = [];
   readonly #factory = new InstructionInfoFactory();
