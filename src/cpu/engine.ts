@@ -75,6 +75,8 @@ const OVERRUN = 1024;
 const SLICE = 1_000_000;
 
 const PAGE_MASK = 0xfffn;
+/** Microcoded instructions kept decoded. */
+const DECODED_MOST = 4096;
 
 export class Engine implements Cpu {
   readonly state: CpuState;
@@ -89,6 +91,7 @@ export class Engine implements Cpu {
   /** Where `run` may not go past, so that RDTSC and devices see exact time inside microcode. */
   #mode: CodeMode = { bitness: 16, base: 0n, limit: 0xffffn };
   #pendingCode: number[] = [];
+  readonly #decoded = new Map<number, Instruction>();
   /** RIP of the probe that was just told of, and the record behind it once it is met again; both hold for one slice. */
   #told: bigint | undefined;
   #resume = 0;
@@ -110,7 +113,11 @@ export class Engine implements Cpu {
     this.state = new CpuState(this.memory.wasm);
     this.code = new CodeCache(this.memory, engine.built.numbers);
     this.#exports = new WebAssembly.Instance(engine.module, { host: this.#imports() }).exports as unknown as Exports;
-    this.code.onFlush = () => this.#clearTranslations();
+    this.code.onFlush = () => {
+      this.#clearTranslations();
+      // Records are laid anew from the start; the ones known by their address are gone.
+      this.#forgetDecoded();
+    };
     this.code.onCodePage = (hostPage) => this.#dropWriteTranslations(hostPage);
     this.memory.onHostWrite = (host) => this.code.invalidate(host >>> 12);
     this.state.setU32(at.FAULT_VECTOR, at.FAULT_NONE >>> 0);
@@ -236,6 +243,8 @@ export class Engine implements Cpu {
     const { base, limit } = this.#mode;
     if (ip > limit) return fault(13, 0);
     const linear = BigInt.asUintN(64, ip + base);
+    const known = this.#cachedRecord(linear);
+    if (known) return known;
     for (;;) {
       const page = this.#codePage(linear);
       if (isFault(page)) return page;
@@ -356,17 +365,39 @@ export class Engine implements Cpu {
     return this.#handle();
   }
 
-  #micro(): RunResult | undefined {
+  /** As the engine itself looks targets up; 0 where it would leave for a miss. */
+  #cachedRecord(linear: bigint): number {
+    const { view } = this.memory;
+    const entry = this.#entryOf(linear) + at.TLB_FETCH;
+    if (view.getBigInt64(entry, true) !== BigInt.asIntN(64, linear & ~PAGE_MASK)) return 0;
+    const slots = view.getUint32(entry + 8, true) + at.CTX_SLOTS;
+    return view.getUint32(slots + 4 * Number(linear & PAGE_MASK), true);
+  }
+
+  /** The instruction of the record the engine left at, decoded once for each record. */
+  #microcoded(): Instruction | Fault {
+    const record = this.state.u32(at.PC);
+    const known = this.#decoded.get(record);
+    if (known) return known;
     const insn = this.currentInstruction();
+    if (isFault(insn)) return insn;
+    if (this.#decoded.size >= DECODED_MOST) this.#forgetDecoded();
+    this.#decoded.set(record, insn);
+    return insn;
+  }
+
+  #forgetDecoded(): void {
+    for (const insn of this.#decoded.values()) insn.free();
+    this.#decoded.clear();
+  }
+
+  #micro(): RunResult | undefined {
+    const insn = this.#microcoded();
     if (isFault(insn)) return this.#raise(insn);
-    if (insn.code === Code.INVALID && this.#tooLong()) {
-      insn.free();
-      return this.#raise(fault(13, 0));
-    }
+    if (insn.code === Code.INVALID && this.#tooLong()) return this.#raise(fault(13, 0));
     this.onMicro?.();
     const before = this.state.u32(at.INTERRUPT_SHADOW);
     const result = execute(this, insn);
-    insn.free();
     if (isFault(result)) return this.#raise(result);
     if (before && this.state.u32(at.INTERRUPT_SHADOW) === before) this.state.setU32(at.INTERRUPT_SHADOW, 0);
     this.#retired++;
@@ -589,7 +620,12 @@ export class Engine implements Cpu {
     state.setU32(at.STACK_BITS, mode64 ? 64 : wideStack ? 32 : 16);
     const bitness: Bitness = mode64 ? 64 : cs.attributes & 0x4000 ? 32 : 16;
     const limit = mode64 ? (1n << 64n) - 1n : BigInt(cs.limit);
-    this.#mode = { bitness, base: mode64 ? 0n : cs.base, limit };
+    const mode = { bitness, base: mode64 ? 0n : cs.base, limit };
+    const same =
+      mode.bitness === this.#mode.bitness && mode.base === this.#mode.base && mode.limit === this.#mode.limit;
+    // What is cached of fetches names code that was decoded in the old mode.
+    if (!same) this.#clearTranslations();
+    this.#mode = mode;
     this.#setContext(this.#contextNumber(cr4));
   }
 
