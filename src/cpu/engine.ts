@@ -4,23 +4,18 @@
 import { Code, type Instruction, OpKind, Register } from 'iced-x86';
 import type { PhysAddr } from '../bits/address.ts';
 import type { CpuModel } from '../x86/models.ts';
-import { CodeCache, type CodeMode, type CodePage, type Context, decodeOne, isTooLong } from './codeCache.ts';
+import { CodeCache, type CodeMode, type CodePage, decodeOne, isTooLong } from './codeCache.ts';
 import { type Access, type AccessBytes, type Cpu, type Fault, fault, isFault, type PortIo } from './cpu.ts';
-import type { Bitness } from './decode.ts';
-import { ACCESS } from './engine/paging.ts';
 import { type BuiltEngine, buildEngine } from './engine/module.ts';
 import { allHandlers, hotKeys } from './handlers.ts';
 import * as at from './layout.ts';
+import { accessBits, type DeviceBus, LinearAccess } from './linearAccess.ts';
 import type { GuestMemory } from './memory.ts';
 import { raise, type FaultLink } from './microcode/delivery.ts';
 import { execute } from './microcode/execute.ts';
-import { CpuState, SEG } from './state.ts';
-
-export type DeviceBus = {
-  /** Unsigned value of a device or unmapped address. */
-  read(address: PhysAddr, size: AccessBytes): bigint;
-  write(address: PhysAddr, size: AccessBytes, value: bigint): void;
-};
+import { recomputeMode, sameMode } from './mode.ts';
+import { CpuState } from './state.ts';
+import { Translations } from './translations.ts';
 
 /** An access to a watched page, before it happens. */
 export type Watched = {
@@ -84,6 +79,8 @@ export class Engine implements Cpu {
   readonly model: CpuModel;
   readonly ports: PortIo;
   readonly code: CodeCache;
+  readonly #translations: Translations;
+  readonly #linear: LinearAccess;
   readonly #exports: Exports;
   readonly #options: EngineOptions;
   #retired = 0n;
@@ -112,16 +109,19 @@ export class Engine implements Cpu {
     this.ports = options.ports;
     this.state = new CpuState(this.memory.wasm);
     this.code = new CodeCache(this.memory, engine.built.numbers);
+    this.#translations = new Translations(this.memory, this.state);
+    this.#linear = new LinearAccess(this.memory, this.code, options.devices, (linear, access) =>
+      this.translate(linear, access),
+    );
     this.#exports = new WebAssembly.Instance(engine.module, { host: this.#imports() }).exports as unknown as Exports;
     this.code.onFlush = () => {
-      this.#clearTranslations();
+      this.#translations.clear();
       // Records are laid anew from the start; the ones known by their address are gone.
       this.#forgetDecoded();
     };
-    this.code.onCodePage = (hostPage) => this.#dropWriteTranslations(hostPage);
+    this.code.onCodePage = (hostPage) => this.#translations.dropWrites(hostPage);
     this.memory.onHostWrite = (host) => this.code.invalidate(host >>> 12);
     this.state.setU32(at.FAULT_VECTOR, at.FAULT_NONE >>> 0);
-    this.#clearTranslations();
   }
 
   #imports(): Record<string, WebAssembly.ImportValue> {
@@ -243,18 +243,19 @@ export class Engine implements Cpu {
     const { base, limit } = this.#mode;
     if (ip > limit) return fault(13, 0);
     const linear = BigInt.asUintN(64, ip + base);
-    const known = this.#cachedRecord(linear);
+    const known = this.#translations.record(linear);
     if (known) return known;
     for (;;) {
       const page = this.#codePage(linear);
       if (isFault(page)) return page;
       const context = this.code.context(ip, this.#mode, page);
-      this.#cacheFetch(linear, context);
+      this.#translations.setFetch(linear, context.address);
       let missing: Fault | undefined;
       const record = this.code.record(context, ip, (nextIp) => {
         const next = this.#codePage(BigInt.asUintN(64, nextIp + base));
         if (!isFault(next)) {
-          this.#cacheFetch(BigInt.asUintN(64, nextIp + base), this.code.context(nextIp, this.#mode, next));
+          const following = this.code.context(nextIp, this.#mode, next);
+          this.#translations.setFetch(BigInt.asUintN(64, nextIp + base), following.address);
           return next;
         }
         missing = next;
@@ -278,18 +279,6 @@ export class Engine implements Cpu {
   #emptyPage(physical: number): CodePage {
     this.memory.bytes.fill(0xff, at.VOID_PAGE, at.VOID_PAGE + 4096);
     return { hostPage: at.VOID_PAGE >>> 12, physicalPage: Math.floor(physical / 4096) };
-  }
-
-  #cacheFetch(linear: bigint, context: Context): void {
-    const page = BigInt.asIntN(64, linear & ~PAGE_MASK);
-    const entry = this.#entryOf(linear) + at.TLB_FETCH;
-    this.memory.view.setBigInt64(entry, page, true);
-    this.memory.view.setUint32(entry + 8, context.address, true);
-  }
-
-  #entryOf(linear: bigint): number {
-    const index = Number((linear >> 12n) & BigInt(at.TLB_ENTRIES - 1));
-    return at.TLB + this.state.u32(at.MMU_CONTEXT) + index * at.TLB_ENTRY_BYTES;
   }
 
   #dropCurrent(): void {
@@ -365,15 +354,6 @@ export class Engine implements Cpu {
     return this.#handle();
   }
 
-  /** As the engine itself looks targets up; 0 where it would leave for a miss. */
-  #cachedRecord(linear: bigint): number {
-    const { view } = this.memory;
-    const entry = this.#entryOf(linear) + at.TLB_FETCH;
-    if (view.getBigInt64(entry, true) !== BigInt.asIntN(64, linear & ~PAGE_MASK)) return 0;
-    const slots = view.getUint32(entry + 8, true) + at.CTX_SLOTS;
-    return view.getUint32(slots + 4 * Number(linear & PAGE_MASK), true);
-  }
-
   /** The instruction of the record the engine left at, decoded once for each record. */
   #microcoded(): Instruction | Fault {
     const record = this.state.u32(at.PC);
@@ -441,18 +421,8 @@ export class Engine implements Cpu {
 
   // Cpu: what microcode asks for --------------------------------------------------------------------------------------
 
-  #accessBits(access: Access): number {
-    const user = this.state.cpl === 3 && !access.implicit ? ACCESS.USER : 0;
-    return (
-      (access.write ? ACCESS.WRITE : 0) |
-      (access.fetch ? ACCESS.FETCH : 0) |
-      (access.implicit ? ACCESS.IMPLICIT : 0) |
-      user
-    );
-  }
-
   translate(linear: bigint, access: Access): PhysAddr | Fault {
-    const physical = this.#exports.walk(BigInt.asIntN(64, linear), this.#accessBits(access));
+    const physical = this.#exports.walk(BigInt.asIntN(64, linear), accessBits(access, this.state.cpl));
     if (physical !== -1n) return Number(physical) as PhysAddr;
     const { vector, error } = this.#takeFault();
     if (vector === at.FAULT_NONCANONICAL) return fault(13, 0);
@@ -460,120 +430,28 @@ export class Engine implements Cpu {
   }
 
   readLinear(linear: bigint, size: AccessBytes, access: Access = {}): bigint | Fault {
-    const parts = this.#parts(linear, size, access);
-    if (isFault(parts)) return parts;
-    let value = 0n;
-    let shift = 0n;
-    for (const part of parts) {
-      value |= this.#readPart(part) << shift;
-      shift += BigInt(8 * part.size);
-    }
-    return value;
+    return this.#linear.read(linear, size, access);
   }
 
   writeLinear(linear: bigint, size: AccessBytes, value: bigint, access: Access = {}): Fault | undefined {
-    const parts = this.#parts(linear, size, { ...access, write: true });
-    if (isFault(parts)) return parts;
-    let rest = BigInt.asUintN(8 * size, value);
-    for (const part of parts) {
-      this.#writePart(part, BigInt.asUintN(8 * part.size, rest));
-      rest >>= BigInt(8 * part.size);
-    }
-    return undefined;
-  }
-
-  /** The access as pieces that do not cross a page, all of them translated. */
-  #parts(linear: bigint, size: AccessBytes, access: Access): { address: PhysAddr; size: number }[] | Fault {
-    const first = this.translate(linear, access);
-    if (isFault(first)) return first;
-    const here = Math.min(size, 4096 - (first % 4096));
-    if (here === size) return [{ address: first, size }];
-    const second = this.translate(BigInt.asUintN(64, linear + BigInt(here)), access);
-    if (isFault(second)) return second;
-    return [
-      { address: first, size: here },
-      { address: second, size: size - here },
-    ];
-  }
-
-  #readPart({ address, size }: { address: PhysAddr; size: number }): bigint {
-    const host = this.memory.hostOf(address);
-    if (host === undefined && isAccess(size)) return this.#options.devices.read(address, size);
-    let value = 0n;
-    for (let i = size - 1; i >= 0; i--) {
-      const byte =
-        host === undefined
-          ? this.#options.devices.read((address + i) as PhysAddr, 1)
-          : BigInt(this.memory.bytes[host + i] as number);
-      value = (value << 8n) | byte;
-    }
-    return value;
-  }
-
-  #writePart({ address, size }: { address: PhysAddr; size: number }, value: bigint): void {
-    const host = this.memory.hostOf(address);
-    if (host === undefined && isAccess(size)) {
-      this.#options.devices.write(address, size, value);
-      return;
-    }
-    for (let i = 0; i < size; i++) {
-      const byte = Number((value >> BigInt(8 * i)) & 0xffn);
-      if (host === undefined) this.#options.devices.write((address + i) as PhysAddr, 1, BigInt(byte));
-      else this.memory.bytes[host + i] = byte;
-    }
-    if (host !== undefined) {
-      const flags = at.PAGE_FLAGS + (host >>> 12);
-      this.memory.bytes[flags] = (this.memory.bytes[flags] as number) | at.PAGE_WRITTEN | at.PAGE_FRESH;
-      this.code.invalidate(host >>> 12);
-    }
+    return this.#linear.write(linear, size, value, access);
   }
 
   readPhysical(address: PhysAddr, size: AccessBytes): bigint {
-    return this.#readPart({ address, size });
+    return this.#linear.readPhysical(address, size);
   }
 
   flushTlb(_includeGlobal: boolean): void {
-    this.#clearTranslations();
+    this.#translations.clear();
   }
 
   flushPage(linear: bigint): void {
-    const { view } = this.memory;
-    const index = Number((linear >> 12n) & BigInt(at.TLB_ENTRIES - 1)) * at.TLB_ENTRY_BYTES;
-    for (let set = 0; set < at.MMU_CONTEXTS; set++) {
-      for (const table of [at.TLB_READ, at.TLB_WRITE, at.TLB_FETCH]) {
-        view.setBigInt64(at.TLB + set * at.TLB_SET_BYTES + table + index, at.TLB_EMPTY, true);
-      }
-    }
-  }
-
-  #clearTranslations(): void {
-    // Any tag whose low 12 bits are not zero never matches.
-    this.memory.bytes.fill(1, at.TLB, at.TLB + at.MMU_CONTEXTS * at.TLB_SET_BYTES);
-  }
-
-  /** A page that holds code is written by the slow path only. */
-  #dropWriteTranslations(hostPage: number): void {
-    const { view } = this.memory;
-    for (let set = 0; set < at.MMU_CONTEXTS; set++) {
-      const table = at.TLB + set * at.TLB_SET_BYTES + at.TLB_WRITE;
-      for (let entry = table; entry < table + at.TLB_TABLE_BYTES; entry += at.TLB_ENTRY_BYTES) {
-        const linear = view.getUint32(entry, true);
-        if (linear & 0xfff) continue;
-        if ((linear + view.getUint32(entry + 8, true)) >>> 12 === hostPage) view.setBigInt64(entry, at.TLB_EMPTY, true);
-      }
-    }
+    this.#translations.dropPage(linear);
   }
 
   /** Watches or stops watching the pages of a physical range. @param flags PAGE_WATCH_READ, PAGE_WATCH_WRITE or both */
   watch(address: PhysAddr, length: number, flags: number, on: boolean): void {
-    for (let page = Math.floor(address / 4096); page * 4096 < address + length; page++) {
-      const host = this.memory.hostOf(page * 4096);
-      if (host === undefined) continue;
-      const flagsAt = at.PAGE_FLAGS + (host >>> 12);
-      const old = this.memory.bytes[flagsAt] as number;
-      this.memory.bytes[flagsAt] = on ? old | flags : old & ~flags;
-    }
-    this.#clearTranslations();
+    this.#translations.flagPages(address, length, flags, on);
   }
 
   /** Drops the record of the instruction at an address, so that it is decoded again. */
@@ -584,17 +462,7 @@ export class Engine implements Cpu {
 
   /** Host pages with one of the flags PAGE_WRITTEN, PAGE_READ or PAGE_FRESH; clears it everywhere, so that accesses set it anew. */
   takePages(flag: number): number[] {
-    const { bytes } = this.memory;
-    const end = at.PAGE_FLAGS + ((at.RAM_BASE + this.memory.touchedBytes) >>> 12);
-    const pages: number[] = [];
-    for (let where = at.PAGE_FLAGS + (at.RAM_BASE >>> 12); where < end; where++) {
-      const value = bytes[where] as number;
-      if (!(value & flag)) continue;
-      bytes[where] = value & ~flag;
-      pages.push(where - at.PAGE_FLAGS);
-    }
-    this.#clearTranslations();
-    return pages;
+    return this.#translations.takePages(flag);
   }
 
   pageHas(hostPage: number, flag: number): boolean {
@@ -603,41 +471,10 @@ export class Engine implements Cpu {
 
   /** Recomputes what follows from CR0, CR4, EFER, CS, SS, CPL and RFLAGS.AC. */
   modeChanged(): void {
-    const { state } = this;
-    const cr0 = state.u64(at.CR0);
-    const cr4 = state.u64(at.CR4);
-    const longMode = (state.u64(at.EFER) & 0x400n) !== 0n;
-    const cs = state.segment(SEG.CS);
-    const mode64 = longMode && (cs.attributes & 0x2000) !== 0;
-    const la57 = (cr4 & 0x1000n) !== 0n;
-    state.setU32(at.MODE64, mode64 ? 1 : 0);
-    state.setU32(at.PAGING_LEVELS, pagingLevels(cr0, cr4, longMode));
-    state.setU32(at.CANONICAL_SHIFT, la57 && longMode ? 7 : 16);
-    state.setU64(at.CODE_BASE, mode64 ? 0n : cs.base);
-    state.setU64(at.RESERVED_PHYS_MASK, ((1n << 52n) - 1n) & ~((1n << BigInt(this.model.physicalBits)) - 1n));
-    state.setU32(at.HAS_1G_PAGES, this.model.features.has('PDPE1GB') ? 1 : 0);
-    const wideStack = (state.segment(SEG.SS).attributes & 0x4000) !== 0;
-    state.setU32(at.STACK_BITS, mode64 ? 64 : wideStack ? 32 : 16);
-    const bitness: Bitness = mode64 ? 64 : cs.attributes & 0x4000 ? 32 : 16;
-    const limit = mode64 ? (1n << 64n) - 1n : BigInt(cs.limit);
-    const mode = { bitness, base: mode64 ? 0n : cs.base, limit };
-    const same =
-      mode.bitness === this.#mode.bitness && mode.base === this.#mode.base && mode.limit === this.#mode.limit;
+    const mode = recomputeMode(this.state, this.model);
     // What is cached of fetches names code that was decoded in the old mode.
-    if (!same) this.#clearTranslations();
+    if (!sameMode(mode, this.#mode)) this.#translations.clear();
     this.#mode = mode;
-    this.#setContext(this.#contextNumber(cr4));
-  }
-
-  #contextNumber(cr4: bigint): number {
-    if (this.state.cpl === 3) return 1;
-    const ac = (this.state.u32(at.FLAGS_REST) & 0x40000) !== 0;
-    return (cr4 & 0x200000n) !== 0n && ac ? 2 : 0;
-  }
-
-  #setContext(number: number): void {
-    const offset = number * at.TLB_SET_BYTES;
-    this.state.setU32(at.MMU_CONTEXT, offset);
   }
 
   /** How code is decoded now. */
@@ -664,12 +501,4 @@ function usesStackSegment(insn: Instruction): boolean {
     if (insn.opKind(i) === OpKind.Memory) return insn.memorySegment === Register.SS;
   }
   return insn.isStackInstruction;
-}
-
-const isAccess = (size: number): size is AccessBytes => size === 1 || size === 2 || size === 4 || size === 8;
-
-function pagingLevels(cr0: bigint, cr4: bigint, longMode: boolean): number {
-  if ((cr0 & 0x8000_0000n) === 0n) return 0;
-  if (longMode) return cr4 & 0x1000n ? 5 : 4;
-  return cr4 & 0x20n ? 3 : 2;
 }

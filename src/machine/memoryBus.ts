@@ -3,7 +3,7 @@
 
 import type { PhysAddr } from '../bits/address.ts';
 import type { AccessBytes } from '../cpu/cpu.ts';
-import type { DeviceBus } from '../cpu/engine.ts';
+import type { DeviceBus } from '../cpu/linearAccess.ts';
 
 export const VGA_START = 0xa0000;
 export const VGA_END = 0xc0000;
