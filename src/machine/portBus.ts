@@ -5,12 +5,10 @@ import type { PortIo } from '../cpu/cpu.ts';
 import type { Device } from '../devices/device.ts';
 import type { ChipPorts } from '../devices/ports.ts';
 
-const PORT_COUNT = 65536;
-
 type Claim = { readonly device: Device; readonly base: number };
 
 export class PortBus implements PortIo {
-  readonly #claims: (Claim | undefined)[] = Array.from({ length: PORT_COUNT });
+  readonly #claims = new Map<number, Claim>();
   readonly #unclaimed: (port: number, write: boolean) => void;
   /** Told before every access, so that timed chips can be brought up to date. */
   onAccess: ((port: number) => void) | undefined;
@@ -24,14 +22,14 @@ export class PortBus implements PortIo {
   attach(device: Device, ports: ChipPorts): void {
     for (const range of ports.ranges) {
       for (let port = range.first; port < range.first + range.count; port++) {
-        this.#claims[port] = { device, base: ports.base };
+        this.#claims.set(port, { device, base: ports.base });
       }
     }
   }
 
   in(port: number, size: 1 | 2 | 4): number {
     this.onAccess?.(port);
-    const claim = this.#claims[port];
+    const claim = this.#claims.get(port);
     if (claim) return claim.device.read(port - claim.base, size) >>> 0;
     this.#unclaimed(port, false);
     return size === 1 ? 0xff : size === 2 ? 0xffff : 0xffffffff;
@@ -39,7 +37,7 @@ export class PortBus implements PortIo {
 
   out(port: number, size: 1 | 2 | 4, value: number): void {
     this.onAccess?.(port);
-    const claim = this.#claims[port];
+    const claim = this.#claims.get(port);
     if (claim) claim.device.write(port - claim.base, size, value >>> 0);
     else this.#unclaimed(port, true);
   }
