@@ -1,6 +1,6 @@
 // Shares tasks out to child processes: each runs one worker script, takes a task at a time, and keeps its compiled
 // engine for the next. A child that dies fails the task it had, and another takes its place.
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, type Serializable } from 'node:child_process';
 
 export type Reply<R> = { readonly result: R } | { readonly error: string };
 
@@ -9,7 +9,7 @@ export type Reply<R> = { readonly result: R } | { readonly error: string };
  * @param worker the worker script, which calls `answer`
  * @param onReply told of each task as it is done, in the order in which that happens
  */
-export async function shareOut<T, R>(
+export async function shareOut<T extends Serializable, R>(
   worker: URL,
   tasks: readonly T[],
   jobs: number,
@@ -20,18 +20,18 @@ export async function shareOut<T, R>(
     let child: ChildProcess | undefined;
     for (let task = open.shift(); task !== undefined; task = open.shift()) {
       child = child?.connected ? child : fork(worker);
-      onReply(task, await ask<T, R>(child, task));
+      onReply(task, (await ask(child, task)) as Reply<R>);
     }
     child?.disconnect();
   };
   await Promise.all(Array.from({ length: jobs }, runner));
 }
 
-function ask<T, R>(child: ChildProcess, task: T): Promise<Reply<R>> {
+function ask(child: ChildProcess, task: unknown): Promise<Reply<unknown>> {
   return new Promise((done) => {
     const onMessage = (reply: unknown): void => {
       child.off('exit', onExit);
-      done(reply as Reply<R>);
+      done(reply as Reply<unknown>);
     };
     const onExit = (code: number | null, signal: string | null): void => {
       child.off('message', onMessage);
@@ -39,20 +39,20 @@ function ask<T, R>(child: ChildProcess, task: T): Promise<Reply<R>> {
     };
     child.once('message', onMessage);
     child.once('exit', onExit);
-    child.send(task as object);
+    child.send(task);
   });
 }
 
-/** The worker's side: does what it is sent until the other side hangs up. */
-export function answer<T, R>(work: (task: T) => R): void {
+/** The worker's side: does what it is sent until the other side hangs up. @param work takes what `shareOut` shares out */
+export function answer(work: (task: never) => unknown): void {
   process.on('message', (task) => {
-    process.send?.(replyTo(work, task as T));
+    process.send?.(replyTo(() => work(task as never)));
   });
 }
 
-function replyTo<T, R>(work: (task: T) => R, task: T): Reply<R> {
+function replyTo(work: () => unknown): Reply<unknown> {
   try {
-    return { result: work(task) };
+    return { result: work() };
   } catch (error) {
     return { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
