@@ -39,7 +39,7 @@ function ask(child: ChildProcess, task: unknown): Promise<Reply<unknown>> {
     };
     child.once('message', onMessage);
     child.once('exit', onExit);
-    child.send(task);
+    child.send(task as object);
   });
 }
 

@@ -3,7 +3,6 @@
 
 import { InputError } from '../bits/errors.ts';
 import * as at from '../cpu/layout.ts';
-import { HostMemoryFull } from '../cpu/memory.ts';
 import type { FaultLink } from '../cpu/microcode/delivery.ts';
 import { FLAGS, SEG, type SegmentIndex } from '../cpu/state.ts';
 import type { ResetSource } from '../devices/device.ts';
@@ -40,6 +39,8 @@ type OutcomeBody =
   | { readonly kind: 'halt'; readonly rip: bigint; readonly interruptsEnabled: boolean }
   | { readonly kind: 'hang'; readonly rip: bigint; readonly rule: string }
   | { readonly kind: 'panic'; readonly message: string }
+  /** The guest touched more RAM than a run is given, whatever RAM the machine has. */
+  | { readonly kind: 'memory-limit'; readonly rip: bigint }
   | { readonly kind: 'instruction-limit'; readonly rip: bigint };
 
 export type Outcome = OutcomeBody & {
@@ -120,24 +121,15 @@ export class BootRun {
       ...(this.#panicDeadline ? [this.#panicDeadline] : []),
     ];
     const until = ends.reduce((a, b) => (a < b ? a : b));
-    const stop = this.#guarded(until);
+    const stop = this.machine.run(until);
     if (this.stages.has(this.config.until)) return this.#end({ kind: 'stage-reached' });
     if (stop?.kind === 'triple-fault') return this.#end({ kind: 'triple-fault', chain: stop.chain });
+    if (stop?.kind === 'memory-full') return this.#end({ kind: 'memory-limit', rip: engine.state.rip });
     if (stop?.kind === 'reset') return this.#end({ kind: 'reset', source: stop.source });
     if (stop?.kind === 'halt') return this.#end(this.#panic() ?? this.#halted());
     const panic = this.#panic();
     if (panic && engine.retired >= (this.#panicDeadline ?? 0n)) return this.#end(panic);
     if (engine.retired >= this.#windowEnd) this.#endWindow();
-  }
-
-  #guarded(until: bigint): ReturnType<Machine['run']> {
-    try {
-      return this.machine.run(until);
-    } catch (error) {
-      // A guest that touches more RAM than the host can hold is told so; it is no bug of ours.
-      if (error instanceof HostMemoryFull) throw new InputError(`${error.message}; try a smaller --memory`);
-      throw error;
-    }
   }
 
   #atLimit(): void {

@@ -18,5 +18,5 @@ export const EXIT = {
 
 export function exitCodeOf(outcome: Pick<Outcome, 'kind'>): number {
   if (outcome.kind === 'stage-reached') return EXIT.reached;
-  return outcome.kind === 'instruction-limit' ? EXIT.limit : EXIT.died;
+  return outcome.kind === 'instruction-limit' || outcome.kind === 'memory-limit' ? EXIT.limit : EXIT.died;
 }

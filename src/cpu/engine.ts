@@ -44,6 +44,8 @@ export type RunResult =
   | { readonly kind: 'budget' }
   | { readonly kind: 'halted' }
   | { readonly kind: 'stopped' }
+  /** The guest touched more RAM than the host gives it. */
+  | { readonly kind: 'memory-full' }
   | { readonly kind: 'triple-fault'; readonly chain: readonly FaultLink[] };
 
 type Exports = {
@@ -210,6 +212,10 @@ export class Engine implements Cpu {
   }
 
   #handle(): RunResult | undefined {
+    if (this.memory.full) {
+      this.#takeFault();
+      return { kind: 'memory-full' };
+    }
     switch (this.state.u32(at.EXIT_REASON)) {
       case at.EXIT.FAULT:
         return this.#handleFault();

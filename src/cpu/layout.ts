@@ -118,6 +118,8 @@ export const FAULT_NONCANONICAL = 0x10d;
 export const FAULT_WATCH = 0x200;
 /** A store to decoded code; nothing happened yet. */
 export const FAULT_CODE_STORE = 0x201;
+/** The guest touched more RAM than the host gives it; nothing happened yet. */
+export const FAULT_MEMORY_FULL = 0x202;
 
 /** Why an engine function returned. */
 export const EXIT = { BUDGET: 0, FAULT: 1, MICRO: 2, MISS: 3, STALE: 4, PROBE: 5 } as const;

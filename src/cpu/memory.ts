@@ -13,8 +13,11 @@ const WASM_PAGE = 65536;
 const GROW_PAGES = 512; // 32 MiB at a time
 const MAX_PAGES = 65536; // wasm32
 
-/** The guest touched more RAM than a WebAssembly memory can hold. Ends the run, says so. */
-export class HostMemoryFull extends InputError {}
+/**
+ * Bytes of RAM that a guest may touch, whatever it was given. Kernels touch some 100 MiB on their way; a wild store that
+ * sweeps through gigabytes ends here instead of taking the host's memory.
+ */
+export const MOST_TOUCHED = 2 * 2 ** 30;
 
 export class GuestMemory {
   readonly wasm: WebAssembly.Memory;
@@ -51,37 +54,43 @@ export class GuestMemory {
     return this.#view;
   }
 
-  /** Gives a chunk its host memory. Called by the engine and by host accesses. @returns its host address */
+  /** More RAM was touched than MOST_TOUCHED, or than the host has: the machine has to stop. */
+  full = false;
+
+  /** Gives a chunk its host memory. Called by the engine and by host accesses. @returns its host address, 0 where there is no room */
   touchChunk(chunk: number): number {
     const host = this.#next;
     const end = host + at.CHUNK_BYTES;
-    if (end > this.#u8.length) this.#grow();
+    if (end > at.RAM_BASE + MOST_TOUCHED || (end > this.#u8.length && !this.#grow())) {
+      this.full = true;
+      return 0;
+    }
     this.#next = end;
     this.#touched.push(chunk);
     this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, host, true);
     return host;
   }
 
-  #grow(): void {
+  #grow(): boolean {
     const pages = this.wasm.buffer.byteLength / WASM_PAGE;
-    const more = Math.min(GROW_PAGES, MAX_PAGES - pages);
-    if (more <= 0) throw new HostMemoryFull('the guest touched more RAM than this machine can hold (about 4 GiB)');
     try {
-      this.wasm.grow(more);
+      this.wasm.grow(Math.min(GROW_PAGES, MAX_PAGES - pages));
     } catch {
-      throw new HostMemoryFull('no host memory left for guest RAM');
+      return false;
     }
     this.#u8 = new Uint8Array(this.wasm.buffer);
     this.#view = new DataView(this.wasm.buffer);
+    return true;
   }
 
-  /** Host address of a guest-physical byte, or undefined where there is no RAM. */
+  /** Host address of a guest-physical byte, or undefined where there is no RAM (or none left to give). */
   hostOf(address: number): number | undefined {
     if (!(address >= 0 && address < at.PHYS_LIMIT)) return undefined;
     const chunk = Math.floor(address / at.CHUNK_BYTES);
     const entry = this.#view.getUint32(at.CHUNK_TABLE + 4 * chunk, true);
     if (entry === at.CHUNK_NONE) return undefined;
-    return (entry === at.CHUNK_UNTOUCHED ? this.touchChunk(chunk) : entry) + (address % at.CHUNK_BYTES);
+    const host = entry === at.CHUNK_UNTOUCHED ? this.touchChunk(chunk) : entry;
+    return host === 0 ? undefined : host + (address % at.CHUNK_BYTES);
   }
 
   /** Is every byte of it RAM? */
@@ -95,6 +104,8 @@ export class GuestMemory {
     while (done < data.length) {
       const length = Math.min(data.length - done, PAGE_SIZE - ((address + done) % PAGE_SIZE));
       const host = this.hostOf(address + done);
+      if (host === undefined && this.full)
+        throw new InputError('what is to be loaded is more than this machine can hold');
       if (host === undefined) throw new Error(`host write outside RAM at 0x${(address + done).toString(16)}`);
       this.#u8.set(data.subarray(done, done + length), host);
       this.onHostWrite?.(host, length);

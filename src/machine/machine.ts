@@ -40,6 +40,8 @@ export type MachineStop =
   | { readonly kind: 'triple-fault'; readonly chain: readonly FaultLink[] }
   | { readonly kind: 'reset'; readonly source: ResetSource }
   | { readonly kind: 'halt' }
+  /** The guest touched more RAM than the host gives it. */
+  | { readonly kind: 'memory-full' }
   /** Somebody called requestStop. */
   | { readonly kind: 'requested' };
 
@@ -195,6 +197,7 @@ export class Machine {
       this.#stopRequested = false;
       return { kind: 'requested' };
     }
+    if (result.kind === 'memory-full') return { kind: 'memory-full' };
     if (result.kind === 'triple-fault') return { kind: 'triple-fault', chain: result.chain };
     this.#advance();
     return this.#interrupt(result.kind === 'halted');

@@ -110,6 +110,7 @@ function particulars(outcome: Outcome): Partial<JsonOutcome> {
       return { source: outcome.source, port: hex(RESET_PORTS[outcome.source].port) };
     case 'halt':
       return { rip: hex(outcome.rip), interruptsEnabled: outcome.interruptsEnabled };
+    case 'memory-limit':
     case 'instruction-limit':
       return { rip: hex(outcome.rip) };
     case 'hang':

@@ -44,6 +44,8 @@ export function endText(outcome: Exclude<Outcome, { kind: 'stage-reached' }>): s
       return `hang at ${hex(outcome.rip)}: ${outcome.rule}`;
     case 'panic':
       return `the kernel gave up: ${printable(outcome.message)}`;
+    case 'memory-limit':
+      return `touched more RAM than a run is given, at ${hex(outcome.rip)}`;
     default:
       return `instruction limit reached, at ${hex(outcome.rip)}`;
   }

@@ -15,6 +15,7 @@ const ENDS: Readonly<Record<ProofBoot['outcome'], string>> = {
   hang: 'hang',
   panic: 'kernel panic',
   'instruction-limit': 'instruction limit',
+  'memory-limit': 'memory limit',
   alive: 'still running',
 };
 

@@ -79,5 +79,5 @@ function sayOutcome(run: BootRun, screen: Screen, quiet: boolean): void {
 
 function toneOf(outcome: Outcome): Tone {
   if (outcome.kind === 'stage-reached') return 'good';
-  return outcome.kind === 'instruction-limit' ? 'limit' : 'bad';
+  return outcome.kind === 'instruction-limit' || outcome.kind === 'memory-limit' ? 'limit' : 'bad';
 }

@@ -143,7 +143,7 @@ function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: numbe
       when(i64.eq(get(phys), c64(-1)), ret(c32(0))),
       i64.store(c32(at.SCRATCH), get(phys)),
       set(host, call32(hostOfPhysical, get(phys))),
-      when(i32.eq(get(host), c32(1)), ret(c32(1))),
+      when(i32.eq(get(host), c32(1)), ret(i32.eqz(faulted()))),
       set(flags, i32.load8u(flagsAt(), at.PAGE_FLAGS)),
       when(write, onWrite, onRead),
       get(host).code,

@@ -65,7 +65,13 @@ export function definePhysical(module: ModuleBuilder, touchChunk: number): Physi
       when(i64.geU(phys, i64.const(at.PHYS_LIMIT)), ret(i32.const(1))),
       set(entry, i32.load(slot, at.CHUNK_TABLE)),
       when(i32.eqz(get(entry)), ret(i32.const(1))),
-      when(i32.eq(get(entry), i32.const(at.CHUNK_UNTOUCHED)), set(entry, call32(touchChunk, chunk))),
+      when(i32.eq(get(entry), i32.const(at.CHUNK_UNTOUCHED)), [
+        set(entry, call32(touchChunk, chunk)),
+        when(i32.eqz(get(entry)), [
+          i32.store(i32.const(at.FAULT_VECTOR), i32.const(at.FAULT_MEMORY_FULL)),
+          ret(i32.const(1)),
+        ]),
+      ]),
       i32.or(get(entry), inChunk).code,
     ];
   });
