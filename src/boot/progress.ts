@@ -3,7 +3,10 @@
 // the same pages as in the window before. So many idle windows in a row are a hang. A decompressor keeps moving through
 // memory (its checksum reads all of its output), a boot keeps reaching new code; a wild loop does neither.
 
+import { PAGE_SIZE } from '../bits/address.ts';
+import type { Context } from '../cpu/codeCache.ts';
 import * as at from '../cpu/layout.ts';
+import { isZero } from '../machine/hash.ts';
 import type { Machine } from '../machine/machine.ts';
 
 /** Instructions in a window. */
@@ -12,6 +15,30 @@ export const HANG_WINDOW = 50_000_000n;
 export const HANG_WINDOWS = 4;
 
 export const HANG_RULE = `in ${HANG_WINDOWS} stretches of ${HANG_WINDOW / 1_000_000n} million instructions each, no new code was reached, nothing was printed, and only the same pages were read and written`;
+
+/** Pages of code in a row that hold nothing but zeros: 1 MiB of `add %al,(%rax)`. */
+const ZERO_PAGES = 256;
+
+export const ZEROS_RULE =
+  'execution ran through 1 MiB of memory that holds nothing but zeros, which are instructions too (add %al,(%rax))';
+
+/** Counts pages of zeros that are executed one after the other. A wild jump into unused memory goes on for gigabytes. */
+export class ZeroRun {
+  readonly #machine: Machine;
+  #pages = 0;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  /** Takes a page of code that is about to run. @returns true where that makes it a hang */
+  codePage(context: Context): boolean {
+    const start = context.hostPage * PAGE_SIZE;
+    const empty = isZero(this.#machine.memory.bytes.subarray(start, start + PAGE_SIZE));
+    this.#pages = empty ? this.#pages + 1 : 0;
+    return this.#pages >= ZERO_PAGES;
+  }
+}
 
 export class ProgressWatch {
   readonly #machine: Machine;

@@ -12,7 +12,7 @@ import { CPU_MODELS, type CpuModel, findModel } from '../x86/models.ts';
 import type { EntryState, RegisterName } from './entry-state.ts';
 import { GIB, HIGH_MEMORY_START, HIGH_RAM_START, MMIO_HOLE_START, ramRanges } from './layout.ts';
 import { type Boot, bootLinux } from './linux.ts';
-import { HANG_RULE, HANG_WINDOW, ProgressWatch } from './progress.ts';
+import { HANG_RULE, HANG_WINDOW, ProgressWatch, ZeroRun, ZEROS_RULE } from './progress.ts';
 import { type Stage, type StageReached, StageTracker } from './stages.ts';
 
 export type RunConfig = {
@@ -39,7 +39,7 @@ type OutcomeBody =
   | { readonly kind: 'halt'; readonly rip: bigint; readonly interruptsEnabled: boolean }
   | { readonly kind: 'hang'; readonly rip: bigint; readonly rule: string }
   | { readonly kind: 'panic'; readonly message: string }
-  /** The guest touched more RAM than a run is given, whatever RAM the machine has. */
+  /** The guest touched more RAM than a run is given, whatever RAM the machine has, or swept through empty addresses. */
   | { readonly kind: 'memory-limit'; readonly rip: bigint }
   | { readonly kind: 'instruction-limit'; readonly rip: bigint };
 
@@ -73,6 +73,7 @@ export class BootRun {
   readonly stages: StageTracker;
   readonly #progress: ProgressWatch;
   #windowEnd = HANG_WINDOW;
+  #zeros = false;
   #panicMessage: string | undefined;
   #panicDeadline: bigint | undefined;
   #outcome: Outcome | undefined;
@@ -87,6 +88,13 @@ export class BootRun {
     this.boot = bootLinux({ ...config, gigabytePages: model.features.has('PDPE1GB') }, image, this.machine.memory);
     enter(this.machine, this.boot.state);
     this.stages = new StageTracker(this.machine, image, this.boot.loadAddress);
+    const zeros = new ZeroRun(this.machine);
+    this.machine.engine.code.onContext = (context) => {
+      this.stages.codePage(context);
+      if (!zeros.codePage(context)) return;
+      this.#zeros = true;
+      this.machine.requestStop();
+    };
     this.stages.onLine = (line) => this.#consoleLine(line);
     this.stages.onStage = (stage) => this.#stageReached(stage);
     this.#progress = new ProgressWatch(this.machine);
@@ -124,6 +132,7 @@ export class BootRun {
     const stop = this.machine.run(until);
     if (this.stages.has(this.config.until)) return this.#end({ kind: 'stage-reached' });
     if (stop?.kind === 'triple-fault') return this.#end({ kind: 'triple-fault', chain: stop.chain });
+    if (this.#zeros) return this.#end({ kind: 'hang', rip: engine.state.rip, rule: ZEROS_RULE });
     if (stop?.kind === 'memory-full') return this.#end({ kind: 'memory-limit', rip: engine.state.rip });
     if (stop?.kind === 'reset') return this.#end({ kind: 'reset', source: stop.source });
     if (stop?.kind === 'halt') return this.#end(this.#panic() ?? this.#halted());

@@ -45,6 +45,11 @@ export class StageTracker {
   #line = '';
   /** Told of each line on the console as it ends. */
   onLine: ((line: string) => void) | undefined;
+  /** To be called for each page of code that is about to run for the first time as it now is. */
+  codePage(context: Context): void {
+    if (this.#image.kind === 'bzImage') this.#codePage(context);
+  }
+
   /** Told of each stage as it is reached. */
   onStage: ((stage: StageReached) => void) | undefined;
 
@@ -65,7 +70,6 @@ export class StageTracker {
     }
     const { engine } = this.#machine;
     engine.onWatch = (watched) => this.#payloadTouched(watched);
-    engine.code.onContext = (context) => this.#codePage(context);
     this.#watchPayload(this.copies[0] as number, true);
   }
 
@@ -134,6 +138,7 @@ export class StageTracker {
   }
 
   #codePage(context: Context): void {
+    if (this.has('handoff')) return;
     const { engine } = this.#machine;
     const linear = engine.state.rip + engine.mode.base;
     const rip = context.physicalPage * 4096 + Number(linear & 0xfffn);
@@ -141,7 +146,6 @@ export class StageTracker {
     if (this.has('decompress')) {
       if (!engine.pageHas(context.hostPage, at.PAGE_FRESH) || this.#isEmpty(rip)) return;
       this.#reach('handoff');
-      engine.code.onContext = undefined;
       return;
     }
     const copy = findStubCopy(this.#machine.memory, this.#image as BzImage, rip);

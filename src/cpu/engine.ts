@@ -72,6 +72,8 @@ const OVERRUN = 1024;
 const SLICE = 1_000_000;
 
 const PAGE_MASK = 0xfffn;
+/** Accesses where nothing answers that a run may make. */
+const MOST_EMPTY = 2_000_000;
 /** Microcoded instructions kept decoded. */
 const DECODED_MOST = 4096;
 
@@ -132,12 +134,25 @@ export class Engine implements Cpu {
     return {
       memory: this.memory.wasm,
       touchChunk: (chunk: number) => this.memory.touchChunk(chunk),
-      deviceRead: (size: number) => this.state.setU64(at.SCRATCH, devices.read(address(), size as AccessBytes)),
-      deviceWrite: (size: number) => devices.write(address(), size as AccessBytes, this.state.u64(at.SCRATCH + 8)),
+      deviceRead: (size: number) => {
+        this.state.setU64(at.SCRATCH, devices.read(address(), size as AccessBytes));
+        this.#checkEmpty();
+      },
+      deviceWrite: (size: number) => {
+        devices.write(address(), size as AccessBytes, this.state.u64(at.SCRATCH + 8));
+        this.#checkEmpty();
+      },
       codeStore: (host: number) => {
         this.#pendingCode.push(host >>> 12);
       },
     };
+  }
+
+  /** A wild sweep through addresses where nothing answers is slow and leads nowhere: it ends as one through RAM does. */
+  #checkEmpty(): void {
+    if (this.#options.devices.emptyAccesses < MOST_EMPTY) return;
+    this.memory.full = true;
+    this.state.setU32(at.FAULT_VECTOR, at.FAULT_MEMORY_FULL);
   }
 
   /** Instructions retired since the machine started. Exact whenever microcode or a device runs. */

@@ -12,6 +12,8 @@ export type DeviceBus = {
   /** Unsigned value of a device or unmapped address. */
   read(address: PhysAddr, size: AccessBytes): bigint;
   write(address: PhysAddr, size: AccessBytes, value: bigint): void;
+  /** How often nothing answered; a guest that does little else is stopped. */
+  readonly emptyAccesses: number;
 };
 
 /** The walk's access argument. @param cpl implicit accesses are supervisor's whatever it is (SDM 3A 4.6) */

@@ -11,14 +11,21 @@ export const VGA_END = 0xc0000;
 export class MemoryBus implements DeviceBus {
   readonly vga = new Uint8Array(VGA_END - VGA_START);
   readonly #empty: (address: number) => void;
+  #emptyAccesses = 0;
 
   /** @param empty told of each access that nothing answers */
   constructor(empty: (address: number) => void) {
     this.#empty = empty;
   }
 
+  /** Accesses where nothing answers, so far. */
+  get emptyAccesses(): number {
+    return this.#emptyAccesses;
+  }
+
   read(address: PhysAddr, size: AccessBytes): bigint {
     if (!isVga(address, size)) {
+      this.#emptyAccesses++;
       this.#empty(address);
       return (1n << BigInt(8 * size)) - 1n;
     }
@@ -29,6 +36,7 @@ export class MemoryBus implements DeviceBus {
 
   write(address: PhysAddr, size: AccessBytes, value: bigint): void {
     if (!isVga(address, size)) {
+      this.#emptyAccesses++;
       this.#empty(address);
       return;
     }

@@ -45,7 +45,7 @@ export function endText(outcome: Exclude<Outcome, { kind: 'stage-reached' }>): s
     case 'panic':
       return `the kernel gave up: ${printable(outcome.message)}`;
     case 'memory-limit':
-      return `touched more RAM than a run is given, at ${hex(outcome.rip)}`;
+      return `swept through more memory than a run is given, at ${hex(outcome.rip)}`;
     default:
       return `instruction limit reached, at ${hex(outcome.rip)}`;
   }

@@ -50,7 +50,7 @@ export function makeGuest(): Guest {
     memory,
     model,
     ports: { in: nothing, out: nothing },
-    devices: { read: nothing, write: nothing },
+    devices: { read: nothing, write: nothing, emptyAccesses: 0 },
     random: () => 0n,
     timestamp: (retired) => retired,
     unimplemented: () => undefined,

@@ -97,7 +97,7 @@ export const engine = new Engine({
   memory,
   model,
   ports: { in: () => 0xff, out: () => {} },
-  devices: { read: () => 0xffn, write: () => {} },
+  devices: { read: () => 0xffn, write: () => {}, emptyAccesses: 0 },
   random: () => 0n,
   timestamp: (retired) => retired,
   unimplemented: () => {},

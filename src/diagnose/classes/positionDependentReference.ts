@@ -50,7 +50,8 @@ export function* findPositionDependentReference(dead: Death, symbols: SymbolTabl
     // A number that is no address may change a death by chance; the forms that compilers also write for plain numbers
     // are believed only where the value was seen being used as an address.
     const isAddress = culprit.form === 'mov-imm32-rex' || steps.length > 0;
-    if (!proof.held || !isAddress) {
+    if (!isAddress) continue;
+    if (!proof.held) {
       suspicions.push({ instruction: culprit, proof });
       continue;
     }
