@@ -160,6 +160,19 @@ describe('an image with two sick instructions', () => {
     expect({ unexplained, end: last.outcome.kind }).toEqual({ unexplained: undefined, end: 'stage-reached' });
   });
 
+  it('finds both where they die at the same stage: the first repair moves the death on', () => {
+    const EARLIER = 0x215;
+    const image = mutateLea(sample('bad'), fileOffsetOf(EARLIER));
+    const { causes, suspicions, unexplained, last } = diagnosed(image);
+    expect(causes.map((cause) => cause.instruction.fileOffset)).toEqual([fileOffsetOf(EARLIER), fileOffsetOf(CULPRIT)]);
+    expect(causes.map((cause) => cause.evidence.outcome.stage)).toEqual(['entry', 'entry']);
+    expect({ suspicions, unexplained, end: last.outcome.kind }).toEqual({
+      suspicions: [],
+      unexplained: undefined,
+      end: 'stage-reached',
+    });
+  });
+
   it('tells of each cause as soon as it is proved', () => {
     const told: number[] = [];
     const image = mutateLea(sample('bad'), fileOffsetOf(PAYLOAD));

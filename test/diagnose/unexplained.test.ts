@@ -60,6 +60,14 @@ describe('a death that is not understood', () => {
     expect(unexplained?.at).toMatchObject({ linkAddress: BigInt(STARTUP_64) });
   });
 
+  it('by a walk through memory that holds only zeros', () => {
+    // mov $0x8000000,%eax; jmp *%rax
+    const { causes, unexplained } = diagnosed(withBytes(good, STARTUP_64, [0xb8, 0, 0, 0, 8, 0xff, 0xe0]));
+    expect(causes).toEqual([]);
+    expect(unexplained?.outcome).toMatchObject({ kind: 'hang', rule: expect.stringContaining('nothing but zeros') });
+    expect(unexplained?.at?.text).toMatch(/^add +%al,\(%rax\)$/);
+  });
+
   it('after it had printed: its last words', () => {
     // ud2 where the kernel is about to be entered: jmp *%rax at the end of startup_64.
     const { causes, unexplained } = diagnosed(withBytes(good, 0x278, UD2));
