@@ -21,32 +21,20 @@ import {
   when,
 } from '../../wasm/code.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
+import { CR0_WP, CR4_PAE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_NXE } from '../../x86/control.ts';
+import { FLAGS } from '../../x86/flags.ts';
+import { PTE_A, PTE_ADDRESS, PTE_D, PTE_NX, PTE_P, PTE_PS, PTE_RW, PTE_US } from '../../x86/paging.ts';
+import { VECTOR } from '../../x86/vectors.ts';
 import * as at from '../layout.ts';
 
 /** Bits of the walk's access argument. */
 export const ACCESS = { WRITE: 1, USER: 2, FETCH: 4, IMPLICIT: 8 } as const;
 
-const PTE_P = 1n;
-const PTE_RW = 2n;
-const PTE_US = 4n;
-const PTE_A = 0x20n;
-const PTE_D = 0x40n;
-const PTE_PS = 0x80n;
-const PTE_NX = 1n << 63n;
-const ADDRESS_MASK = 0x000f_ffff_ffff_f000n;
-
-const CR0_WP = 1 << 16;
-const CR4_PSE = 1 << 4;
-const CR4_PAE = 1 << 5;
-const CR4_SMEP = 1 << 20;
-const CR4_SMAP = 1 << 21;
-const EFER_NXE = 1 << 11;
-const RFLAGS_AC = 1 << 18;
-const PF = 14;
-
 const state32 = (address: number): I32 => i32.load(i32.const(address));
 const state64 = (address: number): I64 => i64.load(i32.const(address));
-const bit = (word: number, mask: number): I32 => i32.ne(i32.and(state32(word), i32.const(mask)), i32.const(0));
+/** 1 where a bit below 32 of a register in the state block is set. */
+const bit = (word: number, mask: bigint | number): I32 =>
+  i32.ne(i32.and(state32(word), i32.const(Number(mask))), i32.const(0));
 
 export type PhysicalFunctions = {
   /** (phys i64) -> host address, 1 where there is no RAM; touches the chunk if nobody has yet. */
@@ -81,7 +69,7 @@ export function definePhysical(module: ModuleBuilder, touchChunk: number): Physi
 /** Leaves the walk with a page fault. */
 function pageFault(linear: I64, code: I32): Stmt {
   return [
-    i32.store(i32.const(at.FAULT_VECTOR), i32.const(PF)),
+    i32.store(i32.const(at.FAULT_VECTOR), i32.const(VECTOR.PF)),
     i32.store(i32.const(at.FAULT_ERROR), code),
     i64.store(i32.const(at.FAULT_ADDRESS), linear),
     ret(i64.const(-1)),
@@ -124,7 +112,7 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
       when(i32.geU(get(levels), i32.const(4)), canonical(linear)),
       set(nxe, i32.and(bit(at.EFER, EFER_NXE), bit(at.CR4, CR4_PAE))),
       set(wide, i32.geU(get(levels), i32.const(3))),
-      set(table, i64.and(state64(at.CR3), i64.const(ADDRESS_MASK))),
+      set(table, i64.and(state64(at.CR3), i64.const(PTE_ADDRESS))),
       set(allowed, i64.const(PTE_RW | PTE_US)),
       set(noExecute, i64.const(0)),
       set(first, i32.const(1)),
@@ -211,7 +199,7 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
     );
     const descend: Code = [
       markAccessed,
-      set(table, i64.and(get(entry), i64.const(ADDRESS_MASK))),
+      set(table, i64.and(get(entry), i64.const(PTE_ADDRESS))),
       set(shift, i64.sub(get(shift), select(get(wide), i64.const(9), i64.const(10)))),
       br(next),
     ];
@@ -228,7 +216,7 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
     ];
     const physicalAddress: Code = [
       set(offsetMask, i64.sub(i64.shl(i64.const(1), get(shift)), i64.const(1))),
-      set(table, i64.and(i64.and(get(entry), i64.const(ADDRESS_MASK)), i64.xor(get(offsetMask), i64.const(-1)))),
+      set(table, i64.and(i64.and(get(entry), i64.const(PTE_ADDRESS)), i64.xor(get(offsetMask), i64.const(-1)))),
       when(
         i64.eq(get(shift), i64.const(22)),
         set(
@@ -250,7 +238,7 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
           when(isPdpte, [
             readPdpte,
             set(first, i32.const(0)),
-            set(table, i64.and(get(entry), i64.const(ADDRESS_MASK))),
+            set(table, i64.and(get(entry), i64.const(PTE_ADDRESS))),
             set(shift, i64.const(21)),
             br(next),
           ]),
@@ -295,7 +283,7 @@ function permissions(access: I32, allowed: I64, noExecute: I32): I32 {
   const writeOk = i32.or(not(write), writable);
   const executeOk = not(i32.and(fetch, noExecute));
   const forUser = i32.and(i32.and(userPage, writeOk), executeOk);
-  const overridden = i32.and(bit(at.FLAGS_REST, RFLAGS_AC), not(implicit));
+  const overridden = i32.and(bit(at.FLAGS_REST, FLAGS.AC), not(implicit));
   const smap = i32.and(i32.and(bit(at.CR4, CR4_SMAP), not(fetch)), i32.and(userPage, not(overridden)));
   const smep = i32.and(i32.and(bit(at.CR4, CR4_SMEP), fetch), userPage);
   const supervisorWrite = i32.or(writeOk, not(bit(at.CR0, CR0_WP)));
