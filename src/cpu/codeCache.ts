@@ -238,11 +238,6 @@ export class CodeCache {
     this.#memory.bytes.fill(0, context.address + at.CTX_SLOTS, context.address + at.CTX_BYTES);
   }
 
-  /** Drops one record, so that it is decoded again. */
-  dropRecord(context: Context, ip: bigint): void {
-    this.#memory.view.setUint32(slotAddress(context, Number(ip - context.ip)), 0, true);
-  }
-
   /** Drops everything. */
   flush(): void {
     const { bytes } = this.#memory;

@@ -237,7 +237,7 @@ export class Engine implements Cpu {
       case at.EXIT.MICRO:
         return this.#micro();
       case at.EXIT.STALE:
-        this.#dropCurrent();
+        this.forgetCode(this.state.rip);
         return undefined;
       case at.EXIT.PROBE:
         return this.#probed();
@@ -300,12 +300,6 @@ export class Engine implements Cpu {
   #emptyPage(physical: number): CodePage {
     this.memory.bytes.fill(0xff, at.VOID_PAGE, at.VOID_PAGE + 4096);
     return { hostPage: at.VOID_PAGE >>> 12, physicalPage: Math.floor(physical / 4096) };
-  }
-
-  #dropCurrent(): void {
-    const page = this.#codePage(BigInt.asUintN(64, this.state.rip + this.#mode.base));
-    if (isFault(page)) return;
-    this.code.dropRecord(this.code.context(this.state.rip, this.#mode, page), this.state.rip);
   }
 
   // Exits -------------------------------------------------------------------------------------------------------------
@@ -475,10 +469,10 @@ export class Engine implements Cpu {
     this.#translations.flagPages(address, length, flags, on);
   }
 
-  /** Drops the record of the instruction at an address, so that it is decoded again. */
+  /** Drops what is decoded of the page an address lies in: the records before an instruction lead to it without a look-up. */
   forgetCode(ip: bigint): void {
     const page = this.#codePage(BigInt.asUintN(64, ip + this.#mode.base));
-    if (!isFault(page)) this.code.dropRecord(this.code.context(ip, this.#mode, page), ip);
+    if (!isFault(page)) this.code.invalidate(page.hostPage);
   }
 
   /** Host pages with one of the flags PAGE_WRITTEN, PAGE_READ or PAGE_FRESH; clears it everywhere, so that accesses set it anew. */
