@@ -52,6 +52,8 @@ const CASES: readonly Case[] = [
   died(CLOUD, 11433222, 2),
   died(CLOUD, 11556927, 0),
   died(CLOUD, 11559103, 1),
+  // A jump into memory that nobody has written: zeros for gigabytes.
+  { ...died(CLOUD, 11544992, 2), dies: 'hang' },
   // The data is fine, an address is not.
   stopped(CLOUD, 11526552, 1, 'ZSTD-compressed data is corrupt', 'handoff'),
   stopped(CLOUD, 11544050, 2, 'Input is not in the ZSTD format (wrong magic bytes)', 'decompress'),
