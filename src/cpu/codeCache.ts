@@ -47,7 +47,6 @@ export class CodeCache {
   readonly #fuser: Fuser;
   readonly #memory: GuestMemory;
   readonly #contexts = new Map<string, Context>();
-  readonly #byAddress = new Map<number, Context>();
   readonly #byHostPage = new Map<number, Context[]>();
   readonly #crossingFrom = new Map<number, Context[]>();
   readonly #link: { near: number; out: number; cross: number; probe: number };
@@ -77,10 +76,6 @@ export class CodeCache {
     };
   }
 
-  contextAt(address: number): Context | undefined {
-    return this.#byAddress.get(address);
-  }
-
   /** The context for code at an instruction pointer, made if need be. */
   context(ip: bigint, mode: CodeMode, page: CodePage): Context {
     const pageIp = ip - ((ip + mode.base) & 0xfffn);
@@ -102,7 +97,6 @@ export class CodeCache {
     view.setBigUint64(address + at.CTX_IP, BigInt.asUintN(64, pageIp), true);
     view.setUint32(address + at.CTX_GENERATION, this.#generation++, true);
     this.#contexts.set(key, context);
-    this.#byAddress.set(address, context);
     const siblings = this.#byHostPage.get(page.hostPage);
     if (siblings) siblings.push(context);
     else this.#byHostPage.set(page.hostPage, [context]);
@@ -222,19 +216,19 @@ export class CodeCache {
     bytes[flagsAt] = (bytes[flagsAt] as number) & ~at.PAGE_CODE;
     bytes.fill(0, at.CODE_GRANULES + 8 * hostPage, at.CODE_GRANULES + 8 * hostPage + 8);
     for (const context of this.#byHostPage.get(hostPage) ?? []) this.#forget(context, view);
-    for (const context of this.#crossingFrom.get(hostPage) ?? []) this.#clearSlots(context, view);
+    for (const context of this.#crossingFrom.get(hostPage) ?? []) this.#clearSlots(context);
     this.#crossingFrom.delete(hostPage);
     this.#byHostPage.delete(hostPage);
   }
 
   /** Its slots are emptied and it is never found again; fetch translations that still name it find no record. */
   #forget(context: Context, view: DataView): void {
-    this.#clearSlots(context, view);
+    this.#clearSlots(context);
     view.setUint32(context.address + at.CTX_GENERATION, this.#generation++, true);
     if (this.#contexts.get(context.key) === context) this.#contexts.delete(context.key);
   }
 
-  #clearSlots(context: Context, _view: DataView): void {
+  #clearSlots(context: Context): void {
     this.#memory.bytes.fill(0, context.address + at.CTX_SLOTS, context.address + at.CTX_BYTES);
   }
 
@@ -246,7 +240,6 @@ export class CodeCache {
       bytes.fill(0, at.CODE_GRANULES + 8 * hostPage, at.CODE_GRANULES + 8 * hostPage + 8);
     }
     this.#contexts.clear();
-    this.#byAddress.clear();
     this.#byHostPage.clear();
     this.#crossingFrom.clear();
     this.#arena = at.ARENA;

@@ -89,7 +89,7 @@ export class Engine implements Cpu {
   readonly #options: EngineOptions;
   #retired = 0n;
   #stop = false;
-  /** Where `run` may not go past, so that RDTSC and devices see exact time inside microcode. */
+  /** How code is decoded now. */
   #mode: CodeMode = { bitness: 16, base: 0n, limit: 0xffffn };
   #pendingCode: number[] = [];
   readonly #decoded = new Map<number, Instruction>();
@@ -102,8 +102,6 @@ export class Engine implements Cpu {
   onFault: ((fault: Fault) => void) | undefined;
   /** Told of each instruction that `code.probe` chose, before it runs; RIP points at it. */
   onProbe: (() => void) | undefined;
-  /** Told of each instruction that microcode is about to do. */
-  onMicro: (() => void) | undefined;
 
   constructor(options: EngineOptions) {
     const engine = engineModule();
@@ -390,7 +388,6 @@ export class Engine implements Cpu {
     const insn = this.#microcoded();
     if (isFault(insn)) return this.#raise(insn);
     if (insn.code === Code.INVALID && this.#tooLong()) return this.#raise(fault(13, 0));
-    this.onMicro?.();
     const before = this.state.u32(at.INTERRUPT_SHADOW);
     const result = execute(this, insn);
     if (isFault(result)) return this.#raise(result);
