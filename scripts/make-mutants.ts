@@ -24,7 +24,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { PAGE_SIZE } from '../src/bits/address.ts';
 import { hexBytes } from '../src/bits/hex.ts';
-import { LEA_LENGTH, listRipRelativeLeas, mutateLea, type RipRelativeLea } from '../src/image/mutant.ts';
+import { LEA_LENGTH, listRipRelativeLeas, mutateLea, type RipRelativeLea } from '../src/code/mutant.ts';
 import { type KernelFile, kernel } from '../test/support/kernels.ts';
 import { type Judgement, judge } from './judge.ts';
 import { judgeEntry64 } from './judge-entry64.ts';

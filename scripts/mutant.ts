@@ -1,12 +1,12 @@
 // Makes a bzImage sick as a linker would: the RIP-relative lea at a file offset of its stub becomes the mov of its
-// target's link address (src/image/mutant.ts says which).
+// target's link address (src/code/mutant.ts says which).
 //
 //   npx tsx scripts/mutant.ts IMAGE                  lists the leas of its stub
 //   npx tsx scripts/mutant.ts IMAGE FILEOFFSET OUT   writes the mutant
 import { readFileSync, writeFileSync } from 'node:fs';
 import { InputError } from '../src/bits/errors.ts';
 import { hex } from '../src/bits/hex.ts';
-import { listRipRelativeLeas, mutateLea } from '../src/image/mutant.ts';
+import { listRipRelativeLeas, mutateLea } from '../src/code/mutant.ts';
 
 const [image, offset, out] = process.argv.slice(2);
 

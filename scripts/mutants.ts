@@ -1,7 +1,7 @@
 // The list of judged mutants, test/data/mutants.json (made by scripts/make-mutants.ts), and how to boot one.
 import { readFileSync } from 'node:fs';
 import type { RunConfig } from '../src/boot/run.ts';
-import { mutateLea } from '../src/image/mutant.ts';
+import { mutateLea } from '../src/code/mutant.ts';
 
 const MIB = 2 ** 20;
 const MEMORY = { '512M': 512 * MIB, '6G': 6 * 1024 * MIB } as const;

@@ -6,6 +6,7 @@
 
 import { Code, Decoder, DecoderError, DecoderOptions, Instruction } from 'iced-x86';
 import { PAGE_SIZE } from '../bits/address.ts';
+import { decodeOne } from '../code/disassembly.ts';
 import { type Bitness, Planner, type Plan } from './decode.ts';
 import { Fuser } from './fuse.ts';
 import * as at from './layout.ts';
@@ -248,14 +249,6 @@ export class CodeCache {
 }
 
 const slotAddress = (context: Context, offset: number): number => context.address + at.CTX_SLOTS + 4 * offset;
-
-export function decodeOne(bytes: Uint8Array, ip: bigint, bitness: Bitness): Instruction {
-  const decoder = new Decoder(bitness, bytes, DecoderOptions.None);
-  decoder.ip = BigInt.asUintN(64, ip);
-  const insn = decoder.decode();
-  decoder.free();
-  return insn;
-}
 
 /** Operand size, address size, LOCK, REPNE, REP. */
 const OTHER_PREFIXES = new Set([0x66, 0x67, 0xf0, 0xf2, 0xf3]);

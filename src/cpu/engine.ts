@@ -4,7 +4,8 @@
 import { Code, type Instruction, OpKind, Register } from 'iced-x86';
 import type { PhysAddr } from '../bits/address.ts';
 import type { CpuModel } from '../x86/models.ts';
-import { CodeCache, type CodeMode, type CodePage, decodeOne, isTooLong } from './codeCache.ts';
+import { decodeOne } from '../code/disassembly.ts';
+import { CodeCache, type CodeMode, type CodePage, isTooLong } from './codeCache.ts';
 import { type Access, type AccessBytes, type Cpu, type Fault, fault, isFault, type PortIo } from './cpu.ts';
 import { type BuiltEngine, buildEngine } from './engine/module.ts';
 import { allHandlers, hotKeys } from './handlers.ts';

@@ -1,28 +1,12 @@
 // Describes the instruction at a linear address of a machine: bytes, text, place in the image, symbol.
 
-import { Code, Formatter, FormatterSyntax, type Instruction } from 'iced-x86';
+import { Code } from 'iced-x86';
 import type { BootRun } from '../boot/run.ts';
-import { decodeOne } from '../cpu/codeCache.ts';
+import { attText, decodeOne } from '../code/disassembly.ts';
 import { isFault } from '../cpu/cpu.ts';
 import { type SymbolTable, symbolAt, symbolText } from '../image/symbols.ts';
 import { locateInMemory } from '../record/location.ts';
 import type { InstructionAt } from './types.ts';
-
-let formatter: Formatter | undefined;
-
-/** AT&T text as objdump writes it, but numbers with 0x. */
-export function attText(insn: Instruction): string {
-  if (!formatter) {
-    formatter = new Formatter(FormatterSyntax.Gas);
-    formatter.hexPrefix = '0x';
-    formatter.hexSuffix = '';
-    formatter.uppercaseHex = false;
-    formatter.spaceAfterOperandSeparator = false;
-    formatter.firstOperandCharIndex = 7;
-    formatter.ripRelativeAddresses = true;
-  }
-  return formatter.format(insn).trimEnd();
-}
 
 /** What stands at `linear` now; undefined where nothing can be fetched. */
 export function instructionAt(

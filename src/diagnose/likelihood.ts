@@ -2,7 +2,7 @@
 // rest.
 
 import type { BzImage } from '../image/bzimage.ts';
-import type { Reference } from '../image/references.ts';
+import type { Reference } from '../code/references.ts';
 
 /** Room for the stub's .bss, heap, stack and page tables behind what the file holds. */
 const BSS_ROOM = 5 * 2 ** 20;

@@ -2,10 +2,9 @@
 // the immediate with the load bias added, which is right at one load address only.
 
 import type { BzImage } from '../image/bzimage.ts';
-import { repairedMovBytes } from '../image/mutant.ts';
-import { decodeOne } from '../cpu/codeCache.ts';
+import { repairedMovBytes } from '../code/mutant.ts';
+import { attText, decodeOne } from '../code/disassembly.ts';
 import type { ExecutedReference } from '../record/references.ts';
-import { attText } from './instructionAt.ts';
 
 export type Repair = { readonly bytes: Uint8Array; readonly text: string; readonly everywhere: boolean };
 

@@ -2,7 +2,7 @@
 
 import type { Outcome, RunConfig, RunResult } from '../boot/run.ts';
 import type { Stage } from '../boot/stages.ts';
-import type { ReferenceForm } from '../image/references.ts';
+import type { ReferenceForm } from '../code/references.ts';
 
 /** An instruction as far as it is known. Addresses are linear; link addresses and offsets only for code of the image. */
 export type InstructionAt = {

@@ -5,7 +5,7 @@ import type { Instruction } from 'iced-x86';
 import type { BootRun } from '../boot/run.ts';
 import { isFault } from '../cpu/cpu.ts';
 import type { BzImage } from '../image/bzimage.ts';
-import { absoluteReference, type Reference } from '../image/references.ts';
+import { absoluteReference, type Reference } from '../code/references.ts';
 import { locateInMemory } from './location.ts';
 
 export type ExecutedReference = {

@@ -5,7 +5,7 @@ import { bytesOfHex } from '../../src/bits/hex.ts';
 import { endOf, GIB, MIB } from '../../src/boot/layout.ts';
 import { type BootOptions, bootLinux } from '../../src/boot/linux.ts';
 import { parseImage } from '../../src/image/image.ts';
-import { listRipRelativeLeas } from '../../src/image/mutant.ts';
+import { listRipRelativeLeas } from '../../src/code/mutant.ts';
 import { parseSymbols } from '../../src/image/symbols.ts';
 import { makeBzImage, makeElf, randomOf } from '../image/synthetic.ts';
 import { testMemory } from './memory.ts';

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { hexBytes } from '../../src/bits/hex.ts';
 import type { Cause, Diagnosis } from '../../src/diagnose/types.ts';
-import { mutateLea } from '../../src/image/mutant.ts';
+import { mutateLea } from '../../src/code/mutant.ts';
 import { diagnosed, fileOffsetOf, placeOf, sample, symbolsOf } from './support.ts';
 
 const CULPRIT = 0x18280;

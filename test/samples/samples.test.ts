@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { hexBytes } from '../../src/bits/hex.ts';
 import { parseBzImage } from '../../src/image/bzimage.ts';
-import { LEA_LENGTH, mutateLea, repairMov } from '../../src/image/mutant.ts';
+import { LEA_LENGTH, mutateLea, repairMov } from '../../src/code/mutant.ts';
 
 const built = resolve(fileURLToPath(import.meta.url), '../../../samples/built');
 const image = (name: string): Uint8Array => new Uint8Array(readFileSync(join(built, `${name}.bzImage`)));

@@ -2,7 +2,7 @@
 // by `run`, where the hot ones are inlined into the loop. Both are bound to the same semantics; both must agree with
 // silicon to the last defined bit.
 import { describe, expect, it } from 'vitest';
-import { decodeOne } from '../../src/cpu/codeCache.ts';
+import { decodeOne } from '../../src/code/disassembly.ts';
 import { type Plan, Planner } from '../../src/cpu/decode.ts';
 import { allHandlers, hotKeys } from '../../src/cpu/handlers.ts';
 import { runInLoop, runStepped } from './engineRun.ts';

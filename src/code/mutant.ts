@@ -5,9 +5,9 @@
 import { inside, putU32, viewOf } from '../bits/cursor.ts';
 import { InputError } from '../bits/errors.ts';
 import { hex, hexBytes } from '../bits/hex.ts';
-import type { BzImage } from './bzimage.ts';
-import { parseImage } from './image.ts';
-import { stubInstructions } from './stub-code.ts';
+import type { BzImage } from '../image/bzimage.ts';
+import { parseImage } from '../image/image.ts';
+import { stubInstructions } from './stubCode.ts';
 
 export type Register64 = (typeof REGISTERS)[number];
 

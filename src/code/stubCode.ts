@@ -7,8 +7,8 @@
 //     their window (the linker puts .text in one piece) and decode into sensible code up to a return.
 import { Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register } from 'iced-x86';
 import { readerOf } from '../bits/cursor.ts';
-import type { BzImage } from './bzimage.ts';
-import { ENTRY_64_OFFSET, XLF_EFI_HANDOVER_32, XLF_EFI_HANDOVER_64 } from './setup-header.ts';
+import type { BzImage } from '../image/bzimage.ts';
+import { ENTRY_64_OFFSET, XLF_EFI_HANDOVER_32, XLF_EFI_HANDOVER_64 } from '../image/setup-header.ts';
 
 export type Bits = 32 | 64;
 

@@ -2,8 +2,8 @@ import { Decoder, DecoderOptions, Mnemonic, Register } from 'iced-x86';
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
 import { bytesOfHex, hexBytes } from '../../src/bits/hex.ts';
-import { listRipRelativeLeas, mutateLea, repairedMovBytes, repairMov } from '../../src/image/mutant.ts';
-import { concat, makeBzImage, makeElf, SETUP_SIZE } from './synthetic.ts';
+import { listRipRelativeLeas, mutateLea, repairedMovBytes, repairMov } from '../../src/code/mutant.ts';
+import { concat, makeBzImage, makeElf, SETUP_SIZE } from '../image/synthetic.ts';
 
 const LEA = '48 8d 05 10 00 00 00';
 
