@@ -1,0 +1,336 @@
+// Finds the code of a program by following it. In a bzImage sections are gone, and code and data lie side by side, so
+// nothing is taken for code unless something proven to be code leads there:
+//  1. starts: the entry points;
+//  2. whatever their jumps and calls reach, each in the mode (16, 32 or 64 bits) of what reaches it;
+//  3. addresses that proven code computes (lea), where they do not lie beyond the last proven code of
+//     their stretch (the linker puts .text in one piece) and decode into sensible code up to a return.
+import { Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register } from 'iced-x86';
+import { ENTRY_64_OFFSET } from '../image/setup-header.ts';
+import type { Bits } from './disassembly.ts';
+import type { Program, Start, Stretch } from './program.ts';
+import { absoluteReference } from './references.ts';
+
+/** One proven instruction. */
+export interface CodeInstruction {
+  /** Offset from the program's base. */
+  readonly at: number;
+  readonly length: number;
+  readonly bits: Bits;
+}
+
+export interface CodeMap {
+  /** By offset. */
+  readonly instructions: readonly CodeInstruction[];
+  /** Whether an instruction starts there, or a byte lies within one. */
+  kindAt(at: number): 'start' | 'inner' | 'none';
+  /** Offsets where functions start: entry points, targets of calls, computed addresses of code. */
+  readonly functions: ReadonlySet<number>;
+  /** Offsets that proven code computes or reads relative to RIP, with how often. */
+  readonly ripTargets: ReadonlyMap<number, number>;
+}
+
+/** A stretch that may hold code. */
+interface Window {
+  readonly start: number;
+  readonly end: number;
+  readonly decoders: Readonly<Record<Bits, Decoder>>;
+  /** For every byte: 0, or FIRST | mode and length of the proven instruction it starts, or INNER. */
+  readonly marks: Uint8Array;
+  /** End of the highest proven instruction; candidates above it are not believed. */
+  provenEnd: number;
+}
+
+const INNER = 0xff;
+const MODE_SHIFT = 4;
+const LENGTH_MASK = 0xf;
+const MODES = [16, 32, 64] as const;
+
+interface Walk {
+  readonly windows: readonly Window[];
+  proven: number;
+  readonly functions: Set<number>;
+  readonly ripTargets: Map<number, number>;
+  /** Constants met in proven 64-bit code. */
+  readonly candidates: Set<number>;
+}
+
+/** What one instruction leads to. */
+interface Step extends CodeInstruction {
+  readonly next: boolean;
+  readonly call: boolean;
+  readonly branch: Start | undefined;
+  /** The number a push of real-mode code puts on the stack: `push $1f; lretw` normalises CS. */
+  readonly pushed: number | undefined;
+  readonly farReturn: boolean;
+  readonly constants: readonly number[];
+  readonly ripTarget: number | undefined;
+  /** Nothing a compiled or hand-written stub would hold. */
+  readonly odd: boolean;
+}
+
+/** Everything proven to be code. @param extra starts that are tried last and need to look like code */
+export function findCode(program: Program, extra: readonly number[] = []): CodeMap {
+  const walk = newWalk(program);
+  try {
+    follow(walk, program.starts);
+    for (const start of program.starts) walk.functions.add(start.at);
+    while (acceptCandidates(walk)) {
+      // Each accepted function may prove more code, and so more candidates.
+    }
+    for (const at of extra) walk.candidates.add(at);
+    while (acceptCandidates(walk)) {
+      // As above.
+    }
+    return mapOf(walk);
+  } finally {
+    for (const window of walk.windows) freeWindow(window);
+  }
+}
+
+function newWalk(program: Program): Walk {
+  const windows = program.stretches.filter((s) => s.holds !== 'data').map((s) => newWindow(program.bytes, s));
+  return {
+    ...{ windows, proven: 0 },
+    ...{ functions: new Set(), ripTargets: new Map(), candidates: new Set() },
+  };
+}
+
+function newWindow(file: Uint8Array, { at, size, fileOffset, holds }: Stretch): Window {
+  const bytes = file.subarray(fileOffset, fileOffset + size);
+  const decoder = (bits: Bits): Decoder => new Decoder(bits, bytes, DecoderOptions.None);
+  const decoders = { 16: decoder(16), 32: decoder(32), 64: decoder(64) };
+  // A section that says it is code is code to its end.
+  const provenEnd = holds === 'code' ? at + size : at;
+  return { start: at, end: at + size, decoders, marks: new Uint8Array(size), provenEnd };
+}
+
+function freeWindow(window: Window): void {
+  for (const mode of MODES) window.decoders[mode].free();
+}
+
+function mapOf(walk: Walk): CodeMap {
+  const instructions = walk.windows.flatMap(instructionsOf);
+  const markAt = (at: number): number => {
+    const window = windowOf(walk, at);
+    return window === undefined ? 0 : (window.marks[at - window.start] ?? 0);
+  };
+  return {
+    instructions,
+    kindAt: (at) => (markAt(at) === 0 ? 'none' : markAt(at) === INNER ? 'inner' : 'start'),
+    functions: walk.functions,
+    ripTargets: walk.ripTargets,
+  };
+}
+
+function instructionsOf({ marks, start }: Window): CodeInstruction[] {
+  const list: CodeInstruction[] = [];
+  for (let i = 0; i < marks.length; ) {
+    const mark = marks[i] as number;
+    const bits = MODES[mark >> MODE_SHIFT];
+    if (mark === 0 || mark === INNER || bits === undefined) {
+      i++;
+      continue;
+    }
+    list.push({ at: start + i, length: mark & LENGTH_MASK, bits });
+    i += mark & LENGTH_MASK;
+  }
+  return list;
+}
+
+/** Proves everything reachable from `starts`. */
+function follow(walk: Walk, starts: readonly Start[]): void {
+  const open = [...starts];
+  const instruction = new Instruction();
+  for (let start = open.pop(); start !== undefined; start = open.pop()) followOne(walk, start, open, instruction);
+  instruction.free();
+}
+
+function followOne(walk: Walk, start: Start, open: Start[], scratch: Instruction): void {
+  let at: number | undefined = start.at;
+  let pushed: number | undefined;
+  while (at !== undefined && !isStart(walk, at)) {
+    const step: Step | undefined = decodeAt(walk, at, start.bits, scratch);
+    if (step === undefined || step.odd || overlaps(walk, step)) return;
+    prove(walk, step);
+    if (step.branch !== undefined) open.push(step.branch);
+    if (step.farReturn && pushed !== undefined) open.push({ at: pushed, bits: step.bits });
+    pushed = step.pushed;
+    if (step.call && step.branch !== undefined) walk.functions.add(step.branch.at);
+    at = step.next ? at + step.length : undefined;
+  }
+}
+
+function prove(walk: Walk, step: Step): void {
+  const { at, length, bits } = step;
+  const window = windowOf(walk, at);
+  if (window === undefined) return;
+  const first = at - window.start;
+  window.marks[first] = (MODES.indexOf(bits) << MODE_SHIFT) | length;
+  window.marks.fill(INNER, first + 1, first + length);
+  window.provenEnd = Math.max(window.provenEnd, at + length);
+  walk.proven++;
+  if (bits !== 64) return;
+  for (const constant of step.constants) walk.candidates.add(constant);
+  if (step.ripTarget !== undefined) walk.ripTargets.set(step.ripTarget, (walk.ripTargets.get(step.ripTarget) ?? 0) + 1);
+}
+
+function isStart(walk: Walk, at: number): boolean {
+  const mark = markOf(walk, at);
+  return mark !== 0 && mark !== INNER;
+}
+
+function markOf(walk: Walk, at: number): number {
+  const window = windowOf(walk, at);
+  return window === undefined ? 0 : (window.marks[at - window.start] ?? 0);
+}
+
+/** Whether a step shares bytes with proven code without being the same instruction. */
+function overlaps(walk: Walk, { at, length }: CodeInstruction): boolean {
+  const window = windowOf(walk, at);
+  if (window === undefined) return true;
+  const first = at - window.start;
+  if (window.marks[first] === INNER) return true;
+  for (let i = 1; i < length; i++) if (window.marks[first + i] !== 0) return true;
+  return false;
+}
+
+const windowOf = (walk: Walk, at: number): Window | undefined => walk.windows.find((w) => at >= w.start && at < w.end);
+
+/** Proves the functions whose addresses proven code computes. True where it found one. */
+function acceptCandidates(walk: Walk): boolean {
+  const candidates = [...walk.candidates];
+  walk.candidates.clear();
+  const scratch = new Instruction();
+  const kept = candidates.filter((at) => isUnprovenBelowEnd(walk, at));
+  const accepted = kept.filter((at) => looksLikeCode(walk, at, scratch));
+  scratch.free();
+  const before = walk.proven;
+  follow(
+    walk,
+    accepted.map((at) => ({ at, bits: 64 })),
+  );
+  for (const at of candidates) if (isStart(walk, at)) walk.functions.add(at);
+  // One that was beyond the last proven code may be below it now.
+  for (const at of candidates) if (!isStart(walk, at)) walk.candidates.add(at);
+  return walk.proven > before;
+}
+
+function isUnprovenBelowEnd(walk: Walk, at: number): boolean {
+  const window = windowOf(walk, at);
+  return window !== undefined && at <= window.provenEnd && window.marks[at - window.start] === 0;
+}
+
+/** More than any function of a stub; a longer run is data that happens to decode. */
+const LONGEST_TRIAL = 20_000;
+
+interface Trial {
+  readonly at: number;
+  /** Reached by falling through a call: where that one does not return, anything may follow. */
+  readonly afterCall: boolean;
+}
+
+/** Follows an address on trial: every path must decode, stay apart from proven code, and hold nothing odd. */
+function looksLikeCode(walk: Walk, start: number, scratch: Instruction): boolean {
+  const seen = new Set<number>();
+  const open: Trial[] = [{ at: start, afterCall: false }];
+  for (let trial = open.pop(); trial !== undefined; trial = open.pop()) {
+    const { at, afterCall } = trial;
+    if (seen.has(at) || isStart(walk, at)) continue;
+    const step = decodeAt(walk, at, 64, scratch);
+    const bad = step === undefined || step.odd || overlaps(walk, step);
+    if (bad && afterCall) continue;
+    if (bad || seen.size > LONGEST_TRIAL) return false;
+    seen.add(at);
+    if (step.branch !== undefined) open.push({ at: step.branch.at, afterCall: false });
+    if (step.next) open.push({ at: at + step.length, afterCall: step.call });
+  }
+  return true;
+}
+
+/** Decodes one instruction; undefined outside the windows and where the bytes are no instruction. */
+function decodeAt(walk: Walk, at: number, bits: Bits, instruction: Instruction): Step | undefined {
+  const window = windowOf(walk, at);
+  if (window === undefined) return undefined;
+  const decoder = window.decoders[bits];
+  decoder.position = at - window.start;
+  decoder.ip = BigInt(at);
+  decoder.decodeOut(instruction);
+  if (instruction.isInvalid) return undefined;
+  return {
+    at,
+    length: instruction.length,
+    bits,
+    ...flowOf(instruction, bits),
+    pushed: bits === 16 ? pushedWord(instruction) : undefined,
+    farReturn: bits === 16 && instruction.mnemonic === Mnemonic.Retf,
+    constants: constantsOf(instruction),
+    ripTarget: instruction.isIpRelMemoryOperand ? Number(instruction.ipRelMemoryAddress) : undefined,
+    odd: isOdd(instruction, bits),
+  };
+}
+
+function flowOf(instruction: Instruction, bits: Bits): Pick<Step, 'next' | 'call' | 'branch'> {
+  const flow = instruction.flowControl;
+  const call = flow === FlowControl.Call || flow === FlowControl.IndirectCall;
+  const interrupt = flow === FlowControl.Interrupt && instruction.mnemonic !== Mnemonic.Int3;
+  const next = call || interrupt || flow === FlowControl.Next || flow === FlowControl.ConditionalBranch;
+  return { next, call, branch: branchTarget(instruction, bits) };
+}
+
+const NEAR_BRANCHES: ReadonlySet<OpKind> = new Set([OpKind.NearBranch16, OpKind.NearBranch32, OpKind.NearBranch64]);
+
+function pushedWord(instruction: Instruction): number | undefined {
+  if (instruction.mnemonic !== Mnemonic.Push) return undefined;
+  if (instruction.op0Kind === OpKind.Immediate16) return instruction.immediate16;
+  return instruction.op0Kind === OpKind.Immediate8to16 ? instruction.immediate8to16 : undefined;
+}
+
+/** Where a jump or call goes; a far jump of real-mode code with a 32-bit offset enters protected mode. */
+function branchTarget(instruction: Instruction, bits: Bits): Start | undefined {
+  if (bits === 16 && instruction.op0Kind === OpKind.FarBranch32) return { at: instruction.farBranch32, bits: 32 };
+  return NEAR_BRANCHES.has(instruction.op0Kind) ? { at: Number(instruction.nearBranchTarget), bits } : undefined;
+}
+
+/**
+ * Offsets an instruction may compute: RIP-relative, or a displacement on a register that holds the load address.
+ * Below the 64-bit entry lies 32-bit code only, and displacements that small are fields of structures.
+ */
+function constantsOf(instruction: Instruction): number[] {
+  if (instruction.mnemonic === Mnemonic.Mov) return absoluteConstant(instruction);
+  if (instruction.mnemonic !== Mnemonic.Lea) return [];
+  if (instruction.isIpRelMemoryOperand) return [Number(instruction.ipRelMemoryAddress)];
+  if (instruction.memoryBase === Register.None) return [];
+  const displacement = Number(BigInt.asIntN(64, instruction.memoryDisplacement));
+  return displacement > ENTRY_64_OFFSET ? [displacement] : [];
+}
+
+/** What a linker makes of such a lea: the same address as an immediate. */
+function absoluteConstant(instruction: Instruction): number[] {
+  const reference = absoluteReference(instruction);
+  return reference?.form === 'mov-imm32-rex' && reference.constant > BigInt(ENTRY_64_OFFSET)
+    ? [Number(reference.constant)]
+    : [];
+}
+
+const ODD_MNEMONICS: ReadonlySet<Mnemonic> = new Set([
+  Mnemonic.Insb,
+  Mnemonic.Insd,
+  Mnemonic.Outsb,
+  Mnemonic.Outsd,
+  Mnemonic.Xlatb,
+  Mnemonic.Enter,
+  Mnemonic.Loop,
+  Mnemonic.Loope,
+  Mnemonic.Loopne,
+  Mnemonic.Jrcxz,
+]);
+
+/** Text and tables decode too, but into instructions like these: string I/O, x87, `add %al,(%rax)` (two zero bytes). */
+function isOdd(instruction: Instruction, bits: Bits): boolean {
+  // Hand-written real-mode code loops and moves strings to ports.
+  if (bits !== 16 && (ODD_MNEMONICS.has(instruction.mnemonic) || instruction.fpuWritesTop)) return true;
+  return instruction.code === Code.Add_rm8_r8 && instruction.length === 2 && ZERO_BASES.has(instruction.memoryBase);
+}
+
+/** Bases that ModRM 00 means, in the three modes. */
+const ZERO_BASES: ReadonlySet<Register> = new Set([Register.RAX, Register.EAX, Register.BX]);
