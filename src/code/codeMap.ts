@@ -5,6 +5,7 @@
 //  3. addresses that proven code computes (lea), where they do not lie beyond the last proven code of
 //     their stretch (the linker puts .text in one piece) and decode into sensible code up to a return.
 import { Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register } from 'iced-x86';
+import { viewOf } from '../bits/cursor.ts';
 import { ENTRY_64_OFFSET } from '../image/setup-header.ts';
 import type { Bits } from './disassembly.ts';
 import type { Program, Start, Stretch } from './program.ts';
@@ -45,7 +46,16 @@ const MODE_SHIFT = 4;
 const LENGTH_MASK = 0xf;
 const MODES = [16, 32, 64] as const;
 
+/** A lea relative to RIP. */
+interface Table {
+  readonly at: number;
+  readonly base: Register;
+  readonly address: number;
+}
+
 interface Walk {
+  readonly tables: Table[];
+  readonly program: Program;
   readonly windows: readonly Window[];
   proven: number;
   readonly functions: Set<number>;
@@ -62,6 +72,14 @@ interface Step extends CodeInstruction {
   /** The number a push of real-mode code puts on the stack: `push $1f; lretw` normalises CS. */
   readonly pushed: number | undefined;
   readonly farReturn: boolean;
+  /** A jump to an address in a register. */
+  readonly switches: boolean;
+  /** What a lea computes relative to RIP, and into which register: perhaps a jump table. */
+  readonly table: { readonly base: Register; readonly address: number } | undefined;
+  /** The register that a movslq takes a word of a table by. */
+  readonly base: Register | undefined;
+  /** What a register is compared with: perhaps the table's last index. */
+  readonly last: number | undefined;
   readonly constants: readonly number[];
   readonly ripTarget: number | undefined;
   /** Nothing a compiled or hand-written stub would hold. */
@@ -90,7 +108,7 @@ export function findCode(program: Program, extra: readonly number[] = []): CodeM
 function newWalk(program: Program): Walk {
   const windows = program.stretches.filter((s) => s.holds !== 'data').map((s) => newWindow(program.bytes, s));
   return {
-    ...{ windows, proven: 0 },
+    ...{ program, windows, proven: 0, tables: [] },
     ...{ functions: new Set(), ripTargets: new Map(), candidates: new Set() },
   };
 }
@@ -148,6 +166,7 @@ function follow(walk: Walk, starts: readonly Start[]): void {
 function followOne(walk: Walk, start: Start, open: Start[], scratch: Instruction): void {
   let at: number | undefined = start.at;
   let pushed: number | undefined;
+  let seen: SwitchClues = NO_CLUES;
   while (at !== undefined && !isStart(walk, at)) {
     const step: Step | undefined = decodeAt(walk, at, start.bits, scratch);
     if (step === undefined || step.odd || overlaps(walk, step)) return;
@@ -155,6 +174,9 @@ function followOne(walk: Walk, start: Start, open: Start[], scratch: Instruction
     if (step.branch !== undefined) open.push(step.branch);
     if (step.farReturn && pushed !== undefined) open.push({ at: pushed, bits: step.bits });
     pushed = step.pushed;
+    if (step.switches) open.push(...jumpTable(walk, at, seen, scratch));
+    if (step.table !== undefined) walk.tables.push({ ...step.table, at });
+    seen = { base: step.base ?? seen.base, last: step.last ?? seen.last };
     if (step.call && step.branch !== undefined) walk.functions.add(step.branch.at);
     at = step.next ? at + step.length : undefined;
   }
@@ -263,6 +285,7 @@ function decodeAt(walk: Walk, at: number, bits: Bits, instruction: Instruction):
     ...flowOf(instruction, bits),
     pushed: bits === 16 ? pushedWord(instruction) : undefined,
     farReturn: bits === 16 && instruction.mnemonic === Mnemonic.Retf,
+    ...switchOf(instruction, bits),
     constants: constantsOf(instruction),
     ripTarget: instruction.isIpRelMemoryOperand ? Number(instruction.ipRelMemoryAddress) : undefined,
     odd: isOdd(instruction, bits),
@@ -278,6 +301,73 @@ function flowOf(instruction: Instruction, bits: Bits): Pick<Step, 'next' | 'call
 }
 
 const NEAR_BRANCHES: ReadonlySet<OpKind> = new Set([OpKind.NearBranch16, OpKind.NearBranch32, OpKind.NearBranch64]);
+
+/** What the instructions before a jump say of the table it takes its target from. */
+interface SwitchClues {
+  readonly base: Register | undefined;
+  readonly last: number | undefined;
+}
+
+const NO_CLUES: SwitchClues = { base: undefined, last: undefined };
+/** More cases than a switch of a stub has. */
+const LARGEST_INDEX = 1023;
+/** The lea of a table may stand before a loop: no farther back than this. */
+const LEA_REACH = 0x4000;
+
+function switchOf(instruction: Instruction, bits: Bits): Pick<Step, 'switches' | 'table' | 'base' | 'last'> {
+  const { mnemonic, op0Register } = instruction;
+  if (bits !== 64) return { switches: false, table: undefined, base: undefined, last: undefined };
+  const ripLea = mnemonic === Mnemonic.Lea && instruction.isIpRelMemoryOperand;
+  const indexed = mnemonic === Mnemonic.Movsxd && instruction.memoryIndexScale === 4;
+  return {
+    switches: instruction.flowControl === FlowControl.IndirectBranch && instruction.op0Kind === OpKind.Register,
+    table: ripLea ? { base: op0Register, address: Number(instruction.ipRelMemoryAddress) } : undefined,
+    base: indexed ? instruction.memoryBase : undefined,
+    last: mnemonic === Mnemonic.Cmp ? comparedWith(instruction) : undefined,
+  };
+}
+
+function comparedWith(instruction: Instruction): number | undefined {
+  if (instruction.op1Kind === OpKind.Register || instruction.op1Kind === OpKind.Memory) return undefined;
+  const value = Number(instruction.immediate(1));
+  return value >= 0 && value <= LARGEST_INDEX ? value : undefined;
+}
+
+/**
+ * The cases of a switch as -fPIC compiles it: `cmp $last; ja; lea table(%rip),base; movslq (base,index,4); add; jmp *`,
+ * a table of signed distances from itself. Believed where each leads to code.
+ */
+function jumpTable(walk: Walk, jump: number, { base, last }: SwitchClues, scratch: Instruction): Start[] {
+  const table = tableBefore(walk, jump, base);
+  if (table === undefined || last === undefined) return [];
+  const cases: Start[] = [];
+  for (let index = 0; index <= last; index++) {
+    const distance = wordAt(walk, table + 4 * index);
+    if (distance === undefined) return [];
+    const at = table + distance;
+    const step = isStart(walk, at) ? undefined : decodeAt(walk, at, 64, scratch);
+    if (!isStart(walk, at) && (step === undefined || step.odd || overlaps(walk, step))) return [];
+    cases.push({ at, bits: 64 });
+  }
+  return cases;
+}
+
+/** The address that the nearest lea before a jump puts into `base`. */
+function tableBefore(walk: Walk, jump: number, base: Register | undefined): number | undefined {
+  let nearest: Table | undefined;
+  for (const table of walk.tables) {
+    if (table.base !== base || table.at > jump || table.at < jump - LEA_REACH) continue;
+    if (nearest === undefined || table.at > nearest.at) nearest = table;
+  }
+  return nearest?.address;
+}
+
+/** A signed 32-bit word of data. */
+function wordAt(walk: Walk, at: number): number | undefined {
+  const stretch = walk.program.stretches.find((s) => at >= s.at && at + 4 <= s.at + s.size);
+  if (stretch === undefined) return undefined;
+  return viewOf(walk.program.bytes).getInt32(stretch.fileOffset + at - stretch.at, true);
+}
 
 function pushedWord(instruction: Instruction): number | undefined {
   if (instruction.mnemonic !== Mnemonic.Push) return undefined;
@@ -328,9 +418,13 @@ const ODD_MNEMONICS: ReadonlySet<Mnemonic> = new Set([
 /** Text and tables decode too, but into instructions like these: string I/O, x87, `add %al,(%rax)` (two zero bytes). */
 function isOdd(instruction: Instruction, bits: Bits): boolean {
   // Hand-written real-mode code loops and moves strings to ports.
-  if (bits !== 16 && (ODD_MNEMONICS.has(instruction.mnemonic) || instruction.fpuWritesTop)) return true;
+  if (bits !== 16 && (ODD_MNEMONICS.has(instruction.mnemonic) || isX87Arithmetic(instruction))) return true;
   return instruction.code === Code.Add_rm8_r8 && instruction.length === 2 && ZERO_BASES.has(instruction.memoryBase);
 }
+
+/** A stub asks whether there is an x87 unit, with fninit, and computes nothing with it. */
+const isX87Arithmetic = (instruction: Instruction): boolean =>
+  instruction.fpuWritesTop && instruction.mnemonic !== Mnemonic.Fninit;
 
 /** Bases that ModRM 00 means, in the three modes. */
 const ZERO_BASES: ReadonlySet<Register> = new Set([Register.RAX, Register.EAX, Register.BX]);
