@@ -12,7 +12,7 @@ import { stubInstructions } from './stubCode.ts';
 export type Register64 = (typeof REGISTERS)[number];
 
 /** In the order of their numbers in ModRM and REX. */
-const REGISTERS = [
+export const REGISTERS = [
   'rax',
   'rcx',
   'rdx',
@@ -125,7 +125,7 @@ function movBytes(register: Register64, immediate: number): Uint8Array {
   return withImmediate([0x48 | (number >> 3), 0xc7, 0xc0 | (number & 7)], immediate);
 }
 
-function leaBytes(register: Register64, displacement: number): Uint8Array {
+export function leaBytes(register: Register64, displacement: number): Uint8Array {
   const number = REGISTERS.indexOf(register);
   return withImmediate([0x48 | ((number >> 3) << 2), 0x8d, 0x05 | ((number & 7) << 3)], displacement);
 }

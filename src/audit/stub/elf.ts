@@ -1,0 +1,75 @@
+// The boot stub as an ELF file (arch/x86/boot/compressed/vmlinux): sections say what is code, symbols name it.
+
+import { readerOf } from '../../bits/cursor.ts';
+import { InputError } from '../../bits/errors.ts';
+import type { Bits } from '../../code/disassembly.ts';
+import { type Program, programOfElf, type Start, stretchAt } from '../../code/program.ts';
+import { readSections } from '../../image/elf.ts';
+import { ENTRY_64_OFFSET } from '../../image/setup-header.ts';
+import { elfSymbols, type SymbolTable } from '../../image/symbols.ts';
+
+/** The kernel proper is linked to the upper half of the address space, a stub at a small address. */
+const UPPER_HALF = 1n << 63n;
+
+/** Whether this ELF file is a kernel rather than a stub: linked to the upper half. */
+export function isKernel(bytes: Uint8Array): boolean {
+  const file = readerOf(bytes, 'the ELF file');
+  const table = file.size64(32, 'e_phoff');
+  const count = file.u16(56);
+  for (let i = 0; i < count; i++) {
+    const at = table + i * 56;
+    if (file.u32(at) === 1 && file.u64(at + 16) >= UPPER_HALF) return true;
+  }
+  return false;
+}
+
+/** Entry points by the names that the kernel gives them. */
+const ENTRY_NAMES: ReadonlyMap<string, Bits> = new Map<string, Bits>([
+  ['startup_32', 32],
+  ['startup_64', 64],
+  ['efi32_stub_entry', 32],
+  ['efi32_pe_entry', 32],
+  ['efi64_stub_entry', 64],
+  ['efi_stub_entry', 64],
+  ['efi_pe_entry', 64],
+]);
+
+export type ElfStub = {
+  readonly program: Program;
+  /** Offsets of further symbols in code. */
+  readonly named: readonly number[];
+};
+
+/** @param given symbols from elsewhere, for a file that was stripped */
+export function elfStub(bytes: Uint8Array, given: SymbolTable | undefined): ElfStub {
+  const file = readerOf(bytes, 'the ELF file');
+  const symbols = given ?? ownSymbols(bytes);
+  const base = linkBase(bytes);
+  const entry = Number(file.u64(24) - base);
+  const named =
+    symbols === undefined ? [] : symbols.symbols.map((s) => ({ at: Number(s.address - base), name: s.name }));
+  const known = named.flatMap(({ at, name }): Start[] => {
+    const bits = ENTRY_NAMES.get(name);
+    return bits === undefined ? [] : [{ at, bits }];
+  });
+  // e_entry is startup_64 in a 64-bit stub, startup_32 in older ones: the boot protocol tells them apart.
+  const first: Start = { at: entry, bits: entry === ENTRY_64_OFFSET ? 64 : 32 };
+  const starts = known.some(({ at }) => at === entry) ? known : [first, ...known];
+  const program = programOfElf(bytes, base, starts, symbols);
+  return { program, named: named.map(({ at }) => at).filter((at) => stretchAt(program, at)?.holds === 'code') };
+}
+
+function ownSymbols(bytes: Uint8Array): SymbolTable | undefined {
+  try {
+    return elfSymbols(bytes);
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
+}
+
+/** Stubs are linked at 0; one that is not has its addresses counted from its first section. */
+function linkBase(bytes: Uint8Array): bigint {
+  const loaded = readSections(readerOf(bytes, 'the ELF file')).filter((s) => (s.flags & 2n) !== 0n && s.size > 0);
+  return loaded.reduce((least, s) => (s.address < least ? s.address : least), loaded[0]?.address ?? 0n);
+}

@@ -1,0 +1,146 @@
+// What lies at a link address, and what speaks for it being the address of something: a constant is taken for an
+// address only if it could be one, and the more is known to begin there the surer.
+
+import type { CodeMap } from '../../code/codeMap.ts';
+import { type Extent, type Program, stretchAt } from '../../code/program.ts';
+import { symbolAt, symbolText } from '../../image/symbols.ts';
+import type { Scan } from './scan.ts';
+
+/** In a bzImage: before the payload, in it, after it in the file, or in the memory behind (.bss, heap, page tables). */
+export type Part = 'head' | 'payload' | 'body' | 'bss' | 'outside';
+
+/** What begins at an address, the best there is. */
+export type Known =
+  | 'symbol'
+  | 'function'
+  | 'section'
+  | 'referenced'
+  | 'payload'
+  | 'string'
+  | 'instruction'
+  | 'aligned'
+  | 'nothing';
+
+export type TargetFacts = { readonly part: Part; readonly known: Known };
+
+/** Everything about a program that says what its addresses mean. */
+export type Layout = {
+  readonly program: Program;
+  readonly map: CodeMap;
+  readonly scan: Scan;
+  readonly payload: Extent | undefined;
+  /** End of the bytes in the file. */
+  readonly fileEnd: number;
+  /** End of what the code was seen to use, or of what the file says is linked. */
+  readonly knownEnd: number;
+  /** End of what may be linked. */
+  readonly possibleEnd: number;
+};
+
+/** Room for a stub's .bss, heap (4 MiB with bzip2), stack and page tables, where the file does not say. */
+const BSS_ROOM = 5 * 2 ** 20;
+const PAGE = 4096;
+
+export function layoutOf(program: Program, map: CodeMap, scan: Scan): Layout {
+  const fileEnd = program.stretches.reduce((end, s) => Math.max(end, s.at + s.size), payloadEnd(program));
+  const possibleEnd = program.end ?? fileEnd + BSS_ROOM;
+  let used = program.end ?? fileEnd;
+  for (const at of [...map.ripTargets.keys(), ...scan.displacements]) {
+    if (at > used && at < possibleEnd) used = at;
+  }
+  const knownEnd = program.end ?? Math.ceil((used + 1) / PAGE) * PAGE;
+  return { program, map, scan, payload: program.payload, fileEnd, knownEnd, possibleEnd };
+}
+
+const payloadEnd = ({ payload }: Program): number => (payload === undefined ? 0 : payload.at + payload.size);
+
+export function targetFacts(layout: Layout, at: number): TargetFacts {
+  return { part: partOf(layout, at), known: knownAt(layout, at) };
+}
+
+function partOf({ program, payload, fileEnd, possibleEnd }: Layout, at: number): Part {
+  if (at < 0 || at > possibleEnd) return 'outside';
+  if (payload !== undefined && at < payload.at) return 'head';
+  if (payload !== undefined && at < payload.at + payload.size) return 'payload';
+  if (at >= fileEnd) return 'bss';
+  // Between the sections of an ELF file lies nothing; its last byte's successor may be the end of one.
+  return (stretchAt(program, at) ?? stretchAt(program, at - 1)) ? 'body' : 'outside';
+}
+
+function knownAt(layout: Layout, at: number): Known {
+  const { program, map, payload } = layout;
+  if (symbolStarts(program, at)) return 'symbol';
+  if (payload !== undefined && (at === payload.at || at === payload.at + payload.size)) return 'payload';
+  if (map.functions.has(at)) return 'function';
+  if (map.ripTargets.has(at)) return 'referenced';
+  if (program.stretches.some((s) => s.name !== undefined && s.at === at)) return 'section';
+  if (map.kindAt(at) === 'start') return 'instruction';
+  if (map.kindAt(at) === 'inner') return 'nothing';
+  if (startsString(program, at)) return 'string';
+  return at % 8 === 0 && !isPadding(program, at) ? 'aligned' : 'nothing';
+}
+
+const PADDING = 64;
+
+/** Within a run of zeros in the file: the room between sections, where nothing begins. */
+function isPadding(program: Program, at: number): boolean {
+  const stretch = stretchAt(program, at);
+  if (stretch === undefined) return false;
+  const offset = stretch.fileOffset + at - stretch.at;
+  const end = stretch.fileOffset + stretch.size;
+  const around = program.bytes.subarray(
+    Math.max(stretch.fileOffset, offset - PADDING),
+    Math.min(end, offset + PADDING),
+  );
+  return around.every((byte) => byte === 0);
+}
+
+function symbolStarts({ symbols, base }: Program, at: number): boolean {
+  return symbols !== undefined && symbolAt(symbols, base + BigInt(at))?.offset === 0;
+}
+
+const SHORTEST_STRING = 4;
+
+/** Printable text up to a NUL, and a NUL or no text before it. */
+function startsString(program: Program, at: number): boolean {
+  const stretch = stretchAt(program, at);
+  if (stretch === undefined) return false;
+  const offset = stretch.fileOffset + at - stretch.at;
+  const { bytes } = program;
+  if (at > stretch.at && isText(bytes[offset - 1] ?? 0)) return false;
+  let end = offset;
+  while (end < bytes.length && end < offset + 200 && isText(bytes[end] ?? 0)) end++;
+  return end - offset >= SHORTEST_STRING && bytes[end] === 0;
+}
+
+const isText = (byte: number): boolean => (byte >= 0x20 && byte < 0x7f) || byte === 0x0a || byte === 0x09;
+
+/** What lies there in a few words, for people. */
+export function targetWords({ part, known }: TargetFacts): string {
+  const where = PART_WORDS[part];
+  return known === 'nothing' || known === 'aligned' ? where : `${KNOWN_WORDS[known]}, ${where}`;
+}
+
+const PART_WORDS: Record<Part, string> = {
+  head: 'in the head of the stub, before the payload',
+  payload: 'in the payload',
+  body: "in the stub's code and data",
+  bss: "in the stub's uninitialised memory",
+  outside: 'outside the stub',
+};
+
+const KNOWN_WORDS: Record<Exclude<Known, 'nothing' | 'aligned'>, string> = {
+  symbol: 'start of a symbol',
+  function: 'start of a function',
+  section: 'start of a section',
+  referenced: 'something that other code refers to as well',
+  payload: 'start or end of the payload',
+  string: 'start of a text',
+  instruction: 'start of an instruction',
+};
+
+/** `name` or `name+0x1c`. */
+export function nameAt({ symbols, base }: Program, at: number): string | undefined {
+  const hit = symbols === undefined ? undefined : symbolAt(symbols, base + BigInt(at));
+  return hit === undefined ? undefined : symbolText(hit);
+}

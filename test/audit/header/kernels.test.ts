@@ -1,0 +1,97 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { auditHeaderOf } from '../../../src/audit/header/auditHeader.ts';
+import { headerFacts } from '../../../src/audit/header/facts.ts';
+import { unsignedCrc } from '../../../src/audit/header/checksum.ts';
+import { InputError } from '../../../src/bits/errors.ts';
+import { putHeaderField, type SetupHeaderField } from '../../../src/image/setup-header.ts';
+import { randomOf } from '../../image/synthetic.ts';
+import { kernels } from '../../support/kernels.ts';
+import { healthyImage } from './healthy.ts';
+
+const read = (path: string): Uint8Array => new Uint8Array(readFileSync(path));
+const files = kernels().files;
+
+describe.skipIf(files.length === 0)("Debian's kernels", () => {
+  it.each(files.map((file) => [file.name, file.path] as const))('%s: the header has nothing wrong', (_, path) => {
+    expect(auditHeaderOf(read(path))).toEqual([]);
+  });
+
+  it.each(files.map((file) => [file.name, file.path] as const))(
+    '%s: the CRC of the build holds once the signature is undone',
+    (_, path) => {
+      const bytes = read(path);
+      const { part, file, pe } = headerFacts(bytes);
+      const at = part.fileOffset + part.size - 4;
+      expect(file.u32(at)).not.toBe(0);
+      expect(unsignedCrc(bytes.subarray(0, at), pe)).toBe(file.u32(at));
+    },
+  );
+
+  const WRONG: readonly (readonly [SetupHeaderField, number | bigint, string])[] = [
+    ['setup_sects', 0x26, 'error'],
+    ['syssize', 0x70000, 'error'],
+    ['xloadflags', 0x5f, 'error'],
+    ['payload_offset', 0x2cd, 'error'],
+    ['payload_length', 0x7bf06f, 'error'],
+    ['init_size', 0x3ed0000, 'error'],
+    ['init_size', 0x3f00000, 'warning'],
+    ['handover_offset', 0x1000, 'error'],
+    ['kernel_info_offset', 0x7d579d, 'error'],
+    ['pref_address', 0x1000001n, 'error'],
+  ];
+  const sixOne = files.find((file) => file.name === 'debian-6.1' && file.version === '6.1.0-56-amd64');
+
+  it.skipIf(sixOne === undefined).each(WRONG)(
+    '6.1 with %s = %s: one finding beside the checksums',
+    (field, value, severity) => {
+      const bytes = read(sixOne?.path ?? '');
+      putHeaderField(bytes, field, value);
+      const found = auditHeaderOf(bytes).filter((f) => f.rule !== 'checksum');
+      expect(found.map((f) => [f.severity, f.text?.split(' ')[0]])).toEqual([[severity, field]]);
+    },
+  );
+});
+
+describe('the bundled samples', () => {
+  it.each(['good', 'bad', 'compare-good', 'compare-bad'])('%s.bzImage: a note on the payload', (name) => {
+    const bytes = read(fileURLToPath(new URL(`../../../samples/built/${name}.bzImage`, import.meta.url)));
+    expect(auditHeaderOf(bytes).map((f) => [f.severity, f.rule])).toEqual([['note', 'payload-layout']]);
+  });
+});
+
+describe('mutilated headers', () => {
+  it('give findings or an InputError, 600 times', () => {
+    const random = randomOf(3);
+    const outcomes = { findings: 0, clean: 0, refused: 0 };
+    for (let round = 0; round < 600; round++) {
+      const image = mutilated(healthyImage({ version: round % 2 === 0 ? '6.1.0' : '7.1.0' }), random);
+      try {
+        outcomes[auditHeaderOf(image).length > 0 ? 'findings' : 'clean']++;
+      } catch (error) {
+        if (!(error instanceof InputError) || error.message.includes('\n')) throw error;
+        outcomes.refused++;
+      }
+    }
+    expect(outcomes.findings).toBeGreaterThan(300);
+    expect(outcomes.refused).toBeGreaterThan(10);
+  });
+});
+
+/** Some bytes of the headers, the payload's start or its end made random, now and then with the file cut short. */
+function mutilated(image: Uint8Array, random: (below: number) => number): Uint8Array {
+  const areas: readonly (readonly [number, number])[] = [
+    [0, 0x1f0],
+    [0x1f0, 0x280],
+    [0x200, 0x26c],
+    [0x3400, 0x3420],
+    [0x4400, 0x4420],
+    [0x5000, 0x5010],
+  ];
+  for (let i = random(6) + 1; i > 0; i--) {
+    const [start, end] = areas[random(areas.length)] ?? [0, 0];
+    image[start + random(end - start)] = [0, 0xff, 0x80, random(256)][random(4)] ?? 0;
+  }
+  return random(5) === 0 ? image.subarray(0, random(image.length)) : image;
+}
