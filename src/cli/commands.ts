@@ -1,6 +1,7 @@
 import type { Command } from './command.ts';
+import { audit } from './commands/audit.ts';
 import { boot } from './commands/boot.ts';
 import { why } from './commands/why.ts';
 
 /** Every command, in the order in which the help lists them. */
-export const COMMANDS: readonly Command[] = [boot, why];
+export const COMMANDS: readonly Command[] = [boot, why, audit];

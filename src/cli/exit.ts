@@ -5,6 +5,9 @@ import type { Outcome } from '../boot/run.ts';
 export const EXIT = {
   reached: 0,
   died: 1,
+  /** Of an audit; notes alone are clean. */
+  clean: 0,
+  findings: 1,
   /** Usage, or input that cannot be used. */
   usage: 2,
   limit: 3,

@@ -1,12 +1,13 @@
 // From arguments to an exit code. Everything that can go wrong ends here, as one line and a number.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { InputError } from '../bits/errors.ts';
 import type { Command } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { EXIT } from './exit.ts';
 import type { Io } from './io.ts';
 import { helpText, readArguments, UsageError } from './usage.ts';
+import { version } from './version.ts';
 
 /** Runs `firstlight` with these arguments. Throws nothing. @returns the exit code */
 export async function main(args: readonly string[], io: Io): Promise<number> {
@@ -60,25 +61,19 @@ function show(text: string, io: Io): number {
   return EXIT.reached;
 }
 
-function version(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  return manifest.version;
-}
-
 function generalHelp(): string {
   const commands = COMMANDS.map(
     ({ usage }) => `  firstlight ${`${usage.name} ${usage.operand}`.padEnd(16)} ${usage.summary}`,
   );
-  return `Firstlight boots a Linux kernel image in a deterministic PC of its own.
+  return `Firstlight boots a Linux kernel image in a deterministic PC of its own, or looks it over
+without running it.
 
 ${commands.join('\n')}
   firstlight help COMMAND     its options, one by one
   firstlight --version
 
-Exit codes: 0 the stage asked for was reached, 1 the guest died, 2 bad usage or
-unreadable input, 3 instruction limit.
+Exit codes: 0 the stage asked for was reached, or an audit found nothing; 1 the guest
+died, or there are findings; 2 bad usage or unreadable input; 3 instruction limit.
 `;
 }
 

@@ -1,0 +1,196 @@
+// `firstlight audit FILE...`: what is wrong with images, objects and kernels, told from the files alone.
+
+import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { type AuditOptions, auditFile, auditFiles } from '../../audit/audit.ts';
+import type { AuditReport } from '../../audit/types.ts';
+import { InputError } from '../../bits/errors.ts';
+import { MIB } from '../../boot/layout.ts';
+import { parseSymbols } from '../../image/symbols.ts';
+import { type AuditedFile, auditLines, countFindings, quietAuditLines } from '../../report/audit.ts';
+import { auditJson } from '../../report/auditJson.ts';
+import { sarifLog } from '../../report/sarif.ts';
+import type { Command } from '../command.ts';
+import { EXIT } from '../exit.ts';
+import { readInput } from '../files.ts';
+import type { Io } from '../io.ts';
+import { Screen } from '../screen.ts';
+import { type CommandUsage, type Given, UsageError } from '../usage.ts';
+import { version } from '../version.ts';
+
+/** A vmlinux with debug information has some 400 MiB. */
+const LARGEST_FILE = 1024 * MIB;
+const LARGEST_CONFIG = 16 * MIB;
+const LARGEST_LOG = 256 * MIB;
+
+export const auditUsage: CommandUsage = {
+  name: 'audit',
+  operand: 'FILE...',
+  summary: 'say what would keep it from booting, without running it',
+  intro: [
+    'Looks for what keeps a kernel from booting, without running anything. Each FILE is a bzImage, the',
+    "boot stub's ELF file (arch/x86/boot/compressed/vmlinux), an object file or archive of the stub, or a",
+    'kernel vmlinux. Objects given together are taken as parts of one link.',
+  ],
+  options: [
+    {
+      name: 'symbols',
+      value: 'FILE',
+      help: ["The stub's ELF file or a System.map, to name what is found. It has to be of", 'the same build.'],
+    },
+    {
+      name: 'config',
+      value: 'FILE',
+      help: ['The .config of the build, for an image that does not carry its own.'],
+    },
+    {
+      name: 'link-command',
+      value: 'TEXT',
+      help: [
+        'The command that links the stub, as in "ld -m elf_x86_64 -pie ...": which of the',
+        'flags that protect it are there.',
+      ],
+    },
+    {
+      name: 'build-log',
+      value: 'FILE',
+      help: ['The output of `make V=1`; the command that links the stub is taken from it.'],
+    },
+    { name: 'payload', help: ['Unpack the kernel inside a bzImage and audit it too.'] },
+    { name: 'json', help: ['Print one JSON object on stdout, and nothing else (docs/json.md).'] },
+    { name: 'sarif', help: ['Print a SARIF 2.1.0 log on stdout, and nothing else, for code-scanning tools.'] },
+    { name: 'quiet', help: ['Say nothing but the findings, in a line each, and their number.'] },
+  ],
+  outro: [
+    'Exit codes: 0 no findings (notes alone are none), 1 findings, 2 bad usage, or a file that',
+    'cannot be used: the others are audited all the same.',
+    '',
+    'Examples:',
+    '  firstlight audit arch/x86/boot/bzImage --symbols arch/x86/boot/compressed/vmlinux',
+    '  firstlight audit arch/x86/boot/compressed/*.o --build-log make.log --sarif > audit.sarif',
+  ],
+};
+
+type Form = 'text' | 'quiet' | 'json' | 'sarif';
+type Input = { readonly name: string; readonly bytes: Uint8Array };
+
+export const audit: Command = {
+  usage: auditUsage,
+  async run(given, io) {
+    const form = formOf(given);
+    const paths = pathsOf(given);
+    const options = readAuditOptions(given);
+    const { files, failures } = auditAll(paths, options);
+    const screen = new Screen(io);
+    for (const text of failures) screen.say(text.replace(/\s+/g, ' '), 'bad');
+    const code = failures.length > 0 ? EXIT.usage : countFindings(files) > 0 ? EXIT.findings : EXIT.clean;
+    // What cannot be used at all has no report.
+    if (files.length > 0) print(form, files, { failures, code }, screen, io);
+    return code;
+  },
+};
+
+function formOf({ switches }: Given): Form {
+  if (switches.has('json') && switches.has('sarif')) throw new UsageError('--json and --sarif exclude each other');
+  if (switches.has('json')) return 'json';
+  if (switches.has('sarif')) return 'sarif';
+  return switches.has('quiet') ? 'quiet' : 'text';
+}
+
+function pathsOf({ operands }: Given): readonly string[] {
+  if (operands.length === 0) throw new UsageError('no file given');
+  return operands;
+}
+
+/** Reads the files that options name. Throws UsageError and InputError. */
+export function readAuditOptions({ values, switches }: Given): AuditOptions {
+  const symbolsPath = values.get('symbols');
+  const configPath = values.get('config');
+  const link = linkText(values);
+  return {
+    ...(symbolsPath === undefined
+      ? {}
+      : { symbols: parseSymbols(readInput(symbolsPath, LARGEST_FILE, 'symbols need')) }),
+    ...(configPath === undefined ? {} : { config: readText(configPath, LARGEST_CONFIG, 'a .config has') }),
+    ...(link === undefined ? {} : { link }),
+    ...(switches.has('payload') ? { payload: true } : {}),
+  };
+}
+
+function linkText(values: Given['values']): string | undefined {
+  const command = values.get('link-command');
+  const log = values.get('build-log');
+  if (log === undefined) return command;
+  if (command !== undefined) throw new UsageError('--link-command and --build-log exclude each other');
+  return readText(log, LARGEST_LOG, 'a build log may have');
+}
+
+const readText = (path: string, limit: number, bound: string): string =>
+  new TextDecoder().decode(readInput(path, limit, bound));
+
+type Audited = { readonly files: readonly AuditedFile[]; readonly failures: readonly string[] };
+
+/** What can be used is audited; of what cannot there is a message. */
+function auditAll(paths: readonly string[], options: AuditOptions): Audited {
+  const failures: string[] = [];
+  const inputs = paths.flatMap((name): Input[] => {
+    const bytes = attempt(() => readInput(name, LARGEST_FILE, 'any kernel has'), failures);
+    return bytes === undefined ? [] : [{ name, bytes }];
+  });
+  return { files: auditUsable(inputs, options, failures), failures };
+}
+
+function auditUsable(inputs: readonly Input[], options: AuditOptions, failures: string[]): AuditedFile[] {
+  if (inputs.length === 0) return [];
+  try {
+    return auditFiles(inputs, options).map((report, index) => ({ name: inputs[index]?.name ?? '', report }));
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    // One of them cannot be used; each alone tells which.
+    const usable = inputs.filter((input) => attempt(() => auditNamed(input, options), failures) !== undefined);
+    if (usable.length === inputs.length) throw error;
+    return auditUsable(usable, options, failures);
+  }
+}
+
+function auditNamed({ name, bytes }: Input, options: AuditOptions): AuditReport {
+  try {
+    return auditFile(bytes, name, options);
+  } catch (error) {
+    if (error instanceof InputError) throw new InputError(`cannot audit '${name}': ${error.message}`);
+    throw error;
+  }
+}
+
+function attempt<T>(work: () => T, failures: string[]): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    failures.push(error.message);
+    return undefined;
+  }
+}
+
+type End = { readonly failures: readonly string[]; readonly code: number };
+
+function print(form: Form, files: readonly AuditedFile[], { failures, code }: End, screen: Screen, io: Io): void {
+  switch (form) {
+    case 'text':
+      return screen.report(auditLines(files, failures.length));
+    case 'quiet':
+      return void io.stdout.write(`${quietAuditLines(files, failures.length).join('\n')}\n`);
+    case 'json':
+      return printJson(auditJson(files), io);
+    case 'sarif':
+      return printJson(sarifLog(files.map(fromHere), { version: version(), exitCode: code, failures }), io);
+  }
+}
+
+const printJson = (value: unknown, io: Io): void => void io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+
+/** Code-scanning tools know files by their path from the root of the sources, where they are run. */
+function fromHere({ name, report }: AuditedFile): AuditedFile {
+  const path = relative('', resolve(name));
+  const outside = path === '..' || /^\.\.[\\/]/.test(path) || isAbsolute(path);
+  return { name: outside ? resolve(name) : sep === '\\' ? path.replaceAll(sep, '/') : path, report };
+}
