@@ -132,11 +132,8 @@ function formOf(relocation: ObjectRelocation, section: ElfSection, bytes: Uint8A
   return name === '32' || name === '32S' ? 'abs32' : gotForm(bytes, relocation);
 }
 
-function gotForm(
-  relocation: ObjectRelocation,
-  name: RelocationName | undefined,
-  site: Site | undefined,
-): ReferenceForm {
+function gotForm(bytes: Uint8Array, relocation: ObjectRelocation): ReferenceForm {
+  const name = relocationName(relocation.type);
   const relaxable = name !== 'GOTPCREL';
   if (relocation.addend !== -4n) return relaxable ? 'got-addend' : 'got';
   const { opcode, rexW } = opcodeBefore(bytes, relocation.offset);

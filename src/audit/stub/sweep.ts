@@ -50,8 +50,8 @@ function sweepGap(
   const decoder = new Decoder(64, program.bytes.subarray(start, start + to - from), DecoderOptions.None);
   let count = 0;
   for (let at = from; at < to; ) {
-    // Padding: two zeros would decode, and an odd number of them hide what comes next.
-    if (program.bytes[start + at - from] === 0 && program.bytes[start + at - from + 1] === 0) {
+    // Padding: zeros would decode, and swallow the start of what comes behind them.
+    if (program.bytes[start + at - from] === 0) {
       at++;
       continue;
     }
