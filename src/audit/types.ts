@@ -98,7 +98,7 @@ export type LinkResult =
   | 'got'
   /** Through the GOT, with an R_X86_64_RELATIVE left for whoever relocates. */
   | 'got-relative'
-  /** An absolute 32-bit immediate or displacement: position-dependent. */
+  /** An absolute number, 32 or 64 bits: position-dependent, unless the symbol is itself a number that does not move. */
   | 'absolute'
   /** An absolute number with a run-time relocation left for it. */
   | 'absolute-relative'

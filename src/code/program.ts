@@ -32,6 +32,8 @@ export interface Program {
   readonly base: bigint;
   /** By offset, without overlap; the payload is in none of them. */
   readonly stretches: readonly Stretch[];
+  /** Memory behind sections that has no bytes in the file (.bss, page tables); empty where the file does not say. */
+  readonly zeroed: readonly Extent[];
   /** Where the packed kernel lies: never code. */
   readonly payload: Extent | undefined;
   /** End of what is linked, .bss included; where the file does not say, undefined. */
@@ -55,7 +57,10 @@ export function programOfBzImage(image: BzImage, symbols?: SymbolTable): Program
     from < to ? [{ at: from, size: to - from, fileOffset: fileOffset + from, holds: 'unknown' }] : [];
   const stretches =
     payload === undefined ? stretch(0, size) : [...stretch(0, payload.at), ...stretch(payload.at + payload.size, size)];
-  return { bytes: image.bytes, base: 0n, stretches, payload, end: undefined, starts: stubStarts(image), symbols };
+  return {
+    ...{ bytes: image.bytes, base: 0n, stretches, zeroed: [], payload, end: undefined, symbols },
+    starts: stubStarts(image),
+  };
 }
 
 function stubStarts(image: BzImage): Start[] {
@@ -90,6 +95,7 @@ export function programOfSetup(image: BzImage): Program {
     bytes: image.bytes,
     base: 0n,
     stretches: [{ at: 0, size, fileOffset: 0, holds: 'unknown' }],
+    zeroed: [],
     payload: undefined,
     end: undefined,
     starts: [{ at: SETUP_ENTRY, bits: 16 }],
@@ -122,6 +128,7 @@ export function programOfElf(
     bytes,
     base,
     stretches: withoutOverlap(stretches),
+    zeroed: placed.filter((s) => s.type === SHT_NOBITS).map((s) => ({ at: offsetOf(s), size: s.size })),
     payload: packed === undefined ? undefined : { at: offsetOf(packed), size: packed.size },
     end: placed.reduce((end, s) => Math.max(end, offsetOf(s) + s.size), 0),
     starts,

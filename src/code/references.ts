@@ -7,7 +7,7 @@ import { type Instruction, Mnemonic, OpKind, Register } from 'iced-x86';
 export type ReferenceForm =
   /** REX.W C7 /0: mov $imm32 sign-extended, 7 bytes; compilers and assemblers write the shorter B8 form. */
   | 'mov-imm32-rex'
-  /** B8+r: mov $imm32,%r32. */
+  /** B8+r: mov $imm32,%r32; C7 /0 where a linker made it of a 32-bit load from the GOT. */
   | 'mov-imm32'
   /** REX.W B8+r: movabs $imm64. */
   | 'movabs'
@@ -59,8 +59,7 @@ function immediateReference(insn: Instruction): Reference | undefined {
 function immediateForm(insn: Instruction, kind: OpKind): ReferenceForm | undefined {
   if (insn.mnemonic === Mnemonic.Mov) {
     if (kind === OpKind.Immediate64) return 'movabs';
-    if (kind === OpKind.Immediate32)
-      return insn.opKind(0) === OpKind.Register && insn.length <= 6 ? 'mov-imm32' : undefined;
+    if (kind === OpKind.Immediate32) return insn.opKind(0) === OpKind.Register ? 'mov-imm32' : undefined;
     return insn.opKind(0) === OpKind.Register ? 'mov-imm32-rex' : undefined;
   }
   if (insn.mnemonic === Mnemonic.Push) return 'push-imm32';

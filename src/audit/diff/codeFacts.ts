@@ -48,7 +48,7 @@ export function factsOf(insn: Instruction, code: Code): number {
 export const immediateBytes = (facts: number): number => facts >> IMMEDIATE_SHIFT;
 
 /** Of a kind that `factsOf` was asked about. */
-export const mnemonicOf = (code: Code): Mnemonic => (mnemonics[code] ?? 0) as Mnemonic;
+export const mnemonicOf = (code: Code): Mnemonic => mnemonics[code] ?? 0;
 
 function learn(insn: Instruction, code: Code): number {
   const facts = KNOWN | flowFacts(insn) | paddingFacts(insn, code) | (bytesOfImmediates(insn) << IMMEDIATE_SHIFT);

@@ -151,7 +151,8 @@ function judgePair(
   const refs = lowerBound(good.listing.refInstruction, x);
   for (let n = 0; good.listing.refInstruction[refs + n] === x; n++) {
     const judgement = judgeAligned(map, i, j, refs + n, otherRefs + n, jumps);
-    if (worst.kind === 'equal' || (judgement.kind !== 'equal' && rankOf(judgement.kind) < rankOf(worst.kind))) worst = judgement;
+    if (worst.kind === 'equal' || (judgement.kind !== 'equal' && rankOf(judgement.kind) < rankOf(worst.kind)))
+      worst = judgement;
   }
   return worst;
 }

@@ -42,7 +42,8 @@ const CELLS = 600_000_000;
 export function diffImages(goodBytes: Uint8Array, badBytes: Uint8Array, options: DiffOptions = {}): DiffReport {
   const good = readNamed('GOOD', goodBytes, options.goodSymbols);
   const bad = readNamed('BAD', badBytes, options.badSymbols);
-  if (good.kernel !== bad.kernel) throw new InputError(`GOOD is ${a(good)} and BAD is ${a(bad)}; compare two of a kind`);
+  if (good.kernel !== bad.kernel)
+    throw new InputError(`GOOD is ${a(good)} and BAD is ${a(bad)}; compare two of a kind`);
   const matching = matched(good, bad);
   const map = mapAddresses(matching, alignFunctions(matching, { cells: CELLS }));
   const compared = comparisons(map);
@@ -73,7 +74,9 @@ function matched(good: Side, bad: Side): Matching {
   function again(side: Side, code: ReturnType<typeof codeOf>, extra: number[]): Functions {
     const range = side === good ? goodRange : badRange;
     // Sections are listed whole already; where code is followed, more may be found.
-    const more = side.kernel ? { ...code, starts: [...code.starts, Int32Array.from(extra)] } : codeOf(side, range, extra);
+    const more = side.kernel
+      ? { ...code, starts: [...code.starts, Int32Array.from(extra)] }
+      : codeOf(side, range, extra);
     return splitFunctions(side, more);
   }
 }
@@ -107,7 +110,9 @@ function reportOf(map: AddressMap, compared: readonly FunctionComparison[], opti
       differing: differing.size,
       layoutOnly: compared.length - inMeaning.length,
     },
-    differing: shown.map((one, index) => differenceOf(map, one, options.context ?? CONTEXT, index < MOST_FUNCTIONS_SHOWN)),
+    differing: shown.map((one, index) =>
+      differenceOf(map, one, options.context ?? CONTEXT, index < MOST_FUNCTIONS_SHOWN),
+    ),
     onlyGood: unmatchedOf(good, matching.badOf),
     onlyBad: unmatchedOf(bad, matching.goodOf),
   };
@@ -118,8 +123,7 @@ const withoutLayout = (one: FunctionComparison): FunctionComparison => ({
   differences: one.differences.filter(({ kind }) => kind !== 'layout'),
 });
 
-const addressOf = ({ side, start }: Functions, fn: number): bigint =>
-  linkAddressOf(side.program, start[fn] as number);
+const addressOf = ({ side, start }: Functions, fn: number): bigint => linkAddressOf(side.program, start[fn] as number);
 
 function matchedPairs({ badOf }: Matching): [number, number][] {
   const pairs: [number, number][] = [];

@@ -7,30 +7,40 @@ import { fileOffsetOf } from '../../code/program.ts';
 import { hex } from '../../bits/hex.ts';
 import { isPositionDependent } from './judge.ts';
 import { bytesAt, type Claim, decodeAt, linkAddressOf, meaningOf, type Way } from './meaning.ts';
-import type { Hunk, Instruction, Row } from './types.ts';
+import { type Hunk, type Instruction, rankOf, type Row } from './types.ts';
 
-/** @param context equal rows before and after a differing one; @param most rows in all */
+/** Most suspicious first. @param context equal rows before and after a differing one; @param most rows in all */
 export function hunksOf(map: AddressMap, comparison: FunctionComparison, context: number, most: number): Hunk[] {
-  const pairs = rowsOf(map, comparison);
-  const hunks: Row[][] = [];
-  let [shownTo, rows] = [-1, 0];
-  for (let at = 0; at < pairs.length && rows < most; at++) {
-    if (pairs[at]?.kind === 'equal') continue;
-    const from = Math.max(0, shownTo, at - context);
-    if (from > shownTo || hunks.length === 0) hunks.push([]);
-    const to = Math.min(pairs.length, at + context + 1);
-    for (let n = from; n < to && rows < most; n++, rows++) hunks.at(-1)?.push(rowOf(map, comparison, pairs[n] as Comparison));
-    shownTo = to;
-    at = Math.max(at, lastDifferent(pairs, at, to));
-  }
-  return hunks;
+  const rows = rowsOf(map, comparison);
+  const ranges = rangesOf(rows, context).sort((x, y) => worst(rows, x) - worst(rows, y) || x.from - y.from);
+  let left = most;
+  return ranges.flatMap((range) => {
+    const shown = rows.slice(range.from, Math.min(range.to, range.from + left));
+    left -= shown.length;
+    return shown.length === 0 ? [] : [shown.map((row) => rowOf(map, comparison, row))];
+  });
 }
 
-/** The differing rows up to `to` are shown already. */
-function lastDifferent(pairs: readonly Comparison[], from: number, to: number): number {
-  let last = from;
-  for (let n = from; n < to; n++) if (pairs[n]?.kind !== 'equal') last = n;
-  return last;
+type Range = { readonly from: number; to: number };
+
+/** Differing rows with their context; contexts that touch are one. */
+function rangesOf(rows: readonly Comparison[], context: number): Range[] {
+  const ranges: Range[] = [];
+  for (const [at, row] of rows.entries()) {
+    if (row.kind === 'equal') continue;
+    const last = ranges.at(-1);
+    const from = Math.max(0, at - context);
+    const to = Math.min(rows.length, at + context + 1);
+    if (last !== undefined && from <= last.to) last.to = to;
+    else ranges.push({ from, to });
+  }
+  return ranges;
+}
+
+function worst(rows: readonly Comparison[], { from, to }: Range): number {
+  return rows
+    .slice(from, to)
+    .reduce((least, { kind }) => (kind === 'equal' ? least : Math.min(least, rankOf(kind))), Number.POSITIVE_INFINITY);
 }
 
 /** Every pair of both functions in order, equal ones too: between differences one stands beside one. */
@@ -69,7 +79,9 @@ function instructionOf(functions: Functions, fn: number, index: number): Instruc
   const at = (first[fn] as number) + index;
   const offset = listing.at[at] as number;
   const insn = decodeAt(functions, at);
-  const target = meaningOf(insn, side.program).claims.map((claim) => targetText(functions, claim)).find((t) => t !== undefined);
+  const target = meaningOf(insn, side.program)
+    .claims.map((claim) => targetText(functions, claim))
+    .find((t) => t !== undefined);
   const instruction = {
     fileOffset: fileOffsetOf(side.program, offset) ?? 0,
     linkAddress: linkAddressOf(side.program, offset),
@@ -88,7 +100,8 @@ function targetText(functions: Functions, { at, way }: Claim): string | undefine
   const isNumber = way === 'immediate' || way === 'got';
   if (name !== undefined && (!isNumber || side.kernel || !/\+0x[0-9a-f]+$/.test(name))) return name;
   const fn = functionAt(functions, at);
-  if (fn >= 0 && start[fn] === at && nameOf(functions, fn) === undefined && at > 0) return `function ${hexAt(functions, at)}`;
+  if (fn >= 0 && start[fn] === at && nameOf(functions, fn) === undefined && at > 0)
+    return `function ${hexAt(functions, at)}`;
   return way === 'rip' ? hexAt(functions, at) : undefined;
 }
 
@@ -105,7 +118,8 @@ const DEEDS: Readonly<Record<Way, string>> = {
 
 function noteOf({ good, bad }: Comparison, one: Functions, two: Functions): string | undefined {
   if (good === undefined || bad === undefined) return undefined;
-  const what = targetText(two, { ...bad, way: 'rip' }) ?? targetText(one, { ...good, way: 'rip' }) ?? hexAt(two, bad.at);
+  const what =
+    targetText(two, { ...bad, way: 'rip' }) ?? targetText(one, { ...good, way: 'rip' }) ?? hexAt(two, bad.at);
   const address = hexAt(two, bad.at);
   const named = what === address ? address : `${what} (${address})`;
   return `Both mean ${named}: GOOD ${DEEDS[good.way]}, BAD ${DEEDS[bad.way]}${consequence(good.way, bad.way, two.side.kernel)}.`;

@@ -55,7 +55,9 @@ function judgeDecoded(map: AddressMap, one: Instruction, two: Instruction): Judg
   if (a.operation !== b.operation) return { kind: 'different-instruction' };
   const sameFrame = frameOf(one) === frameOf(two);
   if (a.operands.join() !== b.operands.join()) {
-    return { kind: sameFrame && withoutNumbers(a) === withoutNumbers(b) ? 'different-immediate' : 'different-instruction' };
+    return {
+      kind: sameFrame && withoutNumbers(a) === withoutNumbers(b) ? 'different-immediate' : 'different-instruction',
+    };
   }
   if (sameFrame && sameClaims(map, a, b)) return EQUAL;
   const changed = changedWay(map, a, b);
@@ -90,18 +92,21 @@ function changedWay(map: AddressMap, a: Meaning, b: Meaning): { good: Claim; bad
 }
 
 function isChangedWay(map: AddressMap, good: Claim, bad: Claim): boolean {
-  if (good.way === bad.way || good.what !== bad.what) return false;
+  if (good.way === bad.way || good.what !== bad.what || !isInImage(map, good, bad)) return false;
   // A store is no load.
   if (good.what === 'memory' && good.operand !== bad.operand) return false;
   const sameness = sameAddress(map, good.at, bad.at);
   return sameness === 'same' || (sameness === 'unclear' && isPlausible(map, good, bad));
 }
 
-/** One of the two is surely an address, and the other a number that leads into the same image. */
-function isPlausible({ matching }: AddressMap, good: Claim, bad: Claim): boolean {
+function isInImage({ matching }: AddressMap, good: Claim, bad: Claim): boolean {
   const within = (claim: Claim, end: number): boolean => claim.at > 0 && claim.at <= end;
   return within(good, matching.good.side.end) && within(bad, matching.bad.side.end);
 }
+
+/** Nothing says where GOOD's address is in BAD: the forms have to say that both are addresses. */
+const isPlausible = ({ matching }: AddressMap, good: Claim, bad: Claim): boolean =>
+  matching.good.side.kernel || (good.sure && bad.sure) || good.way === 'got' || bad.way === 'got';
 
 /** Right only where the code runs at its link address, unless a relocation adjusts it. */
 export const isPositionDependent = (way: Way): boolean => way === 'immediate' || way === 'absolute';

@@ -72,7 +72,8 @@ export function listingOfCode(
   let index = 0;
   for (const stretch of program.stretches) {
     const from = index;
-    while (index < instructions.length && (instructions[index] as CodeInstruction).at < stretch.at + stretch.size) index++;
+    while (index < instructions.length && (instructions[index] as CodeInstruction).at < stretch.at + stretch.size)
+      index++;
     writeProven(writer, stretch, instructions.slice(from, index));
   }
   return finished(writer);
@@ -161,7 +162,9 @@ function write(writer: Writer, at: number, bits: Bits, stretch: Stretch): void {
   writer.at.push(at);
   writer.length.push(insn.length);
   writer.bits.push(bits);
-  writer.token.push((facts & (JUMP | CALL)) !== 0 ? branchToken(writer, code, facts) : plainToken(writer, at, facts, fileAt));
+  writer.token.push(
+    (facts & (JUMP | CALL)) !== 0 ? branchToken(writer, code, facts) : plainToken(writer, at, facts, fileAt),
+  );
   writer.count = count + 1;
 }
 
@@ -184,7 +187,8 @@ function plainToken(writer: Writer, at: number, facts: number, fileAt: number): 
   const { length } = insn;
   const immediate = immediateBytes(facts);
   const displacement = insn.memoryDisplSize >= 4 ? displacementAt(writer, at, length - immediate - 4, fileAt) : length;
-  const constant = immediate === 4 || immediate === 8 ? immediateAt(writer, length - immediate, immediate, fileAt) : length;
+  const constant =
+    immediate === 4 || immediate === 8 ? immediateAt(writer, length - immediate, immediate, fileAt) : length;
   let token = length;
   for (let i = 0; i < length; i++) {
     const hidden = (i >= displacement && i < displacement + 4) || i >= constant;

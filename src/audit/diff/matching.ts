@@ -2,9 +2,8 @@
 // ways go first, and what they find is never undone.
 import { align, type Budget } from './align.ts';
 import { type Functions, functionAt, lengthOf, nameOf } from './functions.ts';
-import { REF_CALL, REF_IMMEDIATE } from './listing.ts';
-import { mixed } from './listing.ts';
 import { likeness } from './likeness.ts';
+import { mixed } from './listing.ts';
 import type { MatchedBy } from './types.ts';
 
 export type Matching = {
@@ -124,7 +123,11 @@ const alike = (matching: Matching, i: number, j: number): boolean =>
 /** Equal contents in the same order; then, between those, likeness in the same order. */
 function matchByOrder(matching: Matching, budget: Budget): void {
   const { good, bad, badOf, goodOf } = matching;
-  const mates = align(identities(good, badOf, (i) => i), identities(bad, goodOf, (j) => goodOf[j] as number), budget);
+  const mates = align(
+    identities(good, badOf, (i) => i),
+    identities(bad, goodOf, (j) => goodOf[j] as number),
+    budget,
+  );
   for (let i = 0; i < mates.length; i++) {
     if ((mates[i] as number) >= 0 && badOf[i] === -1) pair(matching, i, mates[i] as number, BY_ORDER);
   }
@@ -140,7 +143,9 @@ function matchByOrder(matching: Matching, budget: Budget): void {
 /** Matched functions have a number of their own, the same on both sides; others one made of their content. */
 function identities({ count, hash }: Functions, mates: Int32Array, number: (fn: number) => number): Uint32Array {
   return Uint32Array.from({ length: count }, (_, fn) =>
-    mates[fn] === -1 ? 0x8000_0000 | mixed((hash[fn] as number) >>> 0, Math.floor((hash[fn] as number) / 2 ** 21)) : number(fn),
+    mates[fn] === -1
+      ? 0x8000_0000 | mixed((hash[fn] as number) >>> 0, Math.floor((hash[fn] as number) / 2 ** 21))
+      : number(fn),
   );
 }
 
@@ -204,7 +209,3 @@ function matchBySimilarity(matching: Matching): void {
   const likely = pairs.filter(({ like }) => like >= ALIKE_LOOSE).sort((a, b) => b.like - a.like);
   for (const { i, j } of likely) if (badOf[i] === -1 && goodOf[j] === -1) pair(matching, i, j, BY_SIMILARITY);
 }
-
-/** The references that say what is what with certainty: none that may be a plain number. */
-export const isSureReference = (kind: number, certain: boolean): boolean =>
-  certain ? kind >= REF_CALL && kind <= REF_IMMEDIATE : kind <= 3;

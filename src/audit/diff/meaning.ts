@@ -2,8 +2,9 @@
 // registers, and the addresses it claims to know, each with the way by which it comes to them.
 import { type Instruction, Mnemonic, OpKind, Register, RegisterExt } from 'iced-x86';
 import { viewOf } from '../../bits/cursor.ts';
-import { decodeOne, type Bits } from '../../code/disassembly.ts';
+import { type Bits, decodeOne } from '../../code/disassembly.ts';
 import { fileOffsetOf, type Program } from '../../code/program.ts';
+import { absoluteReference } from '../../code/references.ts';
 import type { Functions } from './functions.ts';
 
 /** How an instruction comes to an address. */
@@ -27,6 +28,8 @@ export type Claim = {
   readonly way: Way;
   /** Which operand says so. */
   readonly operand: number;
+  /** Its form alone says that it is an address: no compiler writes a plain number so. */
+  readonly sure: boolean;
 };
 
 export type Meaning = {
@@ -71,32 +74,34 @@ const BRANCHES: ReadonlySet<number> = new Set([OpKind.NearBranch16, OpKind.NearB
 
 function claimsOf(insn: Instruction, operand: number, program: Program): Claim[] {
   const kind = insn.opKind(operand);
-  const from = (address: bigint): number => Number(BigInt.asIntN(64, address - program.base));
-  if (BRANCHES.has(kind)) return [{ what: 'address', at: from(insn.nearBranchTarget), way: 'branch', operand }];
-  if (IMMEDIATES.has(kind)) return [{ what: 'address', at: from(immediateOf(insn, operand)), way: 'immediate', operand }];
+  const claim = (what: Claim['what'], address: bigint, way: Way, sure = true): Claim => {
+    return { what, at: Number(BigInt.asIntN(64, address - program.base)), way, operand, sure };
+  };
+  if (BRANCHES.has(kind)) return [claim('address', insn.nearBranchTarget, 'branch')];
+  if (IMMEDIATES.has(kind)) return [claim('address', immediateOf(insn, operand), 'immediate', isLinkersForm(insn))];
   if (kind !== OpKind.Memory || insn.memorySegment === Register.GS || insn.memorySegment === Register.FS) return [];
   const what = insn.mnemonic === Mnemonic.Lea ? 'address' : 'memory';
   if (insn.isIpRelMemoryOperand) {
-    const at = from(insn.ipRelMemoryAddress);
-    return [{ what, at, way: 'rip', operand }, ...(what === 'memory' ? heldAddress(program, at, operand) : [])];
+    const own = claim(what, insn.ipRelMemoryAddress, 'rip');
+    const held = what === 'memory' ? heldAddress(program, own.at) : undefined;
+    return held === undefined ? [own] : [own, claim('address', held, 'got')];
   }
   if (insn.memoryBase !== Register.None || insn.memoryIndex !== Register.None) return [];
-  return [{ what, at: from(BigInt.asIntN(64, insn.memoryDisplacement)), way: 'absolute', operand }];
+  return [claim(what, BigInt.asIntN(64, insn.memoryDisplacement), 'absolute')];
 }
 
-/** A 32-bit immediate is the lower half of an address, sign-extended or not: what fits is decided by the range. */
-function immediateOf(insn: Instruction, operand: number): bigint {
-  return insn.opKind(operand) === OpKind.Immediate32
-    ? BigInt.asIntN(32, insn.immediate(operand))
-    : BigInt.asIntN(64, insn.immediate(operand));
-}
+/** The 7-byte mov $imm32,%r64, where compilers and assemblers write a shorter one. */
+const isLinkersForm = (insn: Instruction): boolean => absoluteReference(insn)?.form === 'mov-imm32-rex';
 
-/** The address in a word of data, if it is one of the image. */
-function heldAddress(program: Program, at: number, operand: number): Claim[] {
+/** A 32-bit immediate as the processor extends it where it fits an address of the upper half. */
+const immediateOf = (insn: Instruction, operand: number): bigint =>
+  BigInt.asIntN(insn.opKind(operand) === OpKind.Immediate32 ? 32 : 64, insn.immediate(operand));
+
+/** The word of data at an offset. */
+function heldAddress(program: Program, at: number): bigint | undefined {
   const fileAt = fileOffsetOf(program, at);
-  if (fileAt === undefined || fileAt + 8 > program.bytes.length) return [];
-  const held = Number(BigInt.asIntN(64, viewOf(program.bytes).getBigUint64(fileAt, true) - program.base));
-  return held > 0 && Number.isSafeInteger(held) ? [{ what: 'address', at: held, way: 'got', operand }] : [];
+  if (fileAt === undefined || fileAt + 8 > program.bytes.length) return undefined;
+  return viewOf(program.bytes).getBigUint64(fileAt, true);
 }
 
 function operandText(insn: Instruction, operand: number): string {
@@ -116,7 +121,11 @@ function memoryText(insn: Instruction): string {
 export function frameOf(insn: Instruction): string {
   const { hasLockPrefix, hasRepPrefix, hasRepnePrefix, opCount, mnemonic } = insn;
   const kinds = Array.from({ length: opCount }, (_, i) =>
-    insn.opKind(i) === OpKind.Register ? RegisterExt.size(insn.opRegister(i)) : insn.opKind(i) === OpKind.Memory ? 'm' : 'i',
+    insn.opKind(i) === OpKind.Register
+      ? RegisterExt.size(insn.opRegister(i))
+      : insn.opKind(i) === OpKind.Memory
+        ? 'm'
+        : 'i',
   );
   return [mnemonic, hasLockPrefix, hasRepPrefix, hasRepnePrefix, ...kinds].join(' ');
 }

@@ -40,7 +40,8 @@ export function readSide(bytes: Uint8Array, symbols: SymbolTable | undefined): S
   const side = isElf(bytes) ? elfSide(bytes, symbols) : bzImageSide(bytes, symbols);
   const { stretches } = side.program;
   if (stretches.length > MOST_STRETCHES) throw new InputError(`${stretches.length} sections are too many to compare`);
-  if (side.end > LARGEST_OFFSET) throw new InputError('its addresses are more than 2 GiB apart, so it is no kernel image');
+  if (side.end > LARGEST_OFFSET)
+    throw new InputError('its addresses are more than 2 GiB apart, so it is no kernel image');
   return side;
 }
 
@@ -75,7 +76,8 @@ function elfSide(bytes: Uint8Array, symbols: SymbolTable | undefined): Side {
   const file = readerOf(bytes, 'the ELF file');
   checkElfHeader(file);
   const type = file.u16(16);
-  if (type !== ET_EXEC && type !== ET_DYN) throw new InputError('this ELF file was never linked; compare linked images');
+  if (type !== ET_EXEC && type !== ET_DYN)
+    throw new InputError('this ELF file was never linked; compare linked images');
   const kernel = isKernel(bytes);
   const program = kernel ? kernelProgram(bytes, symbols ?? ownSymbols(bytes)) : elfStub(bytes, symbols).program;
   return {

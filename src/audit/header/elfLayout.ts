@@ -38,6 +38,11 @@ type Elf = { readonly file: Reader; readonly image: ElfImage; readonly sections:
 
 type Place = { readonly fileOffset: number; readonly size: number; readonly text: string; readonly place?: string };
 
+const NOT_PIE = 'e_type = ET_EXEC';
+
+/** Whether a finding says that -pie is lost, which harms only code that needs it. */
+export const saysNotPie = ({ rule, text }: Finding): boolean => rule === 'elf-layout' && text === NOT_PIE;
+
 type ElfRow = {
   readonly severity: Severity;
   readonly confidence: Confidence;
@@ -54,7 +59,7 @@ const ELF_ROWS: readonly ElfRow[] = [
       image.type === 'EXEC' && image.segments.some((s) => s.virtAddr === 0n)
         ? {
             message: 'The stub was linked without -pie: it is ET_EXEC with link address 0, where it never runs.',
-            at: { fileOffset: 16, size: 2, text: 'e_type = ET_EXEC' },
+            at: { fileOffset: 16, size: 2, text: NOT_PIE },
           }
         : undefined,
     reason:

@@ -24,6 +24,8 @@ export interface LinkCommand extends LinkWords {
   readonly pie: boolean | 'unknown';
   /** False with --no-relax. */
   readonly relax: boolean;
+  /** True with -z noreloc-overflow. */
+  readonly noRelocOverflow: boolean;
   readonly flags: readonly LinkFlag[];
   /** What the text says of compilations, by the object's path. */
   readonly compiled: ReadonlyMap<string, CompileWords>;
@@ -113,7 +115,8 @@ function describeLink(words: LinkWords, line: number, compiled: Map<string, Comp
     { flag: '--no-relax', state: relax ? ('absent' as const) : ('present' as const), detail: NO_RELAX_DETAIL },
     ...compileFlags(words.inputs, compiled),
   ];
-  return { ...words, line, pie: unknown ? 'unknown' : pie === 'present', relax, flags, compiled };
+  const noRelocOverflow = flags.some(({ flag, state }) => flag === '-z noreloc-overflow' && state === 'present');
+  return { ...words, line, noRelocOverflow, pie: unknown ? 'unknown' : pie === 'present', relax, flags, compiled };
 }
 
 const NO_INTERP: ReadonlySet<string> = new Set(['--no-dynamic-linker', '-no-dynamic-linker']);
@@ -173,9 +176,19 @@ function compileFlags(inputs: readonly string[], compiled: ReadonlyMap<string, C
 const stateOf = (count: number, all: number, against: number): FlagState =>
   count === all ? 'present' : against > 0 ? 'turned-off' : 'absent';
 
-function linkFindings(link: LinkCommand): Pick<LinkAudit, 'findings' | 'notes'> {
+/** What the objects of the link turned out to be, where they were given. */
+export interface LinkedObjects {
+  /** Objects read. */
+  readonly count: number;
+  /** References that this link makes absolute and -pie would not. */
+  readonly broken: number;
+}
+
+/** What the link's flags come to; weighed by the objects, where they are known. */
+export function linkFindings(link: LinkCommand, objects?: LinkedObjects): Pick<LinkAudit, 'findings' | 'notes'> {
   if (link.pie === true) return { findings: [], notes: [keptNote(link), ...interpreterNote(link)] };
-  return { findings: [lostFinding(link)], notes: [] };
+  const lost = lostFinding(link, objects);
+  return lost.severity === 'note' ? { findings: [], notes: [lost] } : { findings: [lost], notes: [] };
 }
 
 const whichLink = (link: LinkCommand): string =>
@@ -193,24 +206,46 @@ const commandText = ({ program, options }: LinkWords): string => {
   return text;
 };
 
-function lostFinding(link: LinkCommand): Finding {
-  const lost: Readonly<Record<string, string>> = {
-    'turned-off': 'has -pie turned off by a later -no-pie',
-    unknown: 'does not say -pie; whether the compiler adds it depends on how that was built',
-  };
+const LOST: Readonly<Record<FlagState, string>> = {
+  absent: 'has no -pie',
+  present: 'has no -pie',
+  'turned-off': 'has -pie turned off by a later -no-pie',
+  unknown: 'does not say -pie; whether the compiler adds it depends on how that was built',
+};
+
+function lostFinding(link: LinkCommand, objects: LinkedObjects | undefined): Finding {
   const state = link.flags.find(({ flag }) => flag === '-pie')?.state ?? 'absent';
-  const missing = link.flags.filter((f) => f.flag.startsWith('-') && f.state === 'absent' && PROTECTING.has(f.flag));
+  const missing = link.flags.filter((f) => PROTECTING.has(f.flag) && f.state !== 'present').map((f) => f.flag);
+  const also = missing.length === 0 ? '' : ` Not there either: ${missing.join(', ')}.`;
   return {
     rule: 'link-flag-lost',
-    severity: 'warning',
+    severity: lostSeverity(link, objects),
     confidence: link.assumed || state === 'unknown' ? 'medium' : 'high',
-    message: `${whichLink(link)} ${lost[state] ?? 'has no -pie'}.`,
-    reason: `${CONSEQUENCE[link.linker]} As tried with ${TRIED_WITH[link.linker]}. Missing as well: ${missing.map((f) => f.flag).join(', ') || 'nothing'}.`,
+    message: `${whichLink(link)} ${LOST[state]}${weight(objects)}.`,
+    reason: `The last of -pie and -no-pie on the command line decides.${also} The consequence is as tried with ${TRIED_WITH[link.linker]}.`,
     text: commandText(link),
     decision: CONSEQUENCE[link.linker],
-    advice: `Link with -pie --no-dynamic-linker. Look for a make variable (LDFLAGS, KBUILD_LDFLAGS) given on make's command line: it overrides every assignment in the makefiles.\nGive the object files too, to see which of them this breaks.`,
+    advice: objects === undefined ? `${KEEP_PIE}\n${GIVE_OBJECTS}` : KEEP_PIE,
   };
 }
+
+function lostSeverity(link: LinkCommand, objects: LinkedObjects | undefined): Finding['severity'] {
+  if (objects === undefined || (link.pie === 'unknown' && objects.broken > 0)) return 'warning';
+  if (objects.broken > 0) return 'error';
+  // An object that was not given may be the one that breaks.
+  return objects.count >= link.inputs.length ? 'note' : 'warning';
+}
+
+function weight(objects: LinkedObjects | undefined): string {
+  if (objects === undefined) return '';
+  const { count, broken } = objects;
+  if (broken === 0) return `; of the objects given (${count}) none breaks by it`;
+  return `, which breaks ${broken} ${broken === 1 ? 'reference' : 'references'} of the objects given`;
+}
+
+const KEEP_PIE =
+  "Link with -pie --no-dynamic-linker. Look for a make variable (LDFLAGS, KBUILD_LDFLAGS) on make's command line: there it overrides every assignment in the makefiles.";
+const GIVE_OBJECTS = 'Give the object files as well, to see which of them this breaks.';
 
 const PROTECTING: ReadonlySet<string> = new Set(['--no-dynamic-linker', '-z noreloc-overflow']);
 

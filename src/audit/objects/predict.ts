@@ -120,7 +120,9 @@ function withMoldSlot(
   alone: LinkOutcomes,
   variant: LinkVariant,
 ): LinkOutcomes {
-  return form.startsWith('got-') ? { ...alone, mold: linkOutcomes('got', symbol, variant).mold } : alone;
+  return form.startsWith('got-') && form !== 'got-addend'
+    ? { ...alone, mold: linkOutcomes('got', symbol, variant).mold }
+    : alone;
 }
 
 function formOf(relocation: ObjectRelocation, section: ElfSection, bytes: Uint8Array): ReferenceForm {
@@ -129,7 +131,9 @@ function formOf(relocation: ObjectRelocation, section: ElfSection, bytes: Uint8A
   if (name === 'PC32') return writable ? 'pc32-writable' : 'pc32';
   if (name === 'PLT32') return 'plt32';
   if (name === '64') return writable ? 'abs64-writable' : 'abs64';
-  return name === '32' || name === '32S' ? 'abs32' : gotForm(bytes, relocation);
+  if (name === '32') return writable ? 'abs32-writable' : 'abs32';
+  if (name === '32S') return writable ? 'abs32s-writable' : 'abs32s';
+  return gotForm(bytes, relocation);
 }
 
 function gotForm(bytes: Uint8Array, relocation: ObjectRelocation): ReferenceForm {

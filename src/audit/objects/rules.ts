@@ -38,8 +38,12 @@ export type ReferenceForm =
   | 'pc32'
   | 'pc32-writable'
   | 'plt32'
-  /** Types 32 and 32S. */
+  /** Type 32 in code and read-only data. */
   | 'abs32'
+  | 'abs32-writable'
+  /** Type 32S in code and read-only data. */
+  | 'abs32s'
+  | 'abs32s-writable'
   /** Type 64 in code and read-only data. */
   | 'abs64'
   | 'abs64-writable';
@@ -83,6 +87,22 @@ const ALU: readonly ReferenceForm[] = ['got-alu-rex', 'got-alu'];
 
 const KEPT = 'gotr got | gotr got';
 const KEPT_FIXED = 'got got | got got';
+
+const ABS32: readonly ReferenceForm[] = ['abs32', 'abs32-writable'];
+const ABS32S: readonly ReferenceForm[] = ['abs32s', 'abs32s-writable'];
+const REFUSED = 'err abs | err abs | err abs | err abs';
+
+/** Forms, what GNU ld makes of them with -z noreloc-overflow, symbols, results. */
+const ABSOLUTE_32: readonly (readonly [readonly ReferenceForm[], string, readonly SymbolClass[], string])[] = [
+  [['abs32', 'abs32s'], 'err abs', ['protected'], REFUSED],
+  [ABS32, 'absr abs', ['global', 'hidden-reference'], 'err abs | err abs | abs abs | err abs'],
+  [ABS32S, 'abs abs', ['global', 'hidden-reference'], 'err abs | err abs | abs abs | err abs'],
+  [ABS32, 'absr abs', ['script'], 'err abs | abs abs | err abs | err abs'],
+  [ABS32S, 'abs abs', ['script'], 'err abs | abs abs | err abs | err abs'],
+  [ABS32, 'absr abs', MOVING, REFUSED],
+  [ABS32S, 'abs abs', MOVING, REFUSED],
+  [[...ABS32, ...ABS32S], 'abs abs', ALL, 'err abs | abs abs | abs abs | abs abs'],
+];
 
 /** The first row that fits holds. */
 const RULES: readonly Rule[] = [
@@ -130,11 +150,12 @@ const RULES: readonly Rule[] = [
   { forms: ['plt32'], symbols: [...WEAK, 'no-symbol'], results: 'pc pc | pc pc | pc pc | pc pc' },
   { forms: ['plt32'], symbols: FIXED, results: 'err pc | pc pc | err pc | pc pc' },
 
-  // lld takes a function or object with default visibility for one it may give a canonical PLT entry, and does not refuse.
-  { forms: ['abs32'], symbols: ['global', 'hidden-reference'], results: 'err abs | err abs | abs abs | err abs' },
-  { forms: ['abs32'], symbols: ['script'], results: 'err abs | abs abs | err abs | err abs' },
-  { forms: ['abs32'], symbols: MOVING, results: 'err abs | err abs | err abs | err abs' },
-  { forms: ['abs32'], symbols: ALL, results: 'err abs | abs abs | abs abs | abs abs' },
+  // Without a check for overflow GNU ld leaves R_X86_64_RELATIVE, which is 8 bytes wide, for 4 bytes of type 32; and nothing
+  // for type 32S: a silent absolute address with -pie. lld takes a function or object with default visibility for one that it
+  // may give a canonical PLT entry, and does not refuse.
+  ...ABSOLUTE_32.map(
+    ([forms, overflow, symbols, results]): Rule => ({ forms, symbols, results, noRelocOverflow: overflow }),
+  ),
 
   // gold has made numbers of the symbols of a linker script by then.
   { forms: ['abs64-writable'], symbols: ['script'], results: 'absr abs | abs abs | absr abs | absr abs' },

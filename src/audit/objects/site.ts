@@ -1,6 +1,6 @@
 // The instruction a relocation stands in. Object files do not tell code from data inside a section, nor 16-, 32- and 64-bit
 // code, so an instruction is believed only where the relocated field is exactly one of its constants.
-import { type ConstantOffsets, Decoder, DecoderOptions, Instruction } from 'iced-x86';
+import { type ConstantOffsets, Decoder, DecoderOptions, Instruction, Register } from 'iced-x86';
 import { attText, type Bits } from '../../code/disassembly.ts';
 import type { ElfSection } from '../../image/elf.ts';
 import { type ObjectFile, type ObjectRelocation, objectSectionBytes, SHF_EXECINSTR } from '../../image/object.ts';
@@ -13,6 +13,8 @@ export interface Site {
   /** AT&T text with what the object file holds in the field, mostly 0. */
   readonly text: string;
   readonly bits: Extract<Bits, 32 | 64>;
+  /** The field is a displacement that a base register other than RIP is added to. */
+  readonly based: boolean;
 }
 
 /** The instructions of an object's relocations; none for data and for what could not be told from data. */
@@ -79,13 +81,22 @@ function sweep(
     for (; next < relocations.length && relocations[next]!.offset < end; next++) {
       const relocation = relocations[next]!;
       if (!insn.isInvalid && end === at + insn.length && holdsField(decoder, insn, relocation.offset - at))
-        sites.set(relocation, { start: at, bytes: bytes.subarray(at, end), text: attText(insn), bits });
+        sites.set(relocation, {
+          start: at,
+          bytes: bytes.subarray(at, end),
+          text: attText(insn),
+          bits,
+          based: isBased(insn),
+        });
     }
     at = end;
   }
   insn.free();
   decoder.free();
 }
+
+const isBased = (insn: Instruction): boolean =>
+  insn.memoryDisplSize >= 4 && insn.memoryBase !== Register.None && !insn.isIpRelMemoryOperand;
 
 /** Whether one of the instruction's constants of 4 or 8 bytes starts at `offset`. */
 function holdsField(decoder: Decoder, insn: Instruction, offset: number): boolean {

@@ -54,6 +54,7 @@ function beyondHead(layout: Layout, candidate: Candidate, facts: TargetFacts, us
   // Nothing begins within the packed kernel, so a number of that size is a number.
   if (facts.part === 'payload' && facts.known !== 'payload' && facts.known !== 'symbol') return undefined;
   if (candidate.linkerMade) return linkerMade(layout, candidate, facts);
+  if (isRound(candidate.reference.constant)) return undefined;
   const strong = STRONG.has(facts.known);
   if (candidate.reference.form === 'disp32') {
     if (!strong && facts.part !== 'body' && !inKnownMemory(layout, candidate)) return undefined;
@@ -66,6 +67,9 @@ function beyondHead(layout: Layout, candidate: Candidate, facts: TargetFacts, us
   return strong ? plain(facts, use()) : undefined;
 }
 
+/** Page sizes, flags and masks: something may begin there by chance, and they are numbers all the same. */
+const isRound = (value: bigint): boolean => (value & (value - 1n)) === 0n || (value & (value + 1n)) === 0n;
+
 function linkerMade(layout: Layout, candidate: Candidate, facts: TargetFacts): Verdict {
   if (STRONG.has(facts.known) || facts.known === 'instruction')
     return { confidence: 'high', reason: `${MADE_BY_LINKER}, and ${reasonOf(facts)}.` };
@@ -73,12 +77,18 @@ function linkerMade(layout: Layout, candidate: Candidate, facts: TargetFacts): V
   return { confidence: within ? 'high' : 'medium', reason: `${MADE_BY_LINKER}, and ${reasonOf(facts)}.` };
 }
 
-/** An operation with an immediate: of addresses only where it works on 64 bits; sums of numbers are everywhere. */
-function operation(layout: Layout, candidate: Candidate, facts: TargetFacts): Verdict | undefined {
+/**
+ * An operation with an immediate: of addresses only where it works on 64 bits, and where something known begins there.
+ * Page and mask sizes fall into the range of a small kernel's stub, so that alone says nothing.
+ */
+function operation({ linked }: Layout, candidate: Candidate, facts: TargetFacts): Verdict | undefined {
   if (!candidate.addressSized || (candidate.bits === 32 && !candidate.compares)) return undefined;
   if (STRONG.has(facts.known)) return { confidence: 'high', reason: `It works on 64 bits, and ${reasonOf(facts)}.` };
-  if (facts.known === 'nothing' || !(facts.part === 'body' || inKnownMemory(layout, candidate))) return undefined;
-  return { confidence: 'medium', reason: `It works on 64 bits, as an address has, and ${reasonOf(facts)}.` };
+  if (!linked.has(Number(candidate.reference.constant))) return undefined;
+  return {
+    confidence: 'high',
+    reason: 'It works on 64 bits, and a linker put the same address into other instructions.',
+  };
 }
 
 /** The shortest form of a number: an address only if something begins there and nobody counts with it. */

@@ -129,6 +129,7 @@ function hasConstant(instruction: Instruction): boolean {
 function isLinkerMade(instruction: Instruction, { form, constant }: Reference): boolean {
   if (constant < 0n) return false;
   if (form === 'mov-imm32-rex') return true;
+  if (form === 'mov-imm32') return instruction.code === Code.Mov_rm32_imm32;
   if (form === 'movabs') return constant < 1n << 31n;
   if (form !== 'alu-imm32' || !LONG_FORMS.has(instruction.code)) return false;
   return instruction.op0Register === Register.RAX || constant < 0x80n;

@@ -28,6 +28,8 @@ export type Layout = {
   readonly program: Program;
   readonly map: CodeMap;
   readonly scan: Scan;
+  /** Addresses that instructions hold which only a linker writes: each speaks for the others. */
+  readonly linked: ReadonlySet<number>;
   readonly payload: Extent | undefined;
   /** End of the bytes in the file. */
   readonly fileEnd: number;
@@ -49,7 +51,8 @@ export function layoutOf(program: Program, map: CodeMap, scan: Scan): Layout {
     if (at > used && at < possibleEnd) used = at;
   }
   const knownEnd = program.end ?? Math.ceil((used + 1) / PAGE) * PAGE;
-  return { program, map, scan, payload: program.payload, fileEnd, knownEnd, possibleEnd };
+  const linked = new Set(scan.candidates.filter((c) => c.linkerMade).map((c) => Number(c.reference.constant)));
+  return { program, map, scan, linked, payload: program.payload, fileEnd, knownEnd, possibleEnd };
 }
 
 const payloadEnd = ({ payload }: Program): number => (payload === undefined ? 0 : payload.at + payload.size);
@@ -62,7 +65,7 @@ function partOf({ program, payload, fileEnd, possibleEnd }: Layout, at: number):
   if (at < 0 || at > possibleEnd) return 'outside';
   if (payload !== undefined && at < payload.at) return 'head';
   if (payload !== undefined && at < payload.at + payload.size) return 'payload';
-  if (at >= fileEnd) return 'bss';
+  if (at >= fileEnd || program.zeroed.some((z) => at >= z.at && at <= z.at + z.size)) return 'bss';
   // Between the sections of an ELF file lies nothing; its last byte's successor may be the end of one.
   return (stretchAt(program, at) ?? stretchAt(program, at - 1)) ? 'body' : 'outside';
 }

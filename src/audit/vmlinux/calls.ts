@@ -1,40 +1,54 @@
-// Tells startup code from the rest of the kernel. Nothing in a stripped file does: a startup function that can panic is
-// one call away from printk, locks, and in the end everything. But what runs only from the 1:1 map is called from a few
-// places there, and what the whole kernel calls (panic, __warn_printk, __stack_chk_fail) from hundreds; small helpers that
-// both call (memcpy, thunks) lead to little else. So the rest of the kernel begins where a function called from many
-// places leads to much code.
+// Tells startup code from the rest of the kernel. Nothing in a stripped file does: a startup function that can panic, or
+// pass on an exception, is one call away from printk, locks, and in the end everything. But what leads to much code and
+// is startup code all the same is called from startup code only, and that lies close together (.head.text, or pieces of
+// .init.text); panic, __stack_chk_fail and the exception handlers are called from elsewhere too. Small helpers that both
+// worlds call (memcpy, thunks) lead to little.
 import { FlowControl, Mnemonic } from 'iced-x86';
 import { viewOf } from '../../bits/cursor.ts';
-import { type KernelFile, type KernelSegment, segmentAt } from './layout.ts';
+import { type KernelFile, segmentAt } from './layout.ts';
 import type { Operation, Operations } from './operation.ts';
 
 export interface Calls {
+  /** Takes a function as startup code; what lies near it is not elsewhere. */
+  addStartup(start: number): void;
+  /** Asks anew, now that more is known of where startup code lies. */
+  again(): void;
   /** Whether a function belongs to the rest of the kernel, and is not followed. */
   isCommon(target: number): boolean;
   /** Whether a function may return, as far as its own jumps and those of its callees a few calls down tell. */
   mayReturn(target: number): boolean;
 }
 
-/** Startup functions are called from a handful of places, printk from thousands. */
-const MANY_PLACES = 16;
-/** A function that both worlds share leads to less than this; all startup code is some 1,200 to 3,500 instructions. */
+/** All startup code is some 800 to 2,000 instructions; a helper that both worlds share leads to far less. */
 const MUCH_CODE = 2000;
 const DEEPEST_LOOK = 4;
+/** Callers within 2^18 bytes of startup code are taken for startup code. */
+const NEAR_SHIFT = 16;
+const NEAR = 4;
 
 export function callsOf(kernel: KernelFile, operations: Operations): Calls {
-  const places = countPlaces(kernel);
   const bodies = new Map<number, Body>();
   const bodyOf = (start: number): Body => {
     const body = bodies.get(start) ?? readBody(kernel, operations, start);
     bodies.set(start, body);
     return body;
   };
+  let found: CallSites | undefined;
+  const callSites = (): CallSites => (found ??= findCallSites(kernel));
+  const home = new Set<number>();
+  const isElsewhere = (site: number, target: number): boolean =>
+    !home.has(site >> NEAR_SHIFT) && Math.abs((site >> NEAR_SHIFT) - (target >> NEAR_SHIFT)) > NEAR;
   const common = new Map<number, boolean>();
   const returning = new Map<number, boolean>();
   return {
+    addStartup: (start) => {
+      for (let i = -NEAR; i <= NEAR; i++) home.add((start >> NEAR_SHIFT) + i);
+    },
+    again: () => common.clear(),
     isCommon: (target) => {
-      if (places(target) < MANY_PLACES) return false;
-      const known = common.get(target) ?? leadsToMuch(target, bodyOf);
+      const known =
+        common.get(target) ??
+        (leadsToMuch(target, bodyOf) && isCalledFrom(callSites(), target, (site) => isElsewhere(site, target)));
       common.set(target, known);
       return known;
     },
@@ -46,29 +60,43 @@ export function callsOf(kernel: KernelFile, operations: Operations): Calls {
   };
 }
 
-/** How often each 16 bytes of code (functions are aligned to them) are the target of a call or jump with a rel32. */
-function countPlaces(kernel: KernelFile): (target: number) => number {
-  const counts = kernel.segments.map((s) => new Uint8Array(Math.ceil((s.fileEnd - s.start) / 16)));
-  const index = (segment: KernelSegment | undefined): Uint8Array | undefined =>
-    segment === undefined ? undefined : counts[kernel.segments.indexOf(segment)];
+/** Calls and jumps with a rel32, as bytes alone tell: sites, and the target of each at the same index. */
+interface CallSites {
+  readonly sites: Int32Array;
+  readonly targets: Int32Array;
+}
+
+function findCallSites(kernel: KernelFile): CallSites {
+  let sites = new Int32Array(1 << 16);
+  let targets = new Int32Array(1 << 16);
+  let count = 0;
   for (const { start, size, fileOffset } of codeExtents(kernel)) {
     const bytes = kernel.bytes.subarray(fileOffset, fileOffset + size);
     const view = viewOf(bytes);
+    // e8 call, e9 jmp: one bit apart.
     for (let i = 0; i + 5 <= size; i++) {
-      // e8 call, e9 jmp: one bit apart.
       if (((bytes[i] as number) & 0xfe) !== 0xe8) continue;
       const target = start + i + 5 + view.getInt32(i + 1, true);
-      const segment = segmentAt(kernel, target);
-      const list = index(segment);
-      if (list === undefined || segment === undefined) continue;
-      const at = (target - segment.start) >> 4;
-      if ((list[at] as number) < 0xff) list[at] = (list[at] as number) + 1;
+      if (target < kernel.start || target >= kernel.end) continue;
+      if (count === sites.length) [sites, targets] = [doubled(sites), doubled(targets)];
+      sites[count] = start + i;
+      targets[count++] = target;
     }
   }
-  return (target) => {
-    const segment = segmentAt(kernel, target);
-    return segment === undefined ? 0 : (index(segment)?.[(target - segment.start) >> 4] ?? 0);
-  };
+  return { sites: sites.subarray(0, count), targets: targets.subarray(0, count) };
+}
+
+function doubled(list: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const longer = new Int32Array(2 * list.length);
+  longer.set(list);
+  return longer;
+}
+
+function isCalledFrom({ sites, targets }: CallSites, target: number, wanted: (site: number) => boolean): boolean {
+  for (let i = targets.indexOf(target); i >= 0; i = targets.indexOf(target, i + 1)) {
+    if (wanted(sites[i] as number)) return true;
+  }
+  return false;
 }
 
 interface Extent {

@@ -5,7 +5,14 @@
 // immediates and displacements are.
 import { inside, type Reader, readerOf } from '../../bits/cursor.ts';
 import { InputError } from '../../bits/errors.ts';
-import { type ElfImage, type ElfSection, type ElfSegment, parseElf, readSections, SHT_NOBITS } from '../../image/elf.ts';
+import {
+  type ElfImage,
+  type ElfSection,
+  type ElfSegment,
+  parseElf,
+  readSections,
+  SHT_NOBITS,
+} from '../../image/elf.ts';
 import { type KernelRelocs, parseKernelRelocs, relocsOfRela } from '../../image/kernelRelocs.ts';
 
 /** __START_KERNEL_map, where the kernel mapping begins. */

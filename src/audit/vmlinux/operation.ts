@@ -62,8 +62,6 @@ export interface Operation {
 export interface Operations {
   /** The instruction at an address; undefined where the file has no bytes or they are none. */
   at(address: number): Operation | undefined;
-  /** Those decoded, in the order they were. */
-  all(): IterableIterator<Operation>;
   free(): void;
 }
 
@@ -92,9 +90,6 @@ export function operationsOf(kernel: KernelFile): Operations {
     at: (address) => {
       if (!known.has(address)) known.set(address, decode(address));
       return known.get(address);
-    },
-    *all() {
-      for (const operation of known.values()) if (operation !== undefined) yield operation;
     },
     free: () => {
       for (const decoder of decoders.values()) decoder.free();
@@ -166,11 +161,7 @@ function implicitAccesses(insn: Instruction, used: readonly UsedMemory[]): Memor
   }));
 }
 
-function memoryOperand(
-  insn: Instruction,
-  constant: Constant | undefined,
-  written: boolean,
-): MemoryOperand | undefined {
+function memoryOperand(insn: Instruction, constant: Constant | undefined, written: boolean): MemoryOperand | undefined {
   if (!hasMemory(insn)) return undefined;
   const ripRelative = insn.isIpRelMemoryOperand;
   const segment = insn.memorySegment;

@@ -1,6 +1,6 @@
 // What one instruction does to the values that are followed, and what it uses kernel addresses for.
 import { FlowControl, Mnemonic } from 'iced-x86';
-import { inLinkRange, type KernelFile, kernelFileOffset, signed } from './layout.ts';
+import { inLinkRange, KERNEL_MAP, type KernelFile, kernelFileOffset, signed } from './layout.ts';
 import { type MemoryOperand, type Operand, type Operation, RAX, RSP } from './operation.ts';
 import { popValues, pushValues, registerValues, type State, setStackPointer, slotOf } from './state.ts';
 import {
@@ -114,8 +114,11 @@ function addressOf(state: State, memory: MemoryOperand): Values {
   return base === undefined ? address : combine(registerValues(state, base), address, addValues);
 }
 
-function reportAll(values: Values, kind: UseKind, { at }: Operation, report: Report): void {
-  for (const { plus, unknown } of values) for (const constant of plus) report({ constant, kind, at, exact: !unknown });
+/** The start of the mapping on its own is half of a conversion between kinds of addresses, and no address of anything. */
+export function reportAll(values: Values, kind: UseKind, { at }: Operation, report: Report): void {
+  for (const { plus, unknown } of values) {
+    for (const constant of plus) if (constant.value !== KERNEL_MAP) report({ constant, kind, at, exact: !unknown });
+  }
 }
 
 /** What an operand of 64 bits holds; anything else is unknown. */

@@ -7,6 +7,8 @@
 //
 // A memory access at a value with a kernel address left in it is the fault that the audit looks for.
 
+import { KERNEL_MAP } from './layout.ts';
+
 /** A constant in the file that is a kernel address. */
 export interface Constant {
   /** Of the instruction it stands in; for a word of data, of the instruction that loads it. */
@@ -46,12 +48,16 @@ export const loadedValue = (address: number): Value => ({ ...NOTHING, loaded: 1,
 export const stackValue = (offset: number): Value => ({ ...NOTHING, stack: true, sum: offset });
 export const constantValue = (constant: Constant): Value => ({ ...NOTHING, plus: [constant], sum: constant.value });
 
+const MAP_START = constantValue({ instruction: 0, address: 0, bytes: 8, value: KERNEL_MAP, kind: 'immediate' });
+
 /** More summands than startup code adds up; a sum beyond is unknown. */
 const MOST_SUMMANDS = 4;
 /** More alternatives than are followed: later ones without a kernel address are dropped first. */
 const MOST_ALTERNATIVES = 4;
 
 export function addValues(a: Value, b: Value): Value {
+  if (isMapDistance(b)) return subtractValues(a, MAP_START);
+  if (isMapDistance(a)) return subtractValues(b, MAP_START);
   const plus = [...a.plus, ...b.plus];
   const taken = Math.min(plus.length, a.minus + b.minus);
   return bounded({
@@ -63,6 +69,10 @@ export function addValues(a: Value, b: Value): Value {
     sum: sumOf(a.sum, b.sum),
   });
 }
+
+/** 2^31: __pa adds it to take __START_KERNEL_map off, since that is -2^31. */
+const isMapDistance = ({ plus, minus, loaded, stack, unknown, sum }: Value): boolean =>
+  sum === -KERNEL_MAP && plus.length + minus + loaded === 0 && !stack && !unknown;
 
 /** a - b. The last kernel address that came into `a` is the one that is taken off. */
 export function subtractValues(a: Value, b: Value): Value {

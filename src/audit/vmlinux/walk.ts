@@ -10,7 +10,7 @@ import { type Calls, callsOf } from './calls.ts';
 import { type KernelFile, segmentAt } from './layout.ts';
 import { type Operation, type Operations, operationsOf, RAX } from './operation.ts';
 import { copyState, entryState, joinStates, popValues, type State, stackOffset, topOfStack } from './state.ts';
-import { afterCall, loadedFrom, transfer, type Use, type UseKind } from './transfer.ts';
+import { afterCall, loadedFrom, reportAll, transfer, type Use } from './transfer.ts';
 import { ANY, joinValues, shapeOf, UNKNOWN, type Value, type Values } from './values.ts';
 
 export interface StartupCode {
@@ -51,31 +51,52 @@ interface Summary {
 const MOST_STEPS = 400_000;
 const DEEPEST_CALL = 100;
 
+/** What one round finds out of where startup code lies decides in the next what is not. */
+const MOST_ROUNDS = 4;
+
 /** The startup code from `entry` on, and what it does with kernel addresses. */
 export function followStartup(kernel: KernelFile, entry: number): StartupCode {
   const operations = operationsOf(kernel);
-  const walk: Walk = {
-    ...{ kernel, operations, calls: callsOf(kernel, operations), left: new Set<number>(), seen: new Set<number>(), functions: new Set<number>() },
-    ...{ uses: new Map<string, Use>(), summaries: new Map<string, Summary>(), switches: new Set<number>() },
-    budget: MOST_STEPS,
-  };
+  const calls = callsOf(kernel, operations);
   try {
+    let walk = newWalk(kernel, operations, calls);
     followFunction(walk, entry, [], 0);
-    const instructions = [...walk.operations.all()].filter((o) => walk.seen.has(o.at)).sort((a, b) => a.at - b.at);
-    return {
-      ...{ instructions, functions: walk.functions, uses: [...walk.uses.values()] },
-      ...{ switches: [...walk.switches].sort((a, b) => a - b), incomplete: walk.budget <= 0 },
-      left: [...walk.left].sort((a, b) => a - b),
-    };
+    for (let round = 1; round < MOST_ROUNDS && walk.left.size > 0; round++) {
+      const before = walk.left.size;
+      calls.again();
+      walk = newWalk(kernel, operations, calls);
+      followFunction(walk, entry, [], 0);
+      if (walk.left.size === before) break;
+    }
+    return startupOf(walk);
   } finally {
     operations.free();
   }
+}
+
+function newWalk(kernel: KernelFile, operations: Operations, calls: Calls): Walk {
+  const [seen, functions, switches, left] = Array.from({ length: 4 }, () => new Set<number>());
+  const sets = { seen, functions, switches, left } as Pick<Walk, 'seen' | 'functions' | 'switches' | 'left'>;
+  return { kernel, operations, calls, ...sets, uses: new Map(), summaries: new Map(), budget: MOST_STEPS };
+}
+
+function startupOf(walk: Walk): StartupCode {
+  const ascending = (set: ReadonlySet<number>): number[] => [...set].sort((a, b) => a - b);
+  return {
+    instructions: ascending(walk.seen).flatMap((at) => walk.operations.at(at) ?? []),
+    functions: walk.functions,
+    uses: [...walk.uses.values()],
+    switches: ascending(walk.switches),
+    left: ascending(walk.left),
+    incomplete: walk.budget <= 0,
+  };
 }
 
 const BEFORE_KNOWN: Summary = { returns: true, result: ANY };
 
 function followFunction(walk: Walk, entry: number, registers: readonly Values[], depth: number): Summary {
   walk.functions.add(entry);
+  walk.calls.addStartup(entry);
   const given = Array.from({ length: 16 }, (_, i) => passed(registers[i] ?? ANY));
   const key = `${entry}|${given.map((values) => values.map(shapeAndSum).join('/')).join('|')}`;
   const known = walk.summaries.get(key);
@@ -203,10 +224,8 @@ class FunctionWalk {
     return this.#onlyTarget(values, operation, state);
   }
 
-  #onlyTarget(values: Values, { at }: Operation, state: State): number | undefined {
-    const kind: UseKind = 'jumped-to';
-    const { use } = this.#bound(state);
-    for (const { plus, unknown } of values) for (const constant of plus) use({ constant, kind, at, exact: !unknown });
+  #onlyTarget(values: Values, operation: Operation, state: State): number | undefined {
+    reportAll(values, 'jumped-to', operation, this.#bound(state).use);
     const [only] = values;
     if (values.length !== 1 || only === undefined || only.unknown || only.stack) return undefined;
     return only.loaded === 1 && only.plus.length === 0 && only.minus === 0 ? only.sum : undefined;

@@ -36,7 +36,12 @@ describe('an address fixed at link time', () => {
     ['what may be memory of the stub', `48 c7 c7 ${le32(END + 0x10000)}`, ['mov $0x11900,%rdi: medium']],
     ['a compare of the general form, which ld makes', `48 81 f8 ${le32(VARIABLE)}`, ['cmp $0x1880,%rax: high']],
     ['a compare with something known', `48 81 fe ${le32(VARIABLE)}`, ['cmp $0x1880,%rsi: high']],
-    ['a compare with some data', `48 81 fe ${le32(STRING - 8)}`, ['cmp $0x1838,%rsi: medium']],
+    ['a compare with a number that some data has as its address', `48 81 fe ${le32(STRING - 8)}`, []],
+    [
+      'a compare with what another instruction holds as well',
+      `48 c7 c0 ${le32(STRING - 8)} 48 81 fe ${le32(STRING - 8)}`,
+      ['mov $0x1838,%rax: high', 'cmp $0x1838,%rsi: high'],
+    ],
     ['a compare with the room between code and data', `48 81 fe ${le32(DATA - 0x100)}`, []],
     ['movabs of a small number', `48 be ${le64(DATA)}`, ['movabs $0x1800,%rsi: high']],
     ['a short mov of a function that is then called', `be ${le32(FUNCTION)} ff d6`, ['mov $0x1600,%esi: high']],

@@ -1,0 +1,58 @@
+// The build id: a hash that the linker makes of all it wrote (--build-id), kept in a note of type NT_GNU_BUILD_ID by
+// the owner "GNU". Notes: gABI, "Note Section". Debug information and crash reports are matched by it.
+import { inside, type Reader, readerOf } from '../bits/cursor.ts';
+import { InputError } from '../bits/errors.ts';
+import type { FileRange } from './bzimage.ts';
+import { readSections } from './elf.ts';
+import { indexOfBytes } from './search.ts';
+
+const PT_NOTE = 4;
+const SHT_NOTE = 7;
+const PHDR_SIZE = 56;
+const NT_GNU_BUILD_ID = 3;
+/** namesz 4, descsz (left out here), type 3, "GNU". */
+const TYPE_AND_OWNER = Uint8Array.of(NT_GNU_BUILD_ID, 0, 0, 0, 0x47, 0x4e, 0x55, 0);
+/** A hash of 4 to 64 bytes; ld makes 20 (sha1) or 16 (md5, uuid), lld 8 too. */
+const LONGEST_ID = 64;
+
+/** The build id of an ELF file, from its note segments, else its note sections; undefined where it has none. */
+export function buildId(bytes: Uint8Array): Uint8Array | undefined {
+  const file = readerOf(bytes, 'the ELF file');
+  for (const { fileOffset, size } of [...noteSegments(file), ...noteSections(file)]) {
+    if (!inside(fileOffset, size, bytes.length)) continue;
+    const id = buildIdOfNotes(bytes.subarray(fileOffset, fileOffset + size));
+    if (id !== undefined) return id;
+  }
+  return undefined;
+}
+
+/** The first build id in a row of notes. */
+function buildIdOfNotes(notes: Uint8Array): Uint8Array | undefined {
+  const file = readerOf(notes, 'the notes');
+  for (let at = indexOfBytes(notes, TYPE_AND_OWNER); at >= 0; at = indexOfBytes(notes, TYPE_AND_OWNER, at + 1)) {
+    if (at < 8 || file.u32(at - 8) !== 4) continue;
+    const size = file.u32(at - 4);
+    const start = at + TYPE_AND_OWNER.length;
+    if (size >= 4 && size <= LONGEST_ID && inside(start, size, notes.length)) return file.slice(start, size);
+  }
+  return undefined;
+}
+
+function noteSegments(file: Reader): FileRange[] {
+  const table = file.size64(32, 'e_phoff');
+  const count = file.u16(56);
+  if (file.u16(54) !== PHDR_SIZE || !inside(table, count * PHDR_SIZE, file.bytes.length)) return [];
+  return Array.from({ length: count }, (_, i) => table + i * PHDR_SIZE)
+    .filter((at) => file.u32(at) === PT_NOTE)
+    .map((at) => ({ fileOffset: Number(file.u64(at + 8)), size: Number(file.u64(at + 32)) }));
+}
+
+function noteSections(file: Reader): FileRange[] {
+  try {
+    return readSections(file).filter(({ type }) => type === SHT_NOTE);
+  } catch (error) {
+    // Sections are not needed to load a kernel, so broken ones keep nobody from reading the rest.
+    if (error instanceof InputError) return [];
+    throw error;
+  }
+}
