@@ -4,12 +4,11 @@
 //  2. whatever their jumps and calls reach, each in the mode (16, 32 or 64 bits) of what reaches it;
 //  3. addresses that proven code computes (lea), where they do not lie beyond the last proven code of
 //     their stretch (the linker puts .text in one piece) and decode into sensible code up to a return.
-import { Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register } from 'iced-x86';
+import { Decoder, DecoderOptions, Instruction, type Register } from 'iced-x86';
 import { viewOf } from '../bits/cursor.ts';
-import { ENTRY_64_OFFSET } from '../image/setup-header.ts';
 import type { Bits } from './disassembly.ts';
 import type { Program, Start, Stretch } from './program.ts';
-import { absoluteReference } from './references.ts';
+import { type Step, stepOf } from './step.ts';
 
 /** One proven instruction. */
 export interface CodeInstruction {
@@ -64,28 +63,6 @@ interface Walk {
   readonly candidates: Set<number>;
 }
 
-/** What one instruction leads to. */
-interface Step extends CodeInstruction {
-  readonly next: boolean;
-  readonly call: boolean;
-  readonly branch: Start | undefined;
-  /** The number a push of real-mode code puts on the stack: `push $1f; lretw` normalises CS. */
-  readonly pushed: number | undefined;
-  readonly farReturn: boolean;
-  /** A jump to an address in a register. */
-  readonly switches: boolean;
-  /** What a lea computes relative to RIP, and into which register: perhaps a jump table. */
-  readonly table: { readonly base: Register; readonly address: number } | undefined;
-  /** The register that a movslq takes a word of a table by. */
-  readonly base: Register | undefined;
-  /** What a register is compared with: perhaps the table's last index. */
-  readonly last: number | undefined;
-  readonly constants: readonly number[];
-  readonly ripTarget: number | undefined;
-  /** Nothing a compiled or hand-written stub would hold. */
-  readonly odd: boolean;
-}
-
 /** Everything proven to be code. @param extra starts that are tried last and need to look like code */
 export function findCode(program: Program, extra: readonly number[] = []): CodeMap {
   const walk = newWalk(program);
@@ -115,7 +92,11 @@ function newWalk(program: Program): Walk {
 
 function newWindow(file: Uint8Array, { at, size, fileOffset, holds }: Stretch): Window {
   const bytes = file.subarray(fileOffset, fileOffset + size);
-  const decoder = (bits: Bits): Decoder => new Decoder(bits, bytes, DecoderOptions.None);
+  const decoder = (bits: Bits): Decoder => {
+    const made = new Decoder(bits, bytes, DecoderOptions.None);
+    made.ip = BigInt(at);
+    return made;
+  };
   const decoders = { 16: decoder(16), 32: decoder(32), 64: decoder(64) };
   // A section that says it is code is code to its end.
   const provenEnd = holds === 'code' ? at + size : at;
@@ -172,11 +153,12 @@ function followOne(walk: Walk, start: Start, open: Start[], scratch: Instruction
     if (step === undefined || step.odd || overlaps(walk, step)) return;
     prove(walk, step);
     if (step.branch !== undefined) open.push(step.branch);
-    if (step.farReturn && pushed !== undefined) open.push({ at: pushed, bits: step.bits });
-    pushed = step.pushed;
+    if (step.clues.farReturn === true && pushed !== undefined) open.push({ at: pushed, bits: step.bits });
+    pushed = step.clues.pushed;
     if (step.switches) open.push(...jumpTable(walk, at, seen, scratch));
-    if (step.table !== undefined) walk.tables.push({ ...step.table, at });
-    seen = { base: step.base ?? seen.base, last: step.last ?? seen.last };
+    if (step.clues.table !== undefined) walk.tables.push({ ...step.clues.table, at });
+    if (step.clues.base !== undefined || step.clues.last !== undefined)
+      seen = { base: step.clues.base ?? seen.base, last: step.clues.last ?? seen.last };
     if (step.call && step.branch !== undefined) walk.functions.add(step.branch.at);
     at = step.next ? at + step.length : undefined;
   }
@@ -192,7 +174,7 @@ function prove(walk: Walk, step: Step): void {
   window.provenEnd = Math.max(window.provenEnd, at + length);
   walk.proven++;
   if (bits !== 64) return;
-  for (const constant of step.constants) walk.candidates.add(constant);
+  if (step.clues.constant !== undefined) walk.candidates.add(step.clues.constant);
   if (step.ripTarget !== undefined) walk.ripTargets.set(step.ripTarget, (walk.ripTargets.get(step.ripTarget) ?? 0) + 1);
 }
 
@@ -274,33 +256,15 @@ function decodeAt(walk: Walk, at: number, bits: Bits, instruction: Instruction):
   const window = windowOf(walk, at);
   if (window === undefined) return undefined;
   const decoder = window.decoders[bits];
-  decoder.position = at - window.start;
-  decoder.ip = BigInt(at);
+  const position = at - window.start;
+  // Straight on from the last one, the decoder stands right already.
+  if (decoder.position !== position) {
+    decoder.position = position;
+    decoder.ip = BigInt(at);
+  }
   decoder.decodeOut(instruction);
-  if (instruction.isInvalid) return undefined;
-  return {
-    at,
-    length: instruction.length,
-    bits,
-    ...flowOf(instruction, bits),
-    pushed: bits === 16 ? pushedWord(instruction) : undefined,
-    farReturn: bits === 16 && instruction.mnemonic === Mnemonic.Retf,
-    ...switchOf(instruction, bits),
-    constants: constantsOf(instruction),
-    ripTarget: instruction.isIpRelMemoryOperand ? Number(instruction.ipRelMemoryAddress) : undefined,
-    odd: isOdd(instruction, bits),
-  };
+  return stepOf(instruction, at, bits);
 }
-
-function flowOf(instruction: Instruction, bits: Bits): Pick<Step, 'next' | 'call' | 'branch'> {
-  const flow = instruction.flowControl;
-  const call = flow === FlowControl.Call || flow === FlowControl.IndirectCall;
-  const interrupt = flow === FlowControl.Interrupt && instruction.mnemonic !== Mnemonic.Int3;
-  const next = call || interrupt || flow === FlowControl.Next || flow === FlowControl.ConditionalBranch;
-  return { next, call, branch: branchTarget(instruction, bits) };
-}
-
-const NEAR_BRANCHES: ReadonlySet<OpKind> = new Set([OpKind.NearBranch16, OpKind.NearBranch32, OpKind.NearBranch64]);
 
 /** What the instructions before a jump say of the table it takes its target from. */
 interface SwitchClues {
@@ -309,29 +273,8 @@ interface SwitchClues {
 }
 
 const NO_CLUES: SwitchClues = { base: undefined, last: undefined };
-/** More cases than a switch of a stub has. */
-const LARGEST_INDEX = 1023;
 /** The lea of a table may stand before a loop: no farther back than this. */
 const LEA_REACH = 0x4000;
-
-function switchOf(instruction: Instruction, bits: Bits): Pick<Step, 'switches' | 'table' | 'base' | 'last'> {
-  const { mnemonic, op0Register } = instruction;
-  if (bits !== 64) return { switches: false, table: undefined, base: undefined, last: undefined };
-  const ripLea = mnemonic === Mnemonic.Lea && instruction.isIpRelMemoryOperand;
-  const indexed = mnemonic === Mnemonic.Movsxd && instruction.memoryIndexScale === 4;
-  return {
-    switches: instruction.flowControl === FlowControl.IndirectBranch && instruction.op0Kind === OpKind.Register,
-    table: ripLea ? { base: op0Register, address: Number(instruction.ipRelMemoryAddress) } : undefined,
-    base: indexed ? instruction.memoryBase : undefined,
-    last: mnemonic === Mnemonic.Cmp ? comparedWith(instruction) : undefined,
-  };
-}
-
-function comparedWith(instruction: Instruction): number | undefined {
-  if (instruction.op1Kind === OpKind.Register || instruction.op1Kind === OpKind.Memory) return undefined;
-  const value = Number(instruction.immediate(1));
-  return value >= 0 && value <= LARGEST_INDEX ? value : undefined;
-}
 
 /**
  * The cases of a switch as -fPIC compiles it: `cmp $last; ja; lea table(%rip),base; movslq (base,index,4); add; jmp *`,
@@ -368,63 +311,3 @@ function wordAt(walk: Walk, at: number): number | undefined {
   if (stretch === undefined) return undefined;
   return viewOf(walk.program.bytes).getInt32(stretch.fileOffset + at - stretch.at, true);
 }
-
-function pushedWord(instruction: Instruction): number | undefined {
-  if (instruction.mnemonic !== Mnemonic.Push) return undefined;
-  if (instruction.op0Kind === OpKind.Immediate16) return instruction.immediate16;
-  return instruction.op0Kind === OpKind.Immediate8to16 ? instruction.immediate8to16 : undefined;
-}
-
-/** Where a jump or call goes; a far jump of real-mode code with a 32-bit offset enters protected mode. */
-function branchTarget(instruction: Instruction, bits: Bits): Start | undefined {
-  if (bits === 16 && instruction.op0Kind === OpKind.FarBranch32) return { at: instruction.farBranch32, bits: 32 };
-  return NEAR_BRANCHES.has(instruction.op0Kind) ? { at: Number(instruction.nearBranchTarget), bits } : undefined;
-}
-
-/**
- * Offsets an instruction may compute: RIP-relative, or a displacement on a register that holds the load address.
- * Below the 64-bit entry lies 32-bit code only, and displacements that small are fields of structures.
- */
-function constantsOf(instruction: Instruction): number[] {
-  if (instruction.mnemonic === Mnemonic.Mov) return absoluteConstant(instruction);
-  if (instruction.mnemonic !== Mnemonic.Lea) return [];
-  if (instruction.isIpRelMemoryOperand) return [Number(instruction.ipRelMemoryAddress)];
-  if (instruction.memoryBase === Register.None) return [];
-  const displacement = Number(BigInt.asIntN(64, instruction.memoryDisplacement));
-  return displacement > ENTRY_64_OFFSET ? [displacement] : [];
-}
-
-/** What a linker makes of such a lea: the same address as an immediate. */
-function absoluteConstant(instruction: Instruction): number[] {
-  const reference = absoluteReference(instruction);
-  return reference?.form === 'mov-imm32-rex' && reference.constant > BigInt(ENTRY_64_OFFSET)
-    ? [Number(reference.constant)]
-    : [];
-}
-
-const ODD_MNEMONICS: ReadonlySet<Mnemonic> = new Set([
-  Mnemonic.Insb,
-  Mnemonic.Insd,
-  Mnemonic.Outsb,
-  Mnemonic.Outsd,
-  Mnemonic.Xlatb,
-  Mnemonic.Enter,
-  Mnemonic.Loop,
-  Mnemonic.Loope,
-  Mnemonic.Loopne,
-  Mnemonic.Jrcxz,
-]);
-
-/** Text and tables decode too, but into instructions like these: string I/O, x87, `add %al,(%rax)` (two zero bytes). */
-function isOdd(instruction: Instruction, bits: Bits): boolean {
-  // Hand-written real-mode code loops and moves strings to ports.
-  if (bits !== 16 && (ODD_MNEMONICS.has(instruction.mnemonic) || isX87Arithmetic(instruction))) return true;
-  return instruction.code === Code.Add_rm8_r8 && instruction.length === 2 && ZERO_BASES.has(instruction.memoryBase);
-}
-
-/** A stub asks whether there is an x87 unit, with fninit, and computes nothing with it. */
-const isX87Arithmetic = (instruction: Instruction): boolean =>
-  instruction.fpuWritesTop && instruction.mnemonic !== Mnemonic.Fninit;
-
-/** Bases that ModRM 00 means, in the three modes. */
-const ZERO_BASES: ReadonlySet<Register> = new Set([Register.RAX, Register.EAX, Register.BX]);

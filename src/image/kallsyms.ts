@@ -4,6 +4,7 @@
 import { viewOf } from '../bits/cursor.ts';
 import { type ElfSegment, parseElf } from './elf.ts';
 import { findKallsyms, type KallsymsPlaces, LONGEST_SYMBOL, nameHead } from './kallsymsTables.ts';
+import type { ListedSymbol } from './nm.ts';
 import type { SymbolEntry, SymbolTable } from './symbols.ts';
 
 /** How the addresses are written. */
@@ -47,7 +48,7 @@ export function kallsyms(bytes: Uint8Array): SymbolTable | undefined {
   return found === undefined ? undefined : symbolTableOf(found);
 }
 
-export const kallsymsAddress = (address: number): bigint => BigInt.asUintN(64, BigInt(address));
+const kallsymsAddress = (address: number): bigint => BigInt.asUintN(64, BigInt(address));
 
 /** The best name of each address. */
 export function symbolTableOf({ addresses, names }: Kallsyms): SymbolTable {
@@ -71,13 +72,13 @@ function rank(name: string): number {
   return (letter < 0x60 ? 2 : 0) + (name.charCodeAt(1) === 0x5f ? 0 : 1);
 }
 
-/** The lines of a System.map, as nm writes them: "ffffffff81000000 T startup_64". */
-export function systemMapLines({ addresses, names }: Kallsyms): string[] {
-  return names.map((name, i) => {
-    const low = addresses[i] as number;
-    const digits = (low >>> 0).toString(16).padStart(8, '0');
-    return `${low < 0 ? 'ffffffff' : '00000000'}${digits} ${name.charAt(0)} ${name.slice(1)}`;
-  });
+/** Every symbol, as nm lists them. */
+export function kallsymsList({ addresses, names }: Kallsyms): ListedSymbol[] {
+  return names.map((name, i) => ({
+    address: kallsymsAddress(addresses[i] as number),
+    letter: name.charAt(0),
+    name: name.slice(1),
+  }));
 }
 
 function expandNames(view: DataView, { names, count, tokens }: KallsymsPlaces): string[] | undefined {

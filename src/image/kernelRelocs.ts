@@ -37,7 +37,10 @@ export function parseKernelRelocs(bytes: Uint8Array, start: number): KernelReloc
   if (words[0] !== 0) throw noTable(start, 'its first word is not 0');
   const zeros = zerosIn(words);
   if (zeros.length < 2 || zeros.length > 3)
-    throw noTable(start, `${zeros.length > 3 ? 'more than 3' : zeros.length} of its words are 0, and a table has 2 or 3`);
+    throw noTable(
+      start,
+      `${zeros.length > 3 ? 'more than 3' : zeros.length} of its words are 0, and a table has 2 or 3`,
+    );
   const lists = zeros.map((at, i) => words.slice(at + 1, zeros[i + 1] ?? words.length).sort());
   const [abs64 = NONE, second = NONE, third] = lists;
   return { abs64, abs32: third ?? second, inverse32: third === undefined ? NONE : second, from: 'appended' };
@@ -103,7 +106,11 @@ export function emittedRelocation(
     const entries = readerOf(sectionBytes(file, table), table.name);
     for (let at = 0; at + RELA_SIZE <= table.size; at += RELA_SIZE) {
       if ((entries.u32(at) | 0) !== address || entries.u32(at + 4) !== 0xffffffff) continue;
-      return { type: entries.u32(at + 8), symbol: entries.u32(at + 12), addend: BigInt.asIntN(64, entries.u64(at + 16)) };
+      return {
+        type: entries.u32(at + 8),
+        symbol: entries.u32(at + 12),
+        addend: BigInt.asIntN(64, entries.u64(at + 16)),
+      };
     }
   }
   return undefined;

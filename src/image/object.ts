@@ -179,6 +179,11 @@ function readRelocations(
     throw new InputError(`${what}: ${rel.name} has relocations without addends (SHT_REL), which x86-64 does not use`);
   const total = tables.reduce((sum, [, s]) => sum + s.size, 0);
   if (total > file.bytes.length) throw new InputError(`${what}: its relocation sections are larger than the file`);
+  // Sections of a compiler's file do not overlap; where many do, reading them all would take for ever.
+  const targets = new Set(tables.map(([index]) => sections[sectionInfo(file, index)]));
+  const bytes = [...targets].reduce((sum, s) => sum + (s === undefined || s.type === SHT_NOBITS ? 0 : s.size), 0);
+  if (bytes > file.bytes.length)
+    throw new InputError(`${what}: its sections with relocations are larger than the file`);
   return tables.flatMap(([index]) => readTable(file, sections, index, symbols.length, what));
 }
 

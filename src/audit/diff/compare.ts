@@ -52,7 +52,7 @@ function isInternal(functions: Functions, fn: number, ref: number): boolean {
 }
 
 /** Blocks with more pairs than this are not searched for instructions that replace each other. */
-const LARGEST_BLOCK = 400;
+const LARGEST_BLOCK = 100;
 
 /** What stands between the same equal instructions on both sides is paired by how much it has in common. */
 function withReplaced(map: AddressMap, i: number, j: number, mates: Int32Array): Int32Array {

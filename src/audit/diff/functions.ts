@@ -35,19 +35,25 @@ export function splitFunctions(side: Side, { listing, starts }: Code): Functions
 const endOfInstruction = ({ at, length }: Listing, index: number): number =>
   (at[index] as number) + (length[index] as number);
 
-/** Without names, the sections of a kernel are cut where calls lead, and behind padding where no jump leads. */
+/** What is known to start functions, and what looks like it: aligned code behind padding. */
 function startsOf(side: Side, listing: Listing, given: readonly Int32Array[]): Int32Array {
   const { kernel, named } = side;
-  const guessed = kernel && named.length === 0 ? [callTargets(listing), unreached(listing)] : [];
   const sections = side.program.stretches.filter(({ holds }) => holds !== 'data').map(({ at }) => at);
-  const all = [...given, ...guessed, Int32Array.from(sections)];
-  const merged = new Int32Array(all.reduce((sum, { length }) => sum + length, 0));
+  const isNamedKernel = kernel && named.length > 0;
+  const called = kernel && !isNamedKernel ? [callTargets(listing)] : [];
+  const known = merged([...given, ...called, Int32Array.from(sections)]);
+  return isNamedKernel ? known : merged([known, likelyStarts(listing, known, kernel)]);
+}
+
+/** Rising, each value once. */
+function merged(lists: readonly Int32Array[]): Int32Array {
+  const all = new Int32Array(lists.reduce((sum, { length }) => sum + length, 0));
   let length = 0;
-  for (const values of all) {
-    merged.set(values, length);
-    length += values.length;
+  for (const list of lists) {
+    all.set(list, length);
+    length += list.length;
   }
-  return merged.sort().filter((value, index, sorted) => index === 0 || value !== sorted[index - 1]);
+  return all.sort().filter((value, index, sorted) => index === 0 || value !== sorted[index - 1]);
 }
 
 function callTargets({ refKind, refValue, at }: Listing): Int32Array {
@@ -59,14 +65,28 @@ function callTargets({ refKind, refValue, at }: Listing): Int32Array {
   return found.values();
 }
 
-function unreached({ refKind, refValue, padded }: Listing): Int32Array {
+const FROM_OUTSIDE = 1;
+const FROM_INSIDE = 2;
+
+/**
+ * Code behind padding that no jump reaches from what else would be the same function. In code that was followed, a jump
+ * from elsewhere must reach it: what nothing seems to reach is a case of a switch.
+ */
+function likelyStarts(
+  { refKind, refValue, refInstruction, padded, at }: Listing,
+  known: Int32Array,
+  kernel: boolean,
+): Int32Array {
   const reached = new Uint8Array(padded.length);
   for (let i = 0; i < refKind.length; i++) {
-    if (refKind[i] !== REF_JUMP) continue;
-    const index = lowerBound(padded, refValue[i] as number);
-    if (padded[index] === refValue[i]) reached[index] = 1;
+    const target = refValue[i] as number;
+    const index = refKind[i] === REF_JUMP ? lowerBound(padded, target) : padded.length;
+    if (padded[index] !== target) continue;
+    const source = at[refInstruction[i] as number] as number;
+    const isInside = lastNotAbove(known, source) === lastNotAbove(known, target);
+    reached[index] = (reached[index] as number) | (isInside ? FROM_INSIDE : FROM_OUTSIDE);
   }
-  return padded.filter((_, index) => reached[index] === 0);
+  return padded.filter((_, index) => reached[index] === FROM_OUTSIDE || (kernel && reached[index] === 0));
 }
 
 /** Starts that have instructions of their own before the next one; the first instruction starts a function anyway. */

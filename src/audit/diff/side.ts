@@ -31,7 +31,7 @@ export type Code = {
 const ET_EXEC = 2;
 const ET_DYN = 3;
 /** Sections; kernels have some 40 to 80. */
-const MOST_STRETCHES = 4096;
+const MOST_STRETCHES = 512;
 /** Offsets are kept in 32 bits. */
 const LARGEST_OFFSET = 0x7fff_0000;
 

@@ -4,9 +4,17 @@ import { InputError } from '../../bits/errors.ts';
 import { isArchive, parseArchive } from '../../image/archive.ts';
 import { isObject, type ObjectFile, parseObject } from '../../image/object.ts';
 import { relocationText } from '../../image/relocationTypes.ts';
-import type { Finding, LinkPrediction } from '../types.ts';
+import type { Finding, LinkPrediction, RuleId } from '../types.ts';
 import { type LinkCommand, linkFindings } from './linkCommand.ts';
-import { isPredicted, moldSlots, moves, type PredictOptions, type Predicted, predictObject } from './predict.ts';
+import {
+  isLoaded,
+  isPredicted,
+  moldSlots,
+  moves,
+  type PredictOptions,
+  type Predicted,
+  predictObject,
+} from './predict.ts';
 import { scopeOf } from './resolve.ts';
 import { LINKER_NAMES } from './rules.ts';
 import { absoluteFinding, breaksFinding } from './words.ts';
@@ -28,7 +36,7 @@ export interface ObjectAudit {
   readonly predictions: readonly LinkPrediction[];
 }
 
-/** Findings in a report; more of them are counted in a note. */
+/** Findings and notes of one rule in a report; more of them are counted in a note. */
 const MOST_FINDINGS = 1000;
 /** Predictions in a report; findings are made of all of them. */
 const MOST_PREDICTIONS = 100_000;
@@ -51,7 +59,16 @@ export function auditObjects(inputs: readonly ObjectInput[], link?: LinkCommand)
   const members = inputs.flatMap((input) => membersOf(input, notes));
   const scope = scopeOf(members.map(({ object }) => object));
   const slots = new Set(members.flatMap(({ object }) => [...moldSlots(object, scope)]));
-  const audit: Collected = { findings: [], notes, predictions: [], left: 0, broken: 0, predicted: 0 };
+  const audit: Collected = {
+    findings: [],
+    notes,
+    predictions: [],
+    counts: new Map(),
+    unjudged: new Map(),
+    left: 0,
+    broken: 0,
+    predicted: 0,
+  };
   for (const member of members) auditMember(audit, member, { scope, moldSlots: slots, ...variantOf(link) }, link);
   return finish(audit, members.length, link);
 }
@@ -70,6 +87,9 @@ interface Collected {
   readonly findings: Finding[];
   readonly notes: Finding[];
   readonly predictions: LinkPrediction[];
+  readonly counts: Map<RuleId, number>;
+  /** Relocations of types that are not judged, by type. */
+  readonly unjudged: Map<number, number>;
   /** Findings that were counted only. */
   left: number;
   /** References that the link known makes absolute and -pie would not. */
@@ -109,7 +129,7 @@ function auditMember(audit: Collected, member: Member, options: PredictOptions, 
     else enter(audit, findingOf(predicted, member, link));
   }
   keptNote(audit.notes, member, kept, link);
-  unjudgedNote(audit.notes, member);
+  countUnjudged(audit, member);
   ltoNote(audit.notes, member);
 }
 
@@ -121,8 +141,10 @@ const isKept = ({ prediction }: Predicted, link: LinkCommand | undefined): boole
 
 function enter(audit: Collected, finding: Finding | undefined): void {
   if (finding === undefined) return;
+  const count = (audit.counts.get(finding.rule) ?? 0) + 1;
+  audit.counts.set(finding.rule, count);
   if (finding.rule === 'breaks-without-pie') audit.broken++;
-  if (audit.findings.length + audit.notes.length >= MOST_FINDINGS) audit.left++;
+  if (count > MOST_FINDINGS) audit.left++;
   else if (finding.severity === 'note') audit.notes.push(finding);
   else audit.findings.push(finding);
 }
@@ -151,25 +173,19 @@ function keptNote(notes: Finding[], { name }: Member, kept: readonly Predicted[]
   );
 }
 
-function unjudgedNote(notes: Finding[], { name, object }: Member): void {
-  const types = new Map<number, number>();
-  for (const relocation of object.relocations) {
-    const flags = object.sections[relocation.section]?.flags ?? 0n;
-    if (
-      !isPredicted(object, relocation) &&
-      (flags & 2n) !== 0n &&
-      !/^\.(?:eh_frame|note)/.test(object.sections[relocation.section]?.name ?? '')
-    )
-      types.set(relocation.type, (types.get(relocation.type) ?? 0) + 1);
-  }
-  if (types.size === 0) return;
-  const list = [...types].slice(0, 8).map(([type, count]) => `${relocationText(type)} (${count})`);
-  note(
-    notes,
-    'elf-layout',
-    `${name}: relocations of other types were not judged: ${list.join(', ')}.`,
-    'Only references to the address of a symbol are.',
-  );
+function countUnjudged({ unjudged }: Collected, { object }: Member): void {
+  for (const relocation of object.relocations)
+    if (isLoaded(object, relocation) && !isPredicted(object, relocation))
+      unjudged.set(relocation.type, (unjudged.get(relocation.type) ?? 0) + 1);
+}
+
+function unjudgedNote({ unjudged, notes }: Collected): void {
+  if (unjudged.size === 0) return;
+  const types = [...unjudged].sort(([, a], [, b]) => b - a);
+  const list = types.slice(0, 8).map(([type, count]) => `${relocationText(type)} (${count})`);
+  const rest = types.length > 8 ? ` and ${types.length - 8} more types` : '';
+  const reason = 'Only plain references to the address of a symbol are.';
+  note(notes, 'elf-layout', `Relocations of other types were not judged: ${list.join(', ')}${rest}.`, reason);
 }
 
 function ltoNote(notes: Finding[], { name, object }: Member): void {
@@ -184,6 +200,8 @@ function ltoNote(notes: Finding[], { name, object }: Member): void {
 
 function finish(audit: Collected, count: number, link: LinkCommand | undefined): ObjectAudit {
   const { findings, notes, predictions, left, broken, predicted } = audit;
+  unjudgedNote(audit);
+  findings.sort((a, b) => rank(a) - rank(b));
   if (left > 0) notes.push(more(`${left} more findings were counted, but are not listed.`));
   if (predicted > predictions.length)
     notes.push(more(`${predicted - predictions.length} more relocations were judged, but are not listed.`));
@@ -191,6 +209,10 @@ function finish(audit: Collected, count: number, link: LinkCommand | undefined):
   const flags = linkFindings(link, { count, broken });
   return { findings: [...flags.findings, ...findings], notes: [...flags.notes, ...notes], predictions };
 }
+
+/** Errors first, then the most certain. */
+const rank = ({ severity, confidence }: Finding): number =>
+  (severity === 'error' ? 0 : 3) + ['high', 'medium', 'low'].indexOf(confidence);
 
 const more = (message: string): Finding => ({
   rule: 'elf-layout',

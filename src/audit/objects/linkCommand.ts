@@ -20,6 +20,8 @@ export interface LinkFlag {
 export interface LinkCommand extends LinkWords {
   /** Line of the text on which the command starts, from 1. */
   readonly line: number;
+  /** Line of the link of the same output before it, where that one had -pie. */
+  readonly earlierPie?: number;
   /** 'unknown': a compiler links, and whether it does so with -pie by default depends on how it was built. */
   readonly pie: boolean | 'unknown';
   /** False with --no-relax. */
@@ -50,7 +52,9 @@ const SHOWN = 2000;
 export function auditLinkCommand(text: string): LinkAudit {
   const { links, compiled } = commandsOf(text);
   const { words, line } = effectiveLink(links);
-  const link = describeLink(words, line, compiled);
+  const described = describeLink(words, line, compiled);
+  const earlier = links.earlier?.line;
+  const link = earlier === undefined ? described : { ...described, earlierPie: earlier };
   return { link, ...linkFindings(link) };
 }
 
@@ -61,7 +65,7 @@ interface FoundLink {
 
 /** Of the links only those are kept that can be the effective one: the last of the stub, and the last of anything. */
 interface Found {
-  readonly links: { stub?: FoundLink; other?: FoundLink; outputs: Set<string> };
+  readonly links: { stub?: FoundLink; earlier?: FoundLink; other?: FoundLink; outputs: Set<string> };
   readonly compiled: Map<string, CompileWords>;
 }
 
@@ -82,8 +86,10 @@ function commandsOf(text: string): Found {
 function enterLink(links: Found['links'], link: FoundLink): void {
   const { output, inputs } = link.words;
   const isStub = output !== undefined && STUB.test(output);
-  if (isStub || (output === undefined && inputs.some((path) => STUB_INPUT.test(path)))) links.stub = link;
-  else links.other = link;
+  if (isStub || (output === undefined && inputs.some((path) => STUB_INPUT.test(path)))) {
+    if (links.stub !== undefined && pieOf(links.stub.words) === 'present') links.earlier = links.stub;
+    links.stub = link;
+  } else links.other = link;
   if (links.outputs.size < 10) links.outputs.add(output ?? 'a.out');
 }
 
@@ -102,9 +108,11 @@ const brief = (text: string): string => (text.length > 80 ? `${text.slice(0, 77)
 const PIE: ReadonlySet<string> = new Set(['-pie', '--pie', '-pic-executable', '--pic-executable']);
 const NO_PIE: ReadonlySet<string> = new Set(['-no-pie', '--no-pie', '-no-pic-executable', '--no-pic-executable']);
 
+const pieOf = ({ options }: LinkWords): FlagState => lastOf(options, PIE, NO_PIE);
+
 function describeLink(words: LinkWords, line: number, compiled: Map<string, CompileWords>): LinkCommand {
   const { options } = words;
-  const pie = lastOf(options, PIE, NO_PIE);
+  const pie = pieOf(words);
   const relax = lastOf(options, new Set(['--relax', '-relax']), new Set(['--no-relax', '-no-relax'])) !== 'turned-off';
   const unknown = pie === 'absent' && words.driver && !options.includes('-static');
   const flags = [
@@ -222,12 +230,15 @@ function lostFinding(link: LinkCommand, objects: LinkedObjects | undefined): Fin
     severity: lostSeverity(link, objects),
     confidence: link.assumed || state === 'unknown' ? 'medium' : 'high',
     message: `${whichLink(link)} ${LOST[state]}${weight(objects)}.`,
-    reason: `The last of -pie and -no-pie on the command line decides.${also} The consequence is as tried with ${TRIED_WITH[link.linker]}.`,
+    reason: `The last of -pie and -no-pie on the command line decides.${also}${earlierText(link)} The consequence is as tried with ${TRIED_WITH[link.linker]}.`,
     text: commandText(link),
     decision: CONSEQUENCE[link.linker],
     advice: objects === undefined ? `${KEEP_PIE}\n${GIVE_OBJECTS}` : KEEP_PIE,
   };
 }
+
+const earlierText = ({ earlierPie }: LinkCommand): string =>
+  earlierPie === undefined ? '' : ` An earlier link of it, on line ${earlierPie}, had -pie.`;
 
 function lostSeverity(link: LinkCommand, objects: LinkedObjects | undefined): Finding['severity'] {
   if (objects === undefined || (link.pie === 'unknown' && objects.broken > 0)) return 'warning';

@@ -28,12 +28,16 @@ const PREDICTED: ReadonlySet<RelocationName> = new Set([
 /** Sections that linkers rewrite or drop by themselves. */
 const REWRITTEN = /^\.(?:eh_frame|note|stab)/;
 
+/** Whether a relocation is in a section that is loaded as it is. */
+export function isLoaded(object: ObjectFile, relocation: ObjectRelocation): boolean {
+  const section = object.sections[relocation.section];
+  return section !== undefined && (section.flags & SHF_ALLOC) !== 0n && !REWRITTEN.test(section.name);
+}
+
 /** Whether something is said of a relocation: a type of PREDICTED, in a section that is loaded. */
 export function isPredicted(object: ObjectFile, relocation: ObjectRelocation): boolean {
   const name = relocationName(relocation.type);
-  const section = object.sections[relocation.section];
-  if (name === undefined || section === undefined || !PREDICTED.has(name)) return false;
-  return (section.flags & SHF_ALLOC) !== 0n && !REWRITTEN.test(section.name);
+  return name !== undefined && PREDICTED.has(name) && isLoaded(object, relocation);
 }
 
 /** A prediction, and what it was made from. */
@@ -66,20 +70,27 @@ export function predictObject(object: ObjectFile, options: PredictOptions = {}):
     const site = sites.get(relocation);
     const alone = linkOutcomes(form, resolution.class, variant);
     const results = slots.has(resolution.key) ? withMoldSlot(form, resolution, alone, variant) : alone;
+    const symbol = object.symbols[relocation.symbol]?.name ?? '';
     const prediction: LinkPrediction = {
       object: options.name ?? 'the object file',
       section: object.sections[relocation.section]?.name ?? '',
       offset: BigInt(relocation.offset),
       relocation: relocationText(relocation.type),
-      symbol: object.symbols[relocation.symbol]?.name ?? '',
+      symbol,
       addend: relocation.addend,
-      ...(site === undefined ? {} : { text: site.text }),
+      ...(site === undefined ? {} : { text: namedText(site.text, symbol, relocation) }),
       results,
       breaksWithoutPie: moves(resolution) ? breakingLinkers(results) : [],
     };
     return { prediction, relocation, resolution, site };
   });
 }
+
+/** A GOT operand as the source has it: the field itself holds 0. */
+const namedText = (text: string, symbol: string, { type }: ObjectRelocation): string =>
+  relocationText(type).includes('GOTPCREL')
+    ? text.replace(/(?:-?0x[0-9a-f]+)?\(%rip\)/, () => `${symbol}@GOTPCREL(%rip)`)
+    : text;
 
 interface Reference {
   readonly relocation: ObjectRelocation;

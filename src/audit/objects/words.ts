@@ -68,7 +68,7 @@ function common({ prediction, relocation, site }: Predicted, origin: Origin): Pa
   const addend = hex(prediction.addend < 0n ? -prediction.addend : prediction.addend);
   return {
     fileOffset: origin.sectionOffset + (site?.start ?? relocation.offset),
-    ...(site === undefined ? {} : { bytes: site.bytes.slice(), text: site.text }),
+    ...(site === undefined ? {} : { bytes: site.bytes.slice(), text: prediction.text ?? site.text }),
     place: placeText(prediction),
     relocation: `${prediction.relocation}, ${prediction.symbol}${sign}${addend}`,
     decision: decisionText(prediction),

@@ -71,25 +71,53 @@ function decodeStretch(
   take: (instruction: Instruction, place: CodeInstruction) => void,
 ): void {
   const bytes = program.bytes.subarray(stretch.fileOffset, stretch.fileOffset + stretch.size);
-  const decoders = { 16: newDecoder(16, bytes), 32: newDecoder(32, bytes), 64: newDecoder(64, bytes) };
+  const decoders = {
+    16: newDecoder(16, bytes, stretch.at),
+    32: newDecoder(32, bytes, stretch.at),
+    64: newDecoder(64, bytes, stretch.at),
+  };
   for (const place of instructions) {
     const decoder = decoders[place.bits];
-    decoder.position = place.at - stretch.at;
-    decoder.ip = BigInt(place.at);
+    const position = place.at - stretch.at;
+    if (decoder.position !== position) {
+      decoder.position = position;
+      decoder.ip = BigInt(place.at);
+    }
     decoder.decodeOut(scratch);
     take(scratch, place);
   }
   for (const decoder of Object.values(decoders)) decoder.free();
 }
 
-const newDecoder = (bits: number, bytes: Uint8Array): Decoder => new Decoder(bits, bytes, DecoderOptions.None);
+function newDecoder(bits: number, bytes: Uint8Array, at: number): Decoder {
+  const decoder = new Decoder(bits, bytes, DecoderOptions.None);
+  decoder.ip = BigInt(at);
+  return decoder;
+}
 
+// Reading a property costs about as much as decoding, so what an instruction's code settles is asked once a code.
 function look(loose: Loose, instruction: Instruction, place: CodeInstruction): void {
+  const { code } = instruction;
+  const displaced = instruction.memoryDisplSize >= 4;
+  if (displaced) noteDisplacement(loose, instruction);
+  if (ADJUSTING.has(code)) noteAdjusting(loose, instruction);
+  if (!displaced && !hasImmediate(instruction, code)) return;
   if (hasConstant(instruction)) loose.constants++;
-  noteDisplacement(loose, instruction);
-  noteAdjusting(loose, instruction);
   const candidate = candidateOf(instruction, place);
   if (candidate !== undefined) loose.candidates.push(candidate);
+}
+
+/** By code, as far as they were met: whether an operand is an immediate. */
+const immediateCodes = new Map<Code, boolean>();
+
+function hasImmediate(instruction: Instruction, code: Code): boolean {
+  let known = immediateCodes.get(code);
+  if (known === undefined) {
+    known = false;
+    for (let i = 0; i < instruction.opCount; i++) known ||= IMMEDIATES.has(instruction.opKind(i));
+    immediateCodes.set(code, known);
+  }
+  return known;
 }
 
 /** The reference an instruction may be, where its form alone allows it. */
@@ -149,9 +177,11 @@ function isAddressSized(instruction: Instruction, { form }: Reference): boolean 
 
 /** Hand-written code keeps the load address in a register and adds link addresses to it. */
 function noteDisplacement(loose: Loose, instruction: Instruction): void {
-  if (instruction.memoryDisplSize < 4 || instruction.isIpRelMemoryOperand) return;
+  if (instruction.isIpRelMemoryOperand) return;
   if (instruction.memoryBase !== Register.None) loose.displacements.add(Number(instruction.memoryDisplacement));
 }
+
+const ADJUSTING: ReadonlySet<Code> = new Set([Code.Lea_r64_m, Code.Add_rm64_r64, Code.Add_rm64_imm8]);
 
 /** How many lea back the ends of a table are looked for. */
 const REMEMBERED_LEAS = 6;

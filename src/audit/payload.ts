@@ -1,0 +1,38 @@
+// The kernel inside an image: where it is packed, and how it comes out.
+import { readerOf } from '../bits/cursor.ts';
+import { InputError } from '../bits/errors.ts';
+import { hexBytes } from '../bits/hex.ts';
+import type { Payload } from '../image/bzimage.ts';
+import { parseBzImage } from '../image/bzimage.ts';
+import { isElf, readSections } from '../image/elf.ts';
+import { payloadFormat } from '../image/payload.ts';
+import { unpack } from '../unpack/unpack.ts';
+
+/** Most bytes a kernel may unpack to. */
+export const LARGEST_KERNEL = 1 << 30;
+
+/** The section that piggy.S puts the packed kernel into. */
+const COMPRESSED_SECTION = '.rodata..compressed';
+
+/**
+ * The packed kernel in a bzImage or in the stub's ELF file; undefined where there is none.
+ * Throws an InputError where the file is neither, or contradicts itself.
+ */
+export function payloadOf(bytes: Uint8Array): Payload | undefined {
+  if (!isElf(bytes)) return parseBzImage(bytes).payload;
+  const file = readerOf(bytes, 'the ELF file');
+  const section = readSections(file).find(({ name, size }) => name === COMPRESSED_SECTION && size > 0);
+  if (section === undefined) return undefined;
+  const { fileOffset, size } = section;
+  return { fileOffset, length: size, format: payloadFormat(file.slice(fileOffset, size)) };
+}
+
+/** The payload unpacked. Throws an InputError where its format is not known, or it is damaged, or more than 1 GiB. */
+export function unpackPayload(bytes: Uint8Array, { fileOffset, length, format }: Payload): Uint8Array {
+  const packed = bytes.subarray(fileOffset, fileOffset + length);
+  if (format === 'elf') return packed;
+  if (format !== 'unknown') return unpack(format, packed, LARGEST_KERNEL);
+  throw new InputError(
+    `the payload is packed in no format that is known here; it begins with ${hexBytes(packed.subarray(0, 8))}`,
+  );
+}

@@ -1,0 +1,102 @@
+// Files that the command line writes. A file is there whole or not at all: it is written beside its place under another
+// name and then put there.
+
+import { constants } from 'node:fs';
+import { access, chmod, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import process from 'node:process';
+import { InputError } from '../bits/errors.ts';
+import type { Io } from './io.ts';
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such folder',
+  ENOTDIR: 'no such folder',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  EISDIR: 'it is a folder',
+  ENOSPC: 'no space left',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'it would be too large',
+  ELOOP: 'too many symbolic links',
+  ENAMETOOLONG: 'the name is too long',
+};
+
+/** Between two pieces there is time for Ctrl-C. */
+const PIECE = 4 << 20;
+
+export type Written = 'written' | 'interrupted';
+
+/**
+ * Writes a file, over an old one of that name if there is one, whose permissions stay. A device or pipe is written to.
+ * Throws an InputError that names the file. Ctrl-C ends it without a trace.
+ * @param input the file that the bytes come from, which is not to be overwritten
+ */
+export async function writeFile(path: string, bytes: Uint8Array, io: Io, input: string): Promise<Written> {
+  try {
+    const old = await statOf(path);
+    if (old?.isDirectory()) throw unwritable(path, 'EISDIR');
+    if (old !== undefined && (await isSame(path, input))) {
+      throw new InputError(`cannot write '${path}': it is the file that is read`);
+    }
+    if (old !== undefined && !old.isFile()) return await writePieces(path, 'w', bytes, io);
+    return await replace(path, old?.mode, bytes, io);
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw unwritable(path, (error as NodeJS.ErrnoException).code);
+  }
+}
+
+const unwritable = (path: string, code = 'unknown error'): InputError =>
+  new InputError(`cannot write '${path}': ${REASONS[code] ?? code}`);
+
+async function statOf(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function isSame(a: string, b: string): Promise<boolean> {
+  const [first, second] = await Promise.all([stat(a), statOf(b)]);
+  return second !== undefined && first.dev === second.dev && first.ino === second.ino;
+}
+
+async function replace(path: string, oldMode: number | undefined, bytes: Uint8Array, io: Io): Promise<Written> {
+  // Renaming needs no permission to write the old file; overwriting does.
+  if (oldMode !== undefined) await access(path, constants.W_OK);
+  // What a symbolic link names is replaced, not the link.
+  const target = oldMode === undefined ? path : await realpath(path);
+  const temporary = join(dirname(target), `.${basename(target).slice(0, 64)}.${process.pid}.part`);
+  let finished = false;
+  try {
+    const written = await writePieces(temporary, 'wx', bytes, io);
+    if (written === 'interrupted') return written;
+    if (oldMode !== undefined) await chmod(temporary, oldMode & 0o7777);
+    await rename(temporary, target);
+    finished = true;
+    return written;
+  } finally {
+    if (!finished) await rm(temporary, { force: true });
+  }
+}
+
+async function writePieces(path: string, flags: 'w' | 'wx', bytes: Uint8Array, io: Io): Promise<Written> {
+  let interrupted = false;
+  const done = io.onInterrupt(() => {
+    interrupted = true;
+  });
+  const file = await open(path, flags).catch((error: unknown) => {
+    done();
+    throw error;
+  });
+  try {
+    for (let at = 0; at < bytes.length && !interrupted; at += PIECE) await file.writeFile(bytes.subarray(at, at + PIECE));
+  } finally {
+    done();
+    await file.close();
+  }
+  return interrupted ? 'interrupted' : 'written';
+}
