@@ -10,7 +10,7 @@ export type FlagRow = {
 
 export const FLAGS: Readonly<Partial<Record<SetupHeaderField, readonly FlagRow[]>>> = {
   loadflags: [
-    { bit: 0, name: 'LOADED_HIGH', meaning: 'the protected-mode part is loaded at 1 MiB or above (a bzImage)' },
+    { bit: 0, name: 'LOADED_HIGH', meaning: 'the protected-mode part is loaded at 1 MiB or above' },
     { bit: 1, name: 'KASLR_FLAG', meaning: 'set by the stub for the kernel: KASLR is on' },
     { bit: 5, name: 'QUIET_FLAG', meaning: 'the stub prints nothing but errors' },
     { bit: 6, name: 'KEEP_SEGMENTS', meaning: 'obsolete: segment registers are not reloaded at the 32-bit entry' },
@@ -21,7 +21,7 @@ export const FLAGS: Readonly<Partial<Record<SetupHeaderField, readonly FlagRow[]
     {
       bit: 1,
       name: 'XLF_CAN_BE_LOADED_ABOVE_4G',
-      meaning: 'kernel, boot_params, command line and initrd can be above 4 GiB',
+      meaning: 'kernel, boot_params, command line and initrd may be above 4 GiB',
     },
     { bit: 2, name: 'XLF_EFI_HANDOVER_32', meaning: 'has the 32-bit EFI handover entry' },
     { bit: 3, name: 'XLF_EFI_HANDOVER_64', meaning: 'has the 64-bit EFI handover entry' },

@@ -1,8 +1,20 @@
 import type { Command } from './command.ts';
-import { audit } from './commands/audit.ts';
-import { boot } from './commands/boot.ts';
-import { diff } from './commands/diff.ts';
-import { why } from './commands/why.ts';
 
-/** Every command, in the order in which the help lists them. */
-export const COMMANDS: readonly Command[] = [boot, why, audit, diff];
+/**
+ * Every command by its name, in the order in which the help lists them. Each is loaded when it is asked for: what boots a
+ * kernel takes longer to load than what only looks at one takes to answer.
+ */
+export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  boot: async () => (await import('./commands/boot.ts')).boot,
+  why: async () => (await import('./commands/why.ts')).why,
+  audit: async () => (await import('./commands/audit.ts')).audit,
+  diff: async () => (await import('./commands/diff.ts')).diff,
+  info: async () => (await import('./commands/info.ts')).info,
+  extract: async () => (await import('./commands/extract.ts')).extract,
+};
+
+export const commandNames = (): readonly string[] => Object.keys(COMMANDS);
+
+/** Undefined where there is no such command. */
+export const findCommand = async (name: string): Promise<Command | undefined> =>
+  Object.hasOwn(COMMANDS, name) ? COMMANDS[name]?.() : undefined;

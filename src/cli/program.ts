@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { InputError } from '../bits/errors.ts';
 import type { Command } from './command.ts';
-import { COMMANDS } from './commands.ts';
+import { COMMANDS, commandNames, findCommand } from './commands.ts';
 import { EXIT } from './exit.ts';
 import type { Io } from './io.ts';
 import { helpText, readArguments, UsageError } from './usage.ts';
@@ -11,15 +11,13 @@ import { version } from './version.ts';
 
 /** Runs `firstlight` with these arguments. Throws nothing. @returns the exit code */
 export async function main(args: readonly string[], io: Io): Promise<number> {
-  const command = findCommand(args[0] ?? '');
+  const command = await findCommand(args[0] ?? '');
   try {
-    return command ? await runCommand(command, args.slice(1), io) : runGeneral(args, io);
+    return command ? await runCommand(command, args.slice(1), io) : await runGeneral(args, io);
   } catch (error) {
     return failed(error, command, io);
   }
 }
-
-const findCommand = (name: string): Command | undefined => COMMANDS.find(({ usage }) => usage.name === name);
 
 async function runCommand(command: Command, args: readonly string[], io: Io): Promise<number> {
   // Whoever asks for help gets it, whatever else is wrong.
@@ -32,13 +30,14 @@ function asksForHelp(args: readonly string[]): boolean {
   return args.slice(0, end < 0 ? undefined : end).some((arg) => arg === '--help' || arg === '-h');
 }
 
-function runGeneral(args: readonly string[], io: Io): number {
+async function runGeneral(args: readonly string[], io: Io): Promise<number> {
   const [first, second] = args;
   if (first === '--version') return show(`firstlight ${version()}\n`, io);
-  if (first === '--help' || first === '-h') return show(generalHelp(), io);
-  if (first === 'help') return show(second === undefined ? generalHelp() : helpText(knownCommand(second).usage), io);
+  if (first === '--help' || first === '-h') return show(await generalHelp(), io);
+  if (first === 'help')
+    return show(second === undefined ? await generalHelp() : helpText((await knownCommand(second)).usage), io);
   if (first === undefined) {
-    io.stderr.write(generalHelp());
+    io.stderr.write(await generalHelp());
     return EXIT.usage;
   }
   if (first.startsWith('-')) throw new UsageError(`unknown option '${first}'`);
@@ -47,22 +46,23 @@ function runGeneral(args: readonly string[], io: Io): number {
     : unknownCommand(first);
 }
 
-function knownCommand(name: string): Command {
-  const command = findCommand(name);
+async function knownCommand(name: string): Promise<Command> {
+  const command = await findCommand(name);
   if (command) return command;
   throw unknownCommand(name);
 }
 
 const unknownCommand = (name: string): UsageError =>
-  new UsageError(`there is no command '${name}'; there is ${COMMANDS.map(({ usage }) => usage.name).join(', ')}`);
+  new UsageError(`there is no command '${name}'; there is ${commandNames().join(', ')}`);
 
 function show(text: string, io: Io): number {
   io.stdout.write(text);
   return EXIT.reached;
 }
 
-function generalHelp(): string {
-  const commands = COMMANDS.map(
+async function generalHelp(): Promise<string> {
+  const known = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  const commands = known.map(
     ({ usage }) => `  firstlight ${`${usage.name} ${usage.operand}`.padEnd(16)} ${usage.summary}`,
   );
   return `Firstlight boots a Linux kernel image in a deterministic PC of its own, or looks it over

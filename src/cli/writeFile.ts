@@ -84,19 +84,20 @@ async function replace(path: string, oldMode: number | undefined, bytes: Uint8Ar
 }
 
 async function writePieces(path: string, flags: 'w' | 'wx', bytes: Uint8Array, io: Io): Promise<Written> {
-  let interrupted = false;
+  const state = { interrupted: false };
   const done = io.onInterrupt(() => {
-    interrupted = true;
+    state.interrupted = true;
   });
   const file = await open(path, flags).catch((error: unknown) => {
     done();
     throw error;
   });
   try {
-    for (let at = 0; at < bytes.length && !interrupted; at += PIECE) await file.writeFile(bytes.subarray(at, at + PIECE));
+    for (let at = 0; at < bytes.length && !state.interrupted; at += PIECE)
+      await file.writeFile(bytes.subarray(at, at + PIECE));
   } finally {
     done();
     await file.close();
   }
-  return interrupted ? 'interrupted' : 'written';
+  return state.interrupted ? 'interrupted' : 'written';
 }

@@ -108,7 +108,8 @@ function freeWindow(window: Window): void {
 }
 
 function mapOf(walk: Walk): CodeMap {
-  const instructions = walk.windows.flatMap(instructionsOf);
+  const instructions: CodeInstruction[] = [];
+  for (const window of walk.windows) collect(window, instructions);
   const markAt = (at: number): number => {
     const window = windowOf(walk, at);
     return window === undefined ? 0 : (window.marks[at - window.start] ?? 0);
@@ -121,8 +122,7 @@ function mapOf(walk: Walk): CodeMap {
   };
 }
 
-function instructionsOf({ marks, start }: Window): CodeInstruction[] {
-  const list: CodeInstruction[] = [];
+function collect({ marks, start }: Window, list: CodeInstruction[]): void {
   for (let i = 0; i < marks.length; ) {
     const mark = marks[i] as number;
     const bits = MODES[mark >> MODE_SHIFT];
@@ -133,7 +133,6 @@ function instructionsOf({ marks, start }: Window): CodeInstruction[] {
     list.push({ at: start + i, length: mark & LENGTH_MASK, bits });
     i += mark & LENGTH_MASK;
   }
-  return list;
 }
 
 /** Proves everything reachable from `starts`. */

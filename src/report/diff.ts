@@ -134,6 +134,9 @@ const moreLine = (count: number): Line[] =>
 
 const functionsText = (count: number): string => `${countText(count)} ${count === 1 ? 'function' : 'functions'}`;
 
+const layoutText = (count: number): string =>
+  `${countText(count)} equal but for numbers that follow from the layout (shown by --all)`;
+
 /** "1 function of 37 differs; 12 moved and equal." */
 function sumText({ functions, onlyGood, onlyBad }: DiffReport): string {
   const { matched, differing, moved, layoutOnly } = functions;
@@ -146,7 +149,7 @@ function sumText({ functions, onlyGood, onlyBad }: DiffReport): string {
     ...(moved > 0 ? [`${countText(moved)} moved and equal`] : []),
     ...(onlyGood.length > 0 ? [`${countText(onlyGood.length)} only in GOOD`] : []),
     ...(onlyBad.length > 0 ? [`${countText(onlyBad.length)} only in BAD`] : []),
-    ...(layoutOnly > 0 ? [`in ${countText(layoutOnly)} equal ones numbers follow from the layout (--all)`] : []),
+    ...(layoutOnly > 0 ? [layoutText(layoutOnly)] : []),
   ];
   return `${parts.join('; ')}.`;
 }

@@ -5,7 +5,13 @@ import { flagMeaning } from '../audit/infoFlags.ts';
 import { keySymbols } from '../audit/infoSymbols.ts';
 import { hex } from '../bits/hex.ts';
 import { protocolText } from '../image/bzimage.ts';
-import { PE_MEM_EXECUTE, PE_MEM_WRITE, type PeImage } from '../image/pe.ts';
+import {
+  PE_MACHINE_X86_64,
+  PE_MEM_EXECUTE,
+  PE_MEM_WRITE,
+  PE_SUBSYSTEM_EFI_APPLICATION,
+  type PeImage,
+} from '../image/pe.ts';
 import { fieldMeaning } from './infoFields.ts';
 import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
 import { countText } from './numbers.ts';
@@ -29,6 +35,8 @@ export function infoLines(name: string, info: ImageInfo, packed = false): Line[]
 // Names of files, sections and versions come from outside, and a terminal obeys what it is sent.
 const clean = (text: string): string => text.replace(/\p{Cc}/gu, '?');
 const heading = (text: string): Line => ({ text, tone: 'heading' });
+/** Section flag IMAGE_SCN_MEM_READ. */
+const PE_MEM_READ = 0x4000_0000;
 const bytesText = (value: number): string => (value === 1 ? '1 byte' : `${countText(value)} bytes`);
 const table = (rows: readonly (readonly string[])[]): Line[] =>
   tableRows(rows).map((text) => ({ text, indent: 2, whole: true }));
@@ -58,8 +66,8 @@ function bzImageLines(bzImage: BzImageInfo, { payload, size }: ImageInfo): Line[
   ];
 }
 
-function fieldRows({ name, offset, size, value, flags }: FieldInfo): string[][] {
-  const row = [hex(offset), name, hex(value, 2 * size), fieldMeaning(name, value)];
+function fieldRows({ name, offset, value, flags }: FieldInfo): string[][] {
+  const row = [hex(offset), name, hex(value), fieldMeaning(name, value)];
   if (flags === undefined) return [row];
   const rows = flags.map((flag) => ['', '', '', `${flag}: ${flagMeaning(name, flag)}`]);
   return [[...row.slice(0, 3), flags.length === 0 ? 'no flags' : (rows[0]?.[3] ?? '')], ...rows.slice(1)];
@@ -99,8 +107,8 @@ function peLines(pe: PeImage, { nxCompat, certificates }: BzImageInfo): Line[] {
       ? 'Not signed: there is no certificate table.'
       : `Signed: a certificate table of ${bytesText(certificates.size)} at ${hex(certificates.fileOffset)}; whether the signature is right was not checked.`;
   const facts = [
-    `machine ${hex(fields.Machine)}`,
-    `subsystem ${fields.Subsystem}`,
+    fields.Machine === PE_MACHINE_X86_64 ? 'for x86-64' : `for machine ${hex(fields.Machine)}`,
+    fields.Subsystem === PE_SUBSYSTEM_EFI_APPLICATION ? 'an EFI application' : `subsystem ${fields.Subsystem}`,
     `entry ${hex(fields.AddressOfEntryPoint)}`,
     `SizeOfImage ${hex(fields.SizeOfImage)}`,
     `SectionAlignment ${hex(fields.SectionAlignment)}`,
@@ -112,14 +120,17 @@ function peLines(pe: PeImage, { nxCompat, certificates }: BzImageInfo): Line[] {
       `NX_COMPAT ${nxCompat ? 'is set' : 'is not set'} (DllCharacteristics ${hex(fields.DllCharacteristics)}).`,
     ),
     paragraph(signed),
-    ...table(
-      pe.sections.map((s) => [
+    ...table([
+      ['section', 'address', 'in memory', 'in the file', 'bytes', ''],
+      ...pe.sections.map((s) => [
         s.name === '' ? '(no name)' : s.name,
-        `${hex(s.virtualAddress)} to ${hex(s.virtualAddress + s.virtualSize)}`,
-        `file ${hex(s.rawOffset)} to ${hex(s.rawOffset + s.rawSize)}`,
-        `r${(s.characteristics & PE_MEM_WRITE) === 0 ? '-' : 'w'}${(s.characteristics & PE_MEM_EXECUTE) === 0 ? '-' : 'x'}`,
+        hex(s.virtualAddress),
+        countText(s.virtualSize),
+        hex(s.rawOffset),
+        countText(s.rawSize),
+        `${(s.characteristics & PE_MEM_READ) === 0 ? '-' : 'r'}${(s.characteristics & PE_MEM_WRITE) === 0 ? '-' : 'w'}${(s.characteristics & PE_MEM_EXECUTE) === 0 ? '-' : 'x'}`,
       ]),
-    ),
+    ]),
   ];
 }
 
@@ -145,15 +156,17 @@ function elfLines({ type, entry, entryPhysical, segments, sections, relocations 
   const counted = sections === undefined ? 'section headers that cannot be read' : `${sections} section headers`;
   return [
     paragraph(`ET_${type}, entry ${hex(entry)} (physical ${hex(entryPhysical)}), ${counted}`),
-    ...table(
-      segments.map((s) => [
+    ...table([
+      ['virtual address', 'physical', 'in the file', 'bytes', 'in memory', ''],
+      ...segments.map((s) => [
         hex(s.virtAddr, 16),
-        `physical ${hex(s.physAddr)}`,
-        `file ${hex(s.fileOffset)}, ${bytesText(s.fileSize)}`,
-        `${bytesText(s.memSize)} in memory`,
+        hex(s.physAddr),
+        hex(s.fileOffset),
+        countText(s.fileSize),
+        countText(s.memSize),
         `${s.flags & 4 ? 'r' : '-'}${s.flags & 2 ? 'w' : '-'}${s.flags & 1 ? 'x' : '-'}`,
       ]),
-    ),
+    ]),
     ...(relocations === undefined ? [] : [paragraph(relocationsText(relocations))]),
   ];
 }

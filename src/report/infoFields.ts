@@ -7,7 +7,7 @@ import { countText, sizeText } from './numbers.ts';
 
 type Meaning = string | ((value: number) => string);
 
-const BY_LOADER = 'set by the boot loader';
+const BY_LOADER = 'filled by the boot loader';
 const bytes = (value: number): string => `${countText(value)} bytes`;
 
 const VIDEO_MODES: Readonly<Record<number, string>> = {
@@ -34,7 +34,7 @@ const MEANINGS: Readonly<Partial<Record<SetupHeaderField, Meaning>>> = {
   kernel_version: (n) => (n === 0 ? 'no version string' : `version string at ${hex(n + 0x200)} in the file`),
   type_of_loader: BY_LOADER,
   setup_move_size: 'for protocols before 2.02',
-  code32_start: 'address of the protected-mode part, for a boot loader to change',
+  code32_start: '32-bit entry, for a boot loader to change',
   ramdisk_image: BY_LOADER,
   ramdisk_size: BY_LOADER,
   bootsect_kludge: 'obsolete',
@@ -55,9 +55,7 @@ const MEANINGS: Readonly<Partial<Record<SetupHeaderField, Meaning>>> = {
   pref_address: (n) => (n === 0 ? 'none' : sizeText(n)),
   init_size: (n) => `memory that the kernel needs from its start on: ${bytes(n)}`,
   handover_offset: (n) =>
-    n === 0
-      ? 'no EFI handover entry'
-      : '32-bit EFI handover entry in the protected-mode part; the 64-bit one 0x200 behind',
+    n === 0 ? 'no EFI handover entry' : '32-bit EFI handover entry; the 64-bit one 0x200 behind',
   kernel_info_offset: (n) => (n === 0 ? 'no kernel_info' : 'kernel_info in the protected-mode part'),
 };
 

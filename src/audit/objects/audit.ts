@@ -2,7 +2,7 @@
 // already. predict.ts says what each linker makes of a relocation; this says what of that is worth a finding.
 import { InputError } from '../../bits/errors.ts';
 import { isArchive, parseArchive } from '../../image/archive.ts';
-import { isObject, type ObjectFile, parseObject } from '../../image/object.ts';
+import { isObject, type ObjectFile, type ObjectRelocation, parseObject } from '../../image/object.ts';
 import { relocationText } from '../../image/relocationTypes.ts';
 import type { Finding, LinkPrediction, RuleId } from '../types.ts';
 import { type LinkCommand, linkFindings } from './linkCommand.ts';
@@ -15,7 +15,7 @@ import {
   type Predicted,
   predictObject,
 } from './predict.ts';
-import { scopeOf } from './resolve.ts';
+import { type Scope, scopeOf } from './resolve.ts';
 import { LINKER_NAMES } from './rules.ts';
 import { absoluteFinding, breaksFinding } from './words.ts';
 
@@ -76,6 +76,8 @@ export function auditObjects(inputs: readonly ObjectInput[], link?: LinkCommand)
 const variantOf = (link: LinkCommand | undefined): Pick<PredictOptions, 'relax' | 'noRelocOverflow'> =>
   link === undefined ? {} : { relax: link.relax, noRelocOverflow: link.noRelocOverflow };
 
+type MemberOptions = PredictOptions & { readonly scope: Scope };
+
 interface Member {
   readonly name: string;
   readonly object: ObjectFile;
@@ -120,7 +122,7 @@ function note(notes: Finding[], rule: Finding['rule'], message: string, reason: 
   if (notes.length < MOST_FINDINGS) notes.push({ rule, severity: 'note', confidence: 'high', message, reason });
 }
 
-function auditMember(audit: Collected, member: Member, options: PredictOptions, link: LinkCommand | undefined): void {
+function auditMember(audit: Collected, member: Member, options: MemberOptions, link: LinkCommand | undefined): void {
   const kept: Predicted[] = [];
   for (const predicted of predictObject(member.object, { ...options, name: member.name })) {
     audit.predicted++;
@@ -129,7 +131,7 @@ function auditMember(audit: Collected, member: Member, options: PredictOptions, 
     else enter(audit, findingOf(predicted, member, link));
   }
   keptNote(audit.notes, member, kept, link);
-  countUnjudged(audit, member);
+  countUnjudged(audit, member, options.scope);
   ltoNote(audit.notes, member);
 }
 
@@ -173,19 +175,24 @@ function keptNote(notes: Finding[], { name }: Member, kept: readonly Predicted[]
   );
 }
 
-function countUnjudged({ unjudged }: Collected, { object }: Member): void {
+function countUnjudged({ unjudged }: Collected, { object }: Member, scope: Scope): void {
   for (const relocation of object.relocations)
-    if (isLoaded(object, relocation) && !isPredicted(object, relocation))
+    if (isLoaded(object, relocation) && !isJudged(object, relocation, scope))
       unjudged.set(relocation.type, (unjudged.get(relocation.type) ?? 0) + 1);
 }
+
+/** IFUNC and thread-local symbols have no address of the plain kind. */
+const isJudged = (object: ObjectFile, relocation: ObjectRelocation, scope: Scope): boolean =>
+  isPredicted(object, relocation) && scope.resolve(object, relocation.symbol) !== undefined;
 
 function unjudgedNote({ unjudged, notes }: Collected): void {
   if (unjudged.size === 0) return;
   const types = [...unjudged].sort(([, a], [, b]) => b - a);
   const list = types.slice(0, 8).map(([type, count]) => `${relocationText(type)} (${count})`);
   const rest = types.length > 8 ? ` and ${types.length - 8} more types` : '';
-  const reason = 'Only plain references to the address of a symbol are.';
-  note(notes, 'elf-layout', `Relocations of other types were not judged: ${list.join(', ')}${rest}.`, reason);
+  const reason =
+    'Only plain references to the address of a symbol are: no thread-local and IFUNC symbols, no distances from the GOT.';
+  note(notes, 'elf-layout', `Some relocations were not judged: ${list.join(', ')}${rest}.`, reason);
 }
 
 function ltoNote(notes: Finding[], { name, object }: Member): void {

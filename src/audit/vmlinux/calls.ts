@@ -22,6 +22,10 @@ export interface Calls {
 /** All startup code is some 800 to 2,000 instructions; a helper that both worlds share leads to far less. */
 const MUCH_CODE = 2000;
 const DEEPEST_LOOK = 4;
+/** Instructions looked at, at most, so that a mutilated file costs no more than a large one; kernels take some WORKFIG. */
+const MOST_LOOKS = 2_000_000;
+/** What going through all call sites costs in such looks. */
+const SITES_PER_LOOK = 64;
 /** Callers within 2^18 bytes of startup code are taken for startup code. */
 const NEAR_SHIFT = 16;
 const NEAR = 4;
@@ -29,10 +33,11 @@ const NEAR = 4;
 export function callsOf(kernel: KernelFile, operations: Operations): Calls {
   const bodies = new Map<number, Body>();
   const bodyOf = (start: number): Body => {
-    const body = bodies.get(start) ?? readBody(kernel, operations, start);
+    const body = bodies.get(start) ?? readBody(kernel, operations, start, looks);
     bodies.set(start, body);
     return body;
   };
+  const looks: Looks = { left: MOST_LOOKS };
   let found: CallSites | undefined;
   const callSites = (): CallSites => (found ??= findCallSites(kernel));
   const home = new Set<number>();

@@ -28,6 +28,7 @@ const KINDS: Readonly<Record<UseKind, { readonly severity: Severity; readonly do
     severity: 'warning',
     does: 'it is compared with an address in the 1:1 map, or with one that is not known',
   },
+  measured: { severity: 'warning', does: 'an address in the 1:1 map is subtracted from it' },
   stored: { severity: 'warning', does: 'it is stored for later' },
 };
 const ORDER = Object.keys(KINDS) as readonly UseKind[];
@@ -100,9 +101,8 @@ function reasonOf(names: Names, use: Use | undefined, covered: boolean | undefin
   const why: string[] = [];
   if (use !== undefined) {
     const { text } = describe(names, use.at);
-    why.push(
-      `The value reaches ${text === undefined ? '' : `"${text}" at `}${hex(unsigned(use.at))} before CR3 is written. What is mapped there is what the loader or the stub mapped: addresses 1:1. A virtual address of the kernel page-faults, and where there is no handler yet, the machine resets.`,
-    );
+    const reaches = `The value reaches ${text === undefined ? '' : `"${text}" at `}${hex(unsigned(use.at))} before CR3 is written.`;
+    why.push(`${reaches} ${KINDS[use.kind].severity === 'error' ? EARLY_FAULT : OTHER_KIND}`);
     if (!use.exact) why.push('Something unknown is added to it on the way, which may make it another address.');
   }
   if (covered === false)
@@ -117,6 +117,11 @@ function reasonOf(names: Names, use: Use | undefined, covered: boolean | undefin
     why.push('The file has no relocation table, so whether KASLR would move it along is not known.');
   return why.join(' ');
 }
+
+const EARLY_FAULT =
+  'What is mapped then is what the loader or the stub mapped: addresses 1:1. A virtual address of the kernel page-faults, and where there is no handler yet, the machine resets.';
+const OTHER_KIND =
+  'Other addresses in this code are those of the 1:1 map, and what mixes both kinds is mostly wrong by the distance between them; healthy kernels were not seen to do so.';
 
 const SIGNED_MOV = 'R_X86_64_32S';
 
@@ -209,7 +214,10 @@ const FORMS = [
   ],
   ['sub', 'subtracted from an address, which leaves a distance or an address in the 1:1 map'],
   ['cmp', 'compared with kernel addresses'],
-  ['other', 'loaded or added and then only calculated with'],
+  [
+    'other',
+    'loaded or added and then only calculated with (indexes of page tables), or handed to code that is not followed',
+  ],
 ] as const;
 
 function formOf({ kind }: Constant, operation: Operation | undefined, text: string): (typeof FORMS)[number][0] {

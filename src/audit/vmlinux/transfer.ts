@@ -32,6 +32,8 @@ export type UseKind =
   | 'page-tables'
   /** Kept in memory. */
   | 'stored'
+  /** As the end of a distance whose start is an address in the 1:1 map. */
+  | 'measured'
   /** With an address in the 1:1 map, or with something unknown. */
   | 'compared';
 
@@ -71,7 +73,9 @@ const RULES: ReadonlyMap<Mnemonic, Rule> = new Map<Mnemonic, Rule>([
   [Mnemonic.Mov, move],
   [Mnemonic.Lea, loadAddress],
   [Mnemonic.Add, (c) => arithmetic(c, addValues)],
-  [Mnemonic.Sub, (c) => arithmetic(c, subtractValues)],
+  [Mnemonic.Sub, subtract],
+  [Mnemonic.Rmpadjust, raxAccess],
+  [Mnemonic.Pvalidate, raxAccess],
   [Mnemonic.Or, (c) => arithmetic(c, (a, b) => withLowBits(addValues(a, b)))],
   [Mnemonic.And, mask],
   [Mnemonic.Xor, clear],
@@ -207,6 +211,21 @@ function arithmetic(context: Context, operation: (a: Value, b: Value) => Value):
   if (to?.kind !== 'register' || to.bits !== 64) return false;
   setRegister(context, to.register, combine(valuesOf(context, to), valuesOf(context, from), operation));
   return true;
+}
+
+/** A kernel address less one in the 1:1 map is no distance between two things. */
+function subtract(context: Context): boolean {
+  const [to, from] = context.operation.operands;
+  const minuend = valuesOf(context, to).filter((v) => v.plus.length > 0 && v.loaded === 0);
+  if (valuesOf(context, from).every((v) => v.loaded === 1 && v.plus.length === 0 && v.minus === 0 && !v.unknown))
+    reportAll(minuend, 'measured', context.operation, context.report);
+  return arithmetic(context, subtractValues);
+}
+
+/** Their address is in RAX (APM volume 3, "PVALIDATE", "RMPADJUST"). */
+function raxAccess({ state, operation, report }: Context): boolean {
+  reportAll(registerValues(state, RAX), 'accessed', operation, report);
+  return false;
 }
 
 /** Masks that keep the upper bits align an address; others leave a number. */

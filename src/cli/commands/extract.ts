@@ -10,7 +10,6 @@ import { countText } from '../../report/numbers.ts';
 import type { Command } from '../command.ts';
 import { EXIT } from '../exit.ts';
 import { readInput } from '../files.ts';
-import type { Io } from '../io.ts';
 import { imageOperand } from '../options.ts';
 import { Screen } from '../screen.ts';
 import { type CommandUsage, UsageError } from '../usage.ts';
@@ -52,9 +51,7 @@ export const extract: Command = {
     if (to === undefined) throw new UsageError('--to FILE is missing: where the kernel is to be written');
     if (to === '-' && io.stdout.isTTY) throw new UsageError('a kernel is not written to a terminal; name a file');
     const screen = new Screen(io);
-    screen.progress('unpacking the kernel ...');
-    const { payload, kernel } = namedUnpack(path, readInput(path, LARGEST_FILE, 'any kernel image has'));
-    screen.clearProgress();
+    const { payload, kernel } = unpackFile(path, screen);
     if (to === '-') io.stdout.write(kernel);
     else if ((await writeFile(to, kernel, io, path)) === 'interrupted') return sayInterrupted(to, screen);
     if (io.outputClosed()) return EXIT.outputClosed;
@@ -65,8 +62,10 @@ export const extract: Command = {
 
 type Unpacked = { readonly payload: Payload; readonly kernel: Uint8Array };
 
-/** Says which file it is that cannot be used. */
-function namedUnpack(path: string, bytes: Uint8Array): Unpacked {
+/** Throws an InputError that says which file it is that cannot be used. */
+function unpackFile(path: string, screen: Screen): Unpacked {
+  const bytes = readInput(path, LARGEST_FILE, 'any kernel image has');
+  screen.progress('unpacking the kernel ...');
   try {
     const payload = payloadOf(bytes);
     if (payload === undefined) throw new InputError(whyNothing(bytes));
@@ -74,6 +73,8 @@ function namedUnpack(path: string, bytes: Uint8Array): Unpacked {
   } catch (error) {
     if (error instanceof InputError) throw new InputError(`cannot extract from '${path}': ${error.message}`);
     throw error;
+  } finally {
+    screen.clearProgress();
   }
 }
 
