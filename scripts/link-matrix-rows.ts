@@ -97,6 +97,8 @@ interface FormRow {
   readonly symbols?: readonly string[];
 }
 
+/** Kinds that the assembler itself replaces, by a section and a number, unless it is forced to keep the symbol. */
+const REPLACED = ['here-local-function', 'here-local-object', 'here-local-absolute'];
 const FEW = ['other-function', 'here-hidden-function', 'here-absolute', 'nowhere-weak'];
 
 const got = (form: string, asm: (symbol: string) => string, symbols?: readonly string[]): FormRow => ({
@@ -108,6 +110,9 @@ const got = (form: string, asm: (symbol: string) => string, symbols?: readonly s
 /** An instruction with a relocation the assembler would not choose, on its last four bytes. */
 const forced = (text: string, type: string, addend: string) => (symbol: string) =>
   `${text}\n.reloc .-4, R_X86_64_${type}, ${symbol}${addend}`;
+
+/** The same of type 64, on its last eight. */
+const forced8 = (text: string) => (symbol: string) => `${text}\n.reloc .-8, R_X86_64_64, ${symbol}`;
 
 const ALU = ['add', 'or', 'adc', 'sbb', 'and', 'sub', 'xor'];
 
@@ -165,6 +170,15 @@ const FORMS: readonly FormRow[] = [
   { form: 'rodata-32', asm: (s) => `.long ${s}`, section: '.rodata.site,"a"' },
   { form: 'data-64', asm: (s) => `.quad ${s}`, section: '.data.site,"aw"' },
   { form: 'rodata-64', asm: (s) => `.quad ${s}`, section: '.rodata.site,"a"' },
+  { form: 'lea-pc32-forced', asm: forced('lea 0(%rip),%rsi', 'PC32', '-4'), symbols: REPLACED },
+  { form: 'data-pc32-forced', asm: forced('.long 0', 'PC32', ''), section: '.data.site,"aw"', symbols: REPLACED },
+  { form: 'call-plt32-forced', asm: forced('call .+5', 'PLT32', '-4'), symbols: REPLACED },
+  { form: 'mov-32-forced', asm: forced('mov $0,%esi', '32', ''), symbols: REPLACED },
+  { form: 'mov-32s-forced', asm: forced('mov $0,%rsi', '32S', ''), symbols: REPLACED },
+  { form: 'data-32-forced', asm: forced('.long 0', '32', ''), section: '.data.site,"aw"', symbols: REPLACED },
+  { form: 'movabs-64-forced', asm: forced8('movabs $0x1122334455667788,%rsi'), symbols: REPLACED },
+  { form: 'rodata-64-forced', asm: forced8('.quad 0'), section: '.rodata.site,"a"', symbols: REPLACED },
+  { form: 'data-64-forced', asm: forced8('.quad 0'), section: '.data.site,"aw"', symbols: REPLACED },
   { form: 'text-64', asm: (s) => `.quad ${s}`, symbols: FEW },
 ];
 

@@ -183,7 +183,9 @@ function unpackedSize(bytes: Uint8Array, { fileOffset, length, format }: Payload
 }
 
 function unpacked(bytes: Uint8Array, payload: Payload | undefined, attempt: Attempt): Uint8Array | undefined {
-  return payload === undefined ? undefined : attempt(() => unpackPayload(bytes, payload));
+  // In a format that is not known it is the image's own affair.
+  if (payload === undefined || payload.format === 'unknown') return undefined;
+  return attempt(() => unpackPayload(bytes, payload));
 }
 
 function kernelInfo(bytes: Uint8Array, attempt: Attempt): KernelInfo {

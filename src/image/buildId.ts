@@ -4,7 +4,7 @@ import { inside, type Reader, readerOf } from '../bits/cursor.ts';
 import { InputError } from '../bits/errors.ts';
 import type { FileRange } from './bzimage.ts';
 import { readSections } from './elf.ts';
-import { indexOfBytes } from './search.ts';
+import { searchFor } from './search.ts';
 
 const PT_NOTE = 4;
 const SHT_NOTE = 7;
@@ -12,6 +12,7 @@ const PHDR_SIZE = 56;
 const NT_GNU_BUILD_ID = 3;
 /** namesz 4, descsz (left out here), type 3, "GNU". */
 const TYPE_AND_OWNER = Uint8Array.of(NT_GNU_BUILD_ID, 0, 0, 0, 0x47, 0x4e, 0x55, 0);
+const search = searchFor(TYPE_AND_OWNER);
 /** A hash of 4 to 64 bytes; ld makes 20 (sha1) or 16 (md5, uuid), lld 8 too. */
 const LONGEST_ID = 64;
 
@@ -29,7 +30,7 @@ export function buildId(bytes: Uint8Array): Uint8Array | undefined {
 /** The first build id in a row of notes. */
 function buildIdOfNotes(notes: Uint8Array): Uint8Array | undefined {
   const file = readerOf(notes, 'the notes');
-  for (let at = indexOfBytes(notes, TYPE_AND_OWNER); at >= 0; at = indexOfBytes(notes, TYPE_AND_OWNER, at + 1)) {
+  for (let at = search(notes); at >= 0; at = search(notes, at + 1)) {
     if (at < 8 || file.u32(at - 8) !== 4) continue;
     const size = file.u32(at - 4);
     const start = at + TYPE_AND_OWNER.length;

@@ -18,16 +18,15 @@ import { countText } from './numbers.ts';
 
 /** @param name the file as the command line names it  @param packed the payload was left packed on purpose */
 export function infoLines(name: string, info: ImageInfo, packed = false): Line[] {
-  const { bzImage, elf, payload, kernel, problems, kind } = info;
+  const { bzImage, elf, payload, kernel, kind } = info;
   const lines = [
     { text: name, tone: 'heading' } as const,
     { text: `${kindText(info)}, ${bytesText(info.size)}`, indent: 2, hanging: 2 },
     ...(bzImage === undefined ? [] : bzImageLines(bzImage, info)),
-    ...(elf === undefined ? [] : kernelLines('ELF file', elf)),
+    ...(elf === undefined ? [] : elfFileLines(elf)),
     ...(bzImage === undefined && payload !== undefined ? [BLANK, heading('Payload'), ...payloadLines(payload)] : []),
     ...(kernel === undefined ? [] : kernelLines(kind === 'vmlinux' ? 'Kernel' : 'Kernel, unpacked', kernel)),
     ...(packed && kind !== 'vmlinux' ? [BLANK, paragraph('The payload was left packed (--header-only).', 'note')] : []),
-    ...problems.flatMap((text) => [BLANK, paragraph(`Not read: ${text}.`, 'bad')]),
   ];
   return lines.map((line) => ({ ...line, text: clean(line.text) }));
 }
@@ -135,19 +134,36 @@ function peLines(pe: PeImage, { nxCompat, certificates }: BzImageInfo): Line[] {
 }
 
 function kernelLines(title: string, kernel: KernelInfo): Line[] {
-  const { banner, buildId, config, elf, size, symbols } = kernel;
-  const id = buildId === undefined ? 'none' : hexDigits(buildId);
+  const { banner, config, elf, size } = kernel;
   return [
     BLANK,
     heading(title),
     paragraph(`${bytesText(size)}${elf === undefined ? ', no ELF executable' : ''}`),
     ...(elf === undefined ? [] : elfLines(elf)),
     { text: `Banner: ${banner ?? 'none'}`, indent: 2, hanging: 2 },
-    paragraph(`Build id: ${id}`),
+    paragraph(buildIdText(kernel)),
     paragraph(`Configuration: ${config === undefined ? 'not in the file (CONFIG_IKCONFIG)' : configText(config)}`),
-    ...(symbols.length === 0 ? [paragraph('Symbols: none')] : symbols.flatMap(symbolsLines)),
+    ...symbolsText(kernel),
   ];
 }
+
+/** A file that is no kernel has neither banner nor configuration. */
+function elfFileLines(info: KernelInfo): Line[] {
+  const { elf } = info;
+  return [
+    BLANK,
+    heading('ELF file'),
+    ...(elf === undefined ? [] : elfLines(elf)),
+    paragraph(buildIdText(info)),
+    ...symbolsText(info),
+  ];
+}
+
+const buildIdText = ({ buildId }: KernelInfo): string =>
+  `Build id: ${buildId === undefined ? 'none' : hexDigits(buildId)}`;
+
+const symbolsText = ({ symbols }: KernelInfo): Line[] =>
+  symbols.length === 0 ? [paragraph('Symbols: none')] : symbols.flatMap(symbolsLines);
 
 export const hexDigits = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

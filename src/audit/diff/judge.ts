@@ -100,7 +100,8 @@ function isChangedWay(map: AddressMap, good: Claim, bad: Claim): boolean {
 }
 
 function isInImage({ matching }: AddressMap, good: Claim, bad: Claim): boolean {
-  const within = (claim: Claim, end: number): boolean => claim.at > 0 && claim.at <= end;
+  // A word of 0 holds no address; code may well ask for the one the image begins at.
+  const within = ({ at, way }: Claim, end: number): boolean => at >= (way === 'got' ? 1 : 0) && at <= end;
   return within(good, matching.good.side.end) && within(bad, matching.bad.side.end);
 }
 

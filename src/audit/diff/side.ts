@@ -5,6 +5,7 @@ import { findCode } from '../../code/codeMap.ts';
 import { type Program, programOfBzImage, programOfElf } from '../../code/program.ts';
 import { parseBzImage } from '../../image/bzimage.ts';
 import { checkElfHeader, isElf, readSections, SHT_SYMTAB } from '../../image/elf.ts';
+import { kallsyms } from '../../image/kallsyms.ts';
 import { elfSymbols, type SymbolTable } from '../../image/symbols.ts';
 import { elfStub, isKernel } from '../stub/elf.ts';
 import { type AddressRange, type Listing, listingOfCode, listingOfSections } from './listing.ts';
@@ -35,7 +36,7 @@ const MOST_STRETCHES = 512;
 /** Offsets are kept in 32 bits. */
 const LARGEST_OFFSET = 0x7fff_0000;
 
-/** @param symbols from elsewhere; an ELF file's own serve otherwise. Throws an InputError. */
+/** @param symbols from elsewhere; an ELF file's own serve otherwise, and a kernel's kallsyms. Throws an InputError. */
 export function readSide(bytes: Uint8Array, symbols: SymbolTable | undefined): Side {
   const side = isElf(bytes) ? elfSide(bytes, symbols) : bzImageSide(bytes, symbols);
   const { stretches } = side.program;
@@ -79,7 +80,9 @@ function elfSide(bytes: Uint8Array, symbols: SymbolTable | undefined): Side {
   if (type !== ET_EXEC && type !== ET_DYN)
     throw new InputError('this ELF file was never linked; compare linked images');
   const kernel = isKernel(bytes);
-  const program = kernel ? kernelProgram(bytes, symbols ?? ownSymbols(bytes)) : elfStub(bytes, symbols).program;
+  const program = kernel
+    ? kernelProgram(bytes, symbols ?? ownSymbols(bytes) ?? kallsyms(bytes))
+    : elfStub(bytes, symbols).program;
   return {
     what: kernel ? 'kernel (vmlinux)' : 'ELF boot stub',
     kernel,

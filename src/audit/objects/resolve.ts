@@ -6,8 +6,10 @@ import type { ObjectFile, ObjectSymbol } from '../../image/object.ts';
 
 /** What about a symbol decides how linkers treat references to it; columns of the rules. */
 export type SymbolClass =
-  /** Defined in the same object, STB_LOCAL; section symbols too. */
+  /** Defined in the same object, STB_LOCAL, without a type; section symbols too. */
   | 'local'
+  /** STB_LOCAL, a function or an object: assemblers refer to those through the section symbol, but for the GOT. */
+  | 'local-typed'
   /** Defined with default visibility, as a function, an object or common storage. */
   | 'global'
   /** The same without a type, as labels in assembly are. */
@@ -65,8 +67,7 @@ export function scopeOf(objects: readonly ObjectFile[], scriptSymbols: ReadonlyS
       if (symbol.section === 'undefined' && scriptSymbols.has(symbol.name))
         return { class: 'script', key: `:${symbol.name}`, assumed: false };
       if (isShared(symbol)) return { ...sharedClass(symbol, mentions.get(symbol.name)), key: `:${symbol.name}` };
-      const own = symbol.section === 'absolute' ? 'local-absolute' : 'local';
-      return { class: own, key: `${numbers.get(object)}:${index}`, assumed: false };
+      return { class: localClass(symbol), key: `${numbers.get(object)}:${index}`, assumed: false };
     },
   };
 }
@@ -100,6 +101,11 @@ function sharedClass(symbol: ObjectSymbol, mentions: Mentions | undefined): Pick
   const strong = mentions?.strong ?? symbol.binding !== 'weak';
   if (strong) return { class: hidden ? 'hidden' : 'global', assumed: true };
   return { class: hidden ? 'weak-undefined-hidden' : 'weak-undefined', assumed: true };
+}
+
+function localClass({ section, type }: ObjectSymbol): SymbolClass {
+  if (section === 'absolute') return 'local-absolute';
+  return type === 'func' || type === 'object' ? 'local-typed' : 'local';
 }
 
 function definedClass({ section, visibility, type }: ObjectSymbol, hidden: boolean): SymbolClass {

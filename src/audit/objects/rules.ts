@@ -71,6 +71,7 @@ const WORDS: Readonly<Record<string, LinkResult>> = {
 /** Symbols that move with the image. */
 const MOVING: readonly SymbolClass[] = [
   'local',
+  'local-typed',
   'global',
   'label',
   'script',
@@ -78,10 +79,12 @@ const MOVING: readonly SymbolClass[] = [
   'hidden-reference',
   'protected',
 ];
+/** What lld may give a canonical PLT entry: its rows differ for these. */
+const TYPED: readonly SymbolClass[] = ['local-typed', 'global', 'hidden-reference'];
 const WEAK: readonly SymbolClass[] = ['weak-undefined', 'weak-undefined-hidden'];
 /** Numbers that stay. */
 const FIXED: readonly SymbolClass[] = ['absolute', 'local-absolute', 'no-symbol'];
-const ALL = [...MOVING, ...WEAK, ...FIXED];
+const ALL: readonly SymbolClass[] = [...MOVING, ...WEAK, ...FIXED];
 const MOV: readonly ReferenceForm[] = ['got-mov-rexw', 'got-mov'];
 const ALU: readonly ReferenceForm[] = ['got-alu-rex', 'got-alu'];
 
@@ -95,12 +98,13 @@ const REFUSED = 'err abs | err abs | err abs | err abs';
 /** Forms, what GNU ld makes of them with -z noreloc-overflow, symbols, results. */
 const ABSOLUTE_32: readonly (readonly [readonly ReferenceForm[], string, readonly SymbolClass[], string])[] = [
   [['abs32', 'abs32s'], 'err abs', ['protected'], REFUSED],
-  [ABS32, 'absr abs', ['global', 'hidden-reference'], 'err abs | err abs | abs abs | err abs'],
-  [ABS32S, 'abs abs', ['global', 'hidden-reference'], 'err abs | err abs | abs abs | err abs'],
+  [ABS32, 'absr abs', TYPED, 'err abs | err abs | abs abs | err abs'],
+  [ABS32S, 'abs abs', TYPED, 'err abs | err abs | abs abs | err abs'],
   [ABS32, 'absr abs', ['script'], 'err abs | abs abs | err abs | err abs'],
   [ABS32S, 'abs abs', ['script'], 'err abs | abs abs | err abs | err abs'],
   [ABS32, 'absr abs', MOVING, REFUSED],
   [ABS32S, 'abs abs', MOVING, REFUSED],
+  [[...ABS32, ...ABS32S], 'abs abs', ['local-absolute'], 'err abs | err abs | abs abs | abs abs'],
   [[...ABS32, ...ABS32S], 'abs abs', ALL, 'err abs | abs abs | abs abs | abs abs'],
 ];
 
@@ -131,7 +135,12 @@ const RULES: readonly Rule[] = [
   { forms: ALU, symbols: WEAK, results: 'abs abs | gotr got | got got | got got', noRelax: 'abs abs | got got' },
 
   // gold relaxes branches to global symbols only.
-  { forms: ['got-branch'], symbols: ['local'], results: 'pc pc | gotr got | pc pc | pc pc', noRelax: KEPT },
+  {
+    forms: ['got-branch'],
+    symbols: ['local', 'local-typed'],
+    results: 'pc pc | gotr got | pc pc | pc pc',
+    noRelax: KEPT,
+  },
   { forms: ['got-branch'], symbols: MOVING, results: 'pc pc | pc pc | pc pc | pc pc', noRelax: KEPT },
   { forms: ['got-branch'], symbols: ['absolute'], results: 'err pc | pc pc | got got | got got', noRelax: KEPT_FIXED },
   { forms: ['got-branch'], symbols: FIXED, results: 'err pc | gotr got | got got | got got', noRelax: KEPT_FIXED },
@@ -160,10 +169,16 @@ const RULES: readonly Rule[] = [
   // gold has made numbers of the symbols of a linker script by then.
   { forms: ['abs64-writable'], symbols: ['script'], results: 'absr abs | abs abs | absr abs | absr abs' },
   { forms: ['abs64-writable'], symbols: MOVING, results: 'absr abs | absr abs | absr abs | absr abs' },
-  { forms: ['abs64'], symbols: ['global', 'hidden-reference'], results: 'absr abs | absr abs | abs abs | absr abs' },
+  { forms: ['abs64'], symbols: TYPED, results: 'absr abs | absr abs | abs abs | absr abs' },
   { forms: ['abs64'], symbols: ['protected'], results: 'err abs | absr abs | err abs | absr abs' },
   { forms: ['abs64'], symbols: ['script'], results: 'absr abs | abs abs | err abs | absr abs' },
   { forms: ['abs64'], symbols: MOVING, results: 'absr abs | absr abs | err abs | absr abs' },
+  // gold relocates local numbers too.
+  {
+    forms: ['abs64', 'abs64-writable'],
+    symbols: ['local-absolute'],
+    results: 'abs abs | absr abs | abs abs | abs abs',
+  },
   { forms: ['abs64', 'abs64-writable'], symbols: ALL, results: 'abs abs | abs abs | abs abs | abs abs' },
 ];
 

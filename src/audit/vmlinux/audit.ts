@@ -38,7 +38,7 @@ export function auditVmlinux(bytes: Uint8Array, symbols?: SymbolTable): VmlinuxA
 }
 
 const NO_CODE: StartupCode = {
-  ...{ instructions: [], functions: new Set<number>(), uses: [], switches: [], left: [], incomplete: false },
+  ...{ instructions: [], uses: [], switches: [], left: [], incomplete: false },
 };
 
 function ownSymbols({ bytes }: KernelFile): SymbolTable | undefined {

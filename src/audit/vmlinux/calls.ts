@@ -11,6 +11,8 @@ import type { Operation, Operations } from './operation.ts';
 export interface Calls {
   /** Takes a function as startup code; what lies near it is not elsewhere. */
   addStartup(start: number): void;
+  /** Whether the looks are used up: then everything is taken for the rest of the kernel. */
+  gaveUp(): boolean;
   /** Asks anew, now that more is known of where startup code lies. */
   again(): void;
   /** Whether a function belongs to the rest of the kernel, and is not followed. */
@@ -22,8 +24,8 @@ export interface Calls {
 /** All startup code is some 800 to 2,000 instructions; a helper that both worlds share leads to far less. */
 const MUCH_CODE = 2000;
 const DEEPEST_LOOK = 4;
-/** Instructions looked at, at most, so that a mutilated file costs no more than a large one; kernels take some WORKFIG. */
-const MOST_LOOKS = 2_000_000;
+/** Instructions looked at, at most, so that a mutilated file is no more work than a real one: Debian's take up to 800,000. */
+const MOST_LOOKS = 4_000_000;
 /** What going through all call sites costs in such looks. */
 const SITES_PER_LOOK = 64;
 /** Callers within 2^18 bytes of startup code are taken for startup code. */
@@ -43,22 +45,26 @@ export function callsOf(kernel: KernelFile, operations: Operations): Calls {
   const home = new Set<number>();
   const isElsewhere = (site: number, target: number): boolean =>
     !home.has(site >> NEAR_SHIFT) && Math.abs((site >> NEAR_SHIFT) - (target >> NEAR_SHIFT)) > NEAR;
+  const isKnownElsewhere = (target: number): boolean => {
+    looks.left -= callSites().sites.length / SITES_PER_LOOK;
+    return isCalledFrom(callSites(), target, (site) => isElsewhere(site, target));
+  };
   const common = new Map<number, boolean>();
   const returning = new Map<number, boolean>();
   return {
     addStartup: (start) => {
       for (let i = -NEAR; i <= NEAR; i++) home.add((start >> NEAR_SHIFT) + i);
     },
+    gaveUp: () => looks.left <= 0,
     again: () => common.clear(),
     isCommon: (target) => {
       const known =
-        common.get(target) ??
-        (leadsToMuch(target, bodyOf) && isCalledFrom(callSites(), target, (site) => isElsewhere(site, target)));
+        common.get(target) ?? (looks.left <= 0 || (leadsToMuch(target, bodyOf) && isKnownElsewhere(target)));
       common.set(target, known);
       return known;
     },
     mayReturn: (target) => {
-      const known = returning.get(target) ?? reachesReturn(operations, target, DEEPEST_LOOK);
+      const known = returning.get(target) ?? reachesReturn(operations, target, DEEPEST_LOOK, looks);
       returning.set(target, known);
       return known;
     },
@@ -126,13 +132,17 @@ function codeExtents(kernel: KernelFile): Extent[] {
   });
 }
 
+interface Looks {
+  left: number;
+}
+
 interface Body {
   readonly size: number;
   readonly calls: readonly number[];
 }
 
 /** The instructions of a function and the functions it calls; at most MUCH_CODE of them. */
-function readBody(kernel: KernelFile, operations: Operations, start: number): Body {
+function readBody(kernel: KernelFile, operations: Operations, start: number, looks: Looks): Body {
   const seen = new Set<number>();
   const calls = new Set<number>();
   const open = [start];
@@ -140,6 +150,7 @@ function readBody(kernel: KernelFile, operations: Operations, start: number): Bo
     const operation = seen.has(at) ? undefined : operations.at(at);
     if (operation === undefined) continue;
     seen.add(at);
+    looks.left--;
     if (operation.flow === FlowControl.Call && operation.target !== undefined) calls.add(operation.target);
     open.push(...successors(operation));
   }
@@ -170,20 +181,21 @@ function leadsToMuch(start: number, bodyOf: (start: number) => Body): boolean {
 }
 
 /** Whether a way leads from `start` to a return, past calls of functions that return themselves. */
-function reachesReturn(operations: Operations, start: number, depth: number): boolean {
-  if (depth === 0) return true;
+function reachesReturn(operations: Operations, start: number, depth: number, looks: Looks): boolean {
+  if (depth === 0 || looks.left <= 0) return true;
   const seen = new Set<number>();
   const open = [start];
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     const operation = seen.has(at) ? undefined : operations.at(at);
     if (operation === undefined) continue;
     seen.add(at);
+    looks.left--;
     if (seen.size > MUCH_CODE || operation.flow === FlowControl.Return) return true;
     if (operation.flow === FlowControl.IndirectBranch) return true;
     const stops =
       operation.flow === FlowControl.Call &&
       operation.target !== undefined &&
-      !reachesReturn(operations, operation.target, depth - 1);
+      !reachesReturn(operations, operation.target, depth - 1, looks);
     if (!stops) open.push(...successors(operation));
   }
   return false;

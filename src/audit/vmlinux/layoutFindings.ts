@@ -53,7 +53,7 @@ function headerFindings({ bytes, elf, entry }: KernelFile): Finding[] {
   if (entry === undefined) {
     list.push(
       found(`The entry point ${hex(elf.entry)} lies in no bytes that the file loads.`, {
-        reason: 'The stub jumps to e_entry (before 6.7: to the first byte) when the kernel is unpacked.',
+        reason: 'When the kernel is unpacked, the stub jumps to e_entry (in older kernels to the first byte).',
         ...{ fileOffset: 24, bytes: bytes.subarray(24, 32), text: `e_entry = ${hex(elf.entry)}` },
       }),
     );

@@ -135,7 +135,7 @@ function decisionOf(bytes: Uint8Array | undefined): string {
 }
 
 const ADVICE =
-  'Have the address computed from RIP: lea symbol(%rip) in assembly, RIP_REL_REF() or rip_rel_ptr() in C (fixup_pointer() before 6.8), or build the file with -fPIE and hidden visibility.';
+  'Have the address computed from RIP: lea symbol(%rip) in assembly, RIP_REL_REF() or rip_rel_ptr() in C (fixup_pointer() in older kernels), or build the file with -fPIE and hidden visibility.';
 
 function repairOf({ value, instruction }: Constant, bytes: Uint8Array | undefined): Finding['repair'] {
   const repaired = bytes === undefined ? undefined : repairedMovBytes(bytes, instruction);

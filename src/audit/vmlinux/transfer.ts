@@ -1,5 +1,7 @@
 // What one instruction does to the values that are followed, and what it uses kernel addresses for.
 import { FlowControl, Mnemonic } from 'iced-x86';
+import { readerOf } from '../../bits/cursor.ts';
+import { listed } from '../../image/kernelRelocs.ts';
 import { inLinkRange, KERNEL_MAP, type KernelFile, kernelFileOffset, signed } from './layout.ts';
 import { type MemoryOperand, type Operand, type Operation, RAX, RSP } from './operation.ts';
 import { popValues, pushValues, registerValues, type State, setStackPointer, slotOf } from './state.ts';
@@ -17,8 +19,6 @@ import {
   type Values,
   withLowBits,
 } from './values.ts';
-import { readerOf } from '../../bits/cursor.ts';
-import { listed } from '../../image/kernelRelocs.ts';
 
 export type UseKind =
   /** As the address of a memory access. */

@@ -16,8 +16,6 @@ import { ANY, joinValues, shapeOf, UNKNOWN, type Value, type Values } from './va
 export interface StartupCode {
   /** Instructions that run from the 1:1 map, by address. */
   readonly instructions: readonly Operation[];
-  /** Starts of functions among them. */
-  readonly functions: ReadonlySet<number>;
   readonly uses: readonly Use[];
   /** Where CR3 is written before control goes to the kernel mapping. */
   readonly switches: readonly number[];
@@ -31,7 +29,6 @@ interface Walk {
   readonly kernel: KernelFile;
   readonly operations: Operations;
   readonly seen: Set<number>;
-  readonly functions: Set<number>;
   readonly uses: Map<string, Use>;
   readonly summaries: Map<string, Summary>;
   readonly switches: Set<number>;
@@ -47,8 +44,8 @@ interface Summary {
   readonly result: Values;
 }
 
-/** Debian's kernels take up to 40,000. */
-const MOST_STEPS = 400_000;
+/** Debian's kernels take up to 5,000. */
+const MOST_STEPS = 60_000;
 const DEEPEST_CALL = 100;
 
 /** What one round finds out of where startup code lies decides in the next what is not. */
@@ -75,27 +72,27 @@ export function followStartup(kernel: KernelFile, entry: number): StartupCode {
 }
 
 function newWalk(kernel: KernelFile, operations: Operations, calls: Calls): Walk {
-  const [seen, functions, switches, left] = Array.from({ length: 4 }, () => new Set<number>());
-  const sets = { seen, functions, switches, left } as Pick<Walk, 'seen' | 'functions' | 'switches' | 'left'>;
-  return { kernel, operations, calls, ...sets, uses: new Map(), summaries: new Map(), budget: MOST_STEPS };
+  return {
+    ...{ kernel, operations, calls, seen: new Set<number>(), uses: new Map<string, Use>() },
+    ...{ summaries: new Map<string, Summary>(), switches: new Set<number>(), left: new Set<number>() },
+    budget: MOST_STEPS,
+  };
 }
 
 function startupOf(walk: Walk): StartupCode {
   const ascending = (set: ReadonlySet<number>): number[] => [...set].sort((a, b) => a - b);
   return {
     instructions: ascending(walk.seen).flatMap((at) => walk.operations.at(at) ?? []),
-    functions: walk.functions,
     uses: [...walk.uses.values()],
     switches: ascending(walk.switches),
     left: ascending(walk.left),
-    incomplete: walk.budget <= 0,
+    incomplete: walk.budget <= 0 || walk.calls.gaveUp(),
   };
 }
 
 const BEFORE_KNOWN: Summary = { returns: true, result: ANY };
 
 function followFunction(walk: Walk, entry: number, registers: readonly Values[], depth: number): Summary {
-  walk.functions.add(entry);
   walk.calls.addStartup(entry);
   const given = Array.from({ length: 16 }, (_, i) => passed(registers[i] ?? ANY));
   const key = `${entry}|${given.map((values) => values.map(shapeAndSum).join('/')).join('|')}`;

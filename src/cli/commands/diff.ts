@@ -34,7 +34,10 @@ export const diffUsage: CommandUsage = {
     {
       name: 'symbols-good',
       value: 'FILE',
-      help: ["An ELF file or a System.map with GOOD's symbols, of the same build. An ELF", 'file brings its own.'],
+      help: [
+        "An ELF file or a System.map with GOOD's symbols, of the same build. An ELF",
+        'file brings its own, a kernel its kallsyms.',
+      ],
     },
     { name: 'symbols-bad', value: 'FILE', help: ['The same for BAD.'] },
     { name: 'context', value: 'N', help: [`Equal instructions around a difference. Default: ${DEFAULT_CONTEXT}.`] },

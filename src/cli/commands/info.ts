@@ -66,7 +66,7 @@ export const info: Command = {
       if (written === 'interrupted') return EXIT.interrupted;
       screen.say(`wrote '${to}': ${what}`);
     }
-    for (const problem of found.problems) screen.say(`'${path}' cannot be read in full: ${problem}`, 'bad');
+    for (const problem of found.problems) screen.say(`cannot read all of '${path}': ${problem}`, 'bad');
     return found.problems.length > 0 ? EXIT.usage : EXIT.clean;
   },
 };

@@ -41,7 +41,7 @@ describe('align', () => {
       fc.property(word, word, (a, b) => {
         const kept = aligned(a, b, 0).flatMap((j, i) => (j < 0 ? [] : [{ i, j }]));
         expect(kept.every(({ i, j }) => a[i] === b[j])).toBe(true);
-        expect(kept.map(({ j }) => j)).toEqual(kept.map(({ j }) => j).toSorted((x, y) => x - y));
+        expect(kept.every(({ j }, n) => n === 0 || j > (kept[n - 1]?.j ?? 0))).toBe(true);
       }),
       { seed: 2 },
     );
