@@ -37,7 +37,7 @@ export function makeKernel(config = CONFIG): Uint8Array {
 /** gzip ends with the size; the kernel's build appends none then. */
 export const gzipped = (bytes: Uint8Array): Uint8Array => new Uint8Array(gzipSync(bytes));
 
-export const makeImage = (payload = gzipped(makeKernel())): Uint8Array => makeBzImage({ payload });
+export const makeImage = (payload: Uint8Array = gzipped(makeKernel())): Uint8Array => makeBzImage({ payload });
 
 /** The image with a byte in the middle of its payload changed. */
 export function damagedImage(): Uint8Array {

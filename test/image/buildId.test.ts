@@ -18,7 +18,7 @@ const segment = (bytes: Uint8Array, at = 0n) => ({
 });
 
 /** An ELF file with a segment of code that holds `code`, and one of notes. */
-const withNotes = (notes: Uint8Array, code = new Uint8Array(16)): Uint8Array =>
+const withNotes = (notes: Uint8Array, code: Uint8Array = new Uint8Array(16)): Uint8Array =>
   asNoteSegment(makeElf({ segments: [segment(code), segment(notes, 0x1000n)] }), 1);
 
 describe('the build id', () => {

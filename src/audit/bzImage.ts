@@ -1,0 +1,113 @@
+// The audit of a bzImage: header, code of the stub, configuration, and on request the kernel packed inside.
+
+import { InputError } from '../bits/errors.ts';
+import { findCode } from '../code/codeMap.ts';
+import { programOfBzImage, programOfSetup } from '../code/program.ts';
+import { type BzImage, type Payload, parseBzImage, protocolText } from '../image/bzimage.ts';
+import { findEmbeddedConfig, parseKernelConfig } from '../image/kernelConfig.ts';
+import type { PayloadFormat } from '../image/payload.ts';
+import { type PackedFormat, unpack } from '../unpack/unpack.ts';
+import type { AuditOptions } from './audit.ts';
+import { auditConfig, configFactsOf } from './config.ts';
+import { auditHeaderOf } from './header/auditHeader.ts';
+import { split } from './report.ts';
+import { auditStub } from './stub/audit.ts';
+import type { AuditReport, Coverage, Finding } from './types.ts';
+import { auditVmlinux } from './vmlinux/audit.ts';
+
+/** Throws an InputError where the file is no bzImage at all. */
+export function auditBzImage(bytes: Uint8Array, options: AuditOptions): AuditReport {
+  const header = auditHeaderOf(bytes);
+  const configured = options.config === undefined ? [] : auditConfigText(options.config, bytes);
+  const image = parsedUnless(header, bytes);
+  const found = image === undefined ? { findings: [], coverage: NOTHING } : auditCode(image, options);
+  const inner = image === undefined || options.payload !== true ? [] : auditPayload(image, options);
+  return {
+    kind: 'bzImage',
+    size: bytes.length,
+    what: image === undefined ? 'a bzImage that contradicts itself' : bzImageText(image),
+    ...split([...found.findings, ...header, ...configured, ...inner]),
+    coverage: found.coverage,
+  };
+}
+
+const NOTHING: Coverage = { followed: { 16: 0, 32: 0, 64: 0 }, swept: 0, constants: 0, dataWords: 0 };
+
+/** A bzImage whose code cannot be found because its header is wrong is reported by its header. */
+function parsedUnless(header: readonly Finding[], bytes: Uint8Array): BzImage | undefined {
+  try {
+    return parseBzImage(bytes);
+  } catch (error) {
+    if (error instanceof InputError && header.some(({ severity }) => severity === 'error')) return undefined;
+    throw error;
+  }
+}
+
+function bzImageText({ version, protocol }: BzImage): string {
+  const [release] = (version ?? '').split(' ');
+  return `bzImage${release === '' ? '' : ` ${release}`} (boot protocol ${protocolText(protocol)})`;
+}
+
+function auditCode(image: BzImage, { symbols }: AuditOptions): { findings: readonly Finding[]; coverage: Coverage } {
+  const { findings, coverage } = auditStub(programOfBzImage(image, symbols), image.header.pref_address);
+  // Real-mode code addresses by segment, so its fixed offsets are right; it is only counted.
+  const setup = findCode(programOfSetup(image)).instructions;
+  return { findings, coverage: { ...coverage, followed: { ...coverage.followed, 16: setup.length } } };
+}
+
+function auditConfigText(text: string, image: Uint8Array): Finding[] {
+  return auditConfig(parseKernelConfig(text), configFactsOf(image));
+}
+
+/** Most bytes a kernel may unpack to. */
+const LARGEST_KERNEL = 512 * 2 ** 20;
+const LARGEST_CONFIG = 8 << 20;
+
+/** A payload that cannot be used is a finding of the image that carries it. */
+function auditPayload(image: BzImage, options: AuditOptions): Finding[] {
+  const { payload, bytes } = image;
+  if (payload === undefined) return [];
+  try {
+    const kernel = unpacked(payload.format, bytes.subarray(payload.fileOffset, payload.fileOffset + payload.length));
+    return kernel === undefined ? [] : auditInner(kernel, bytes, options);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return [brokenPayload(payload, error.message)];
+  }
+}
+
+function brokenPayload({ fileOffset, format }: Payload, why: string): Finding {
+  return {
+    rule: 'payload-layout',
+    severity: 'error',
+    confidence: 'high',
+    message: `The kernel inside cannot be used: ${why}.`,
+    reason: `It was unpacked here, as ${format}.`,
+    fileOffset,
+    place: 'payload',
+  };
+}
+
+function auditInner(kernel: Uint8Array, image: Uint8Array, options: AuditOptions): Finding[] {
+  const { findings, notes } = auditVmlinux(kernel);
+  const carried = options.config === undefined ? embeddedConfig(kernel, image) : [];
+  return [...findings.map(inKernel), ...notes.map(inKernel), ...carried];
+}
+
+function unpacked(format: PayloadFormat, packed: Uint8Array): Uint8Array | undefined {
+  if (format === 'unknown') return undefined;
+  return format === 'elf' ? packed : unpack(format satisfies PackedFormat, packed, LARGEST_KERNEL);
+}
+
+/** Its place in the file is a place in what was unpacked, which nobody has as a file. */
+function inKernel({ fileOffset, place, ...finding }: Finding): Finding {
+  const where = place ?? (fileOffset === undefined ? 'the kernel' : `offset 0x${fileOffset.toString(16)}`);
+  return { ...finding, place: `${where}, in the unpacked kernel` };
+}
+
+function embeddedConfig(kernel: Uint8Array, image: Uint8Array): Finding[] {
+  const range = findEmbeddedConfig(kernel);
+  if (range === undefined) return [];
+  const packed = kernel.subarray(range.fileOffset, range.fileOffset + range.size);
+  return auditConfigText(new TextDecoder().decode(unpack('gzip', packed, LARGEST_CONFIG)), image);
+}
