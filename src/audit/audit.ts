@@ -3,12 +3,13 @@
 import { readerOf } from '../bits/cursor.ts';
 import { isArchive } from '../image/archive.ts';
 import { checkElfHeader, isElf } from '../image/elf.ts';
+import type { KernelConfig } from '../image/kernelConfig.ts';
 import { isObject } from '../image/object.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import { auditBzImage } from './bzImage.ts';
 import { auditElfLayout, saysNotPie } from './header/elfLayout.ts';
 import { objectReports } from './objectReports.ts';
-import { auditLinkCommand } from './objects/audit.ts';
+import type { LinkAudit } from './objects/audit.ts';
 import { split } from './report.ts';
 import { auditStub } from './stub/audit.ts';
 import { elfStub, isKernel } from './stub/elf.ts';
@@ -18,10 +19,10 @@ import { auditVmlinux } from './vmlinux/audit.ts';
 export type AuditOptions = {
   /** Of the stub in a bzImage. */
   readonly symbols?: SymbolTable;
-  /** Text of a .config. */
-  readonly config?: string;
-  /** Text of the command that links the stub, or a build log that holds it. */
-  readonly link?: string;
+  /** The configuration of the build, for an image that does not carry its own. */
+  readonly config?: KernelConfig;
+  /** The command that links the stub. */
+  readonly link?: LinkAudit;
   /** Unpack the kernel inside, and audit it and the configuration it carries. */
   readonly payload?: boolean;
 };
@@ -40,7 +41,7 @@ export function auditFile(bytes: Uint8Array, name: string, options: AuditOptions
  * link command alone has wrong stands in the first report. Throws an InputError as `auditFile`.
  */
 export function auditFiles(inputs: readonly AuditInput[], options: AuditOptions): AuditReport[] {
-  const link = options.link === undefined ? undefined : auditLinkCommand(options.link);
+  const { link } = options;
   const objects = inputs.filter(({ bytes }) => isArchive(bytes) || isObject(bytes));
   const ofObjects = objectReports(objects, link?.link);
   const reports = inputs.map((input) => ofObjects.get(input) ?? auditLinked(input.bytes, options));

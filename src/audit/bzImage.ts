@@ -18,7 +18,7 @@ import { auditVmlinux } from './vmlinux/audit.ts';
 /** Throws an InputError where the file is no bzImage at all. */
 export function auditBzImage(bytes: Uint8Array, options: AuditOptions): AuditReport {
   const header = auditHeaderOf(bytes);
-  const configured = options.config === undefined ? [] : auditConfigText(options.config, bytes);
+  const configured = options.config === undefined ? [] : auditConfig(options.config, configFactsOf(bytes));
   const image = parsedUnless(header, bytes);
   const found = image === undefined ? { findings: [], coverage: NOTHING } : auditCode(image, options);
   const inner = image === undefined || options.payload !== true ? [] : auditPayload(image, options);
@@ -53,10 +53,6 @@ function auditCode(image: BzImage, { symbols }: AuditOptions): { findings: reado
   // Real-mode code addresses by segment, so its fixed offsets are right; it is only counted.
   const setup = findCode(programOfSetup(image)).instructions;
   return { findings, coverage: { ...coverage, followed: { ...coverage.followed, 16: setup.length } } };
-}
-
-function auditConfigText(text: string, image: Uint8Array): Finding[] {
-  return auditConfig(parseKernelConfig(text), configFactsOf(image));
 }
 
 /** Most bytes a kernel may unpack to. */
@@ -109,5 +105,6 @@ function embeddedConfig(kernel: Uint8Array, image: Uint8Array): Finding[] {
   const range = findEmbeddedConfig(kernel);
   if (range === undefined) return [];
   const packed = kernel.subarray(range.fileOffset, range.fileOffset + range.size);
-  return auditConfigText(new TextDecoder().decode(unpack('gzip', packed, LARGEST_CONFIG)), image);
+  const text = new TextDecoder().decode(unpack('gzip', packed, LARGEST_CONFIG));
+  return auditConfig(parseKernelConfig(text), configFactsOf(image));
 }

@@ -189,10 +189,24 @@ export function readSections(file: Reader): ElfSection[] {
   const raw = Array.from({ length: count }, (_, i) => rawSection(file, table + i * SHDR_SIZE));
   const names =
     namesIndex === 0 || raw[namesIndex] === undefined ? new Uint8Array() : sectionBytes(file, raw[namesIndex]);
-  return raw.map((section) => ({ ...section, name: cString(names, section.nameOffset, LONGEST_NAME) ?? '' }));
+  return withNames(raw, names);
 }
 
-function rawSection(file: Reader, at: number): Omit<ElfSection, 'name'> & { nameOffset: number } {
+/** Names of all sections together; a hostile file has a million sections with long names. */
+const ALL_NAMES = 16 * 2 ** 20;
+
+function withNames(raw: readonly RawSection[], names: Uint8Array): ElfSection[] {
+  let left = ALL_NAMES;
+  return raw.map((section) => {
+    const name = cString(names, section.nameOffset, Math.min(LONGEST_NAME, left)) ?? '';
+    left -= name.length;
+    return { ...section, name };
+  });
+}
+
+type RawSection = Omit<ElfSection, 'name'> & { readonly nameOffset: number };
+
+function rawSection(file: Reader, at: number): RawSection {
   return {
     nameOffset: file.u32(at),
     type: file.u32(at + 4),

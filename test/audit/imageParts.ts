@@ -1,7 +1,7 @@
 // A whole image for tests of `info` and `extract`: a kernel's ELF file with banner, build id, configuration and symbols,
 // packed into a bzImage.
 import { gzipSync } from 'node:zlib';
-import { putU32 } from '../../src/bits/cursor.ts';
+import { putU16, putU32, putU64 } from '../../src/bits/cursor.ts';
 import { asNoteSegment, BASE, makeKernelWithSymbols, note, someSymbols } from '../image/kernelParts.ts';
 import { concat, makeBzImage, makeElf } from '../image/synthetic.ts';
 
@@ -44,4 +44,31 @@ export function damagedImage(): Uint8Array {
   const payload = gzipped(makeKernel());
   putU32(payload, payload.length >> 1, 0xdeadbeef);
   return makeBzImage({ payload });
+}
+
+const COMPRESSED = '.rodata..compressed';
+
+/** A stub's ELF file whose one named section is the packed kernel. */
+export function makeStub(payload: Uint8Array): Uint8Array {
+  const code = { physAddr: 0n, virtAddr: 0n, memSize: 0x1000n, bytes: new Uint8Array(0x300) };
+  const elf = makeElf({ segments: [code], entry: 0x200n });
+  const names = ascii(`\0${COMPRESSED}\0`);
+  const headers = new Uint8Array(3 * 64);
+  section(headers, 64, { name: 1, type: 1, offset: elf.length, size: payload.length });
+  section(headers, 128, { name: 0, type: 3, offset: elf.length + payload.length, size: names.length });
+  const whole = concat([elf, payload, names, headers]);
+  putU64(whole, 40, BigInt(whole.length - headers.length));
+  putU16(whole, 58, 64);
+  putU16(whole, 60, 3);
+  putU16(whole, 62, 2);
+  return whole;
+}
+
+type SectionParts = { readonly name: number; readonly type: number; readonly offset: number; readonly size: number };
+
+function section(headers: Uint8Array, at: number, { name, type, offset, size }: SectionParts): void {
+  putU32(headers, at, name);
+  putU32(headers, at + 4, type);
+  putU64(headers, at + 24, BigInt(offset));
+  putU64(headers, at + 32, BigInt(size));
 }

@@ -8,7 +8,17 @@ import { hexDigits } from '../../src/report/info.ts';
 import { sample } from '../cli/fakeIo.ts';
 import { makeBzImage, makeElf, randomOf } from '../image/synthetic.ts';
 import { kernel } from '../support/kernels.ts';
-import { BANNER, BUILD_ID, CONFIG, damagedImage, gzipped, makeImage, makeKernel, SYMBOLS } from './imageParts.ts';
+import {
+  BANNER,
+  BUILD_ID,
+  CONFIG,
+  damagedImage,
+  gzipped,
+  makeImage,
+  makeKernel,
+  makeStub,
+  SYMBOLS,
+} from './imageParts.ts';
 
 const field = (info: ImageInfo, name: string) => info.bzImage?.fields.find((f) => f.name === name);
 
@@ -106,6 +116,12 @@ describe('an ELF file', () => {
     expect(inner).toBeUndefined();
     const names = keySymbols(elf?.symbols[0]?.list ?? []).map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(['startup_64', 'paging_prepare', 'trampoline_32bit_src']));
+  });
+
+  it('of a stub with a packed kernel has both', () => {
+    const info = imageInfo(makeStub(gzipped(makeKernel())));
+    expect(info).toMatchObject({ kind: 'stub', payload: { format: 'gzip' }, kernel: { banner: BANNER } });
+    expect(info.elf?.elf?.entry).toBe(0x200n);
   });
 
   it('that is neither is said to be', () => {

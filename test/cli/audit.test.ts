@@ -76,12 +76,27 @@ describe('firstlight audit', () => {
     expect(vi.mocked(auditFiles).mock.calls.map(([, options]) => options)).toEqual([
       {
         symbols: expect.objectContaining({ symbols: expect.any(Array) as unknown }) as unknown,
-        config: 'CONFIG_X86_5LEVEL=y\n',
-        link: 'ld -pie\n',
+        config: { options: new Map([['X86_5LEVEL', 'y']]), version: undefined },
+        link: expect.objectContaining({ link: expect.objectContaining({ pie: true }) as unknown }) as unknown,
       },
-      { link: 'ld -o vmlinux', payload: true },
+      {
+        link: expect.objectContaining({ link: expect.objectContaining({ pie: false }) as unknown }) as unknown,
+        payload: true,
+      },
       {},
     ]);
+  });
+
+  it.each([
+    ['--config', 'a kernel configuration'],
+    ['--build-log', 'link command'],
+  ])('says once that what %s names cannot be used', async (option, words) => {
+    writeFileSync(file('nothing'), 'nothing\n');
+    const { code, stdout, stderr } = await audit(file('bad'), file('bad'), option, file('nothing'));
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(`cannot use '${file('nothing')}': `);
+    expect(stderr).toContain(words);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
   });
 
   it('colours on a terminal only', async () => {

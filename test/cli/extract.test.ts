@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { damagedImage, makeImage, makeKernel } from '../audit/imageParts.ts';
+import { damagedImage, gzipped, makeImage, makeKernel, makeStub } from '../audit/imageParts.ts';
 import { makeBzImage } from '../image/synthetic.ts';
 import { type FakeOptions, firstlight, sample } from './fakeIo.ts';
 
@@ -138,6 +138,12 @@ describe('firstlight extract', () => {
     expect(said.stderr).toContain(`firstlight: cannot extract from '${file(name)}'`);
     expect(said.stderr.split('\n')).toHaveLength(2);
     expect(readdirSync(file('out'))).toEqual([]);
+  });
+
+  it('unpacks what a stub holds', async () => {
+    writeFileSync(file('out/stub'), makeStub(gzipped(KERNEL)));
+    expect(await extract([file('out/stub'), '--to', file('out/vmlinux')])).toMatchObject({ code: 0 });
+    expect(readFileSync(file('out/vmlinux')).equals(KERNEL)).toBe(true);
   });
 
   it('refuses the stub of the samples, which has no kernel', async () => {

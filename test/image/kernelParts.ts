@@ -51,7 +51,11 @@ export function someSymbols(count = 1100, percpu = false): NamedAddress[] {
 }
 
 /** A kernel's ELF file with nothing but its symbol table in its one segment, behind `lead` bytes. */
-export function makeKernelWithSymbols(parts: KallsymsParts, lead = 64, extra: Uint8Array = new Uint8Array()): Uint8Array {
+export function makeKernelWithSymbols(
+  parts: KallsymsParts,
+  lead = 64,
+  extra: Uint8Array = new Uint8Array(),
+): Uint8Array {
   const table = kallsymsBytes(parts, lead);
   const bytes = concat([new Uint8Array(lead).fill(0x90), table, new Uint8Array(64).fill(0xcc), extra]);
   return makeElf({ segments: [{ physAddr: 0x1000000n, virtAddr: BASE, memSize: 0x100000n, bytes }] });

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { auditFile } from '../../src/audit/audit.ts';
 import { listRipRelativeLeas, mutateLea } from '../../src/code/mutant.ts';
+import { parseKernelConfig } from '../../src/image/kernelConfig.ts';
 import { kernel } from '../support/kernels.ts';
 
 const NAMES = ['debian-6.1', 'debian-6.12', 'debian-6.12-cloud'];
@@ -13,7 +14,7 @@ describe.each(NAMES)('the audit of %s', (name) => {
 
   it.skipIf(file === undefined)('finds nothing in it, with its configuration beside it', () => {
     const image = new Uint8Array(readFileSync(file?.path ?? ''));
-    const config = readFileSync(file?.config ?? '', 'utf8');
+    const config = parseKernelConfig(readFileSync(file?.config ?? '', 'utf8'));
     const { findings, coverage } = auditFile(image, name, { config });
     expect(findings).toEqual([]);
     expect(coverage?.followed[64]).toBeGreaterThan(10_000);

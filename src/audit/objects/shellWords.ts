@@ -10,6 +10,9 @@ export interface SimpleCommand {
 /** Longer lines are no command of a kernel build, and are passed over. */
 export const LONGEST_LINE = 1 << 20;
 
+/** How the kernel's build keeps a command beside its output, in .vmlinux.cmd. */
+const SAVED = /^(?:saved)?cmd_\S{1,4096} := /;
+
 interface LogicalLine {
   readonly text: string;
   readonly line: number;
@@ -19,7 +22,7 @@ interface LogicalLine {
 export function* commandsIn(text: string, wanted: (line: string) => boolean): Generator<SimpleCommand> {
   for (const { text: logical, line } of logicalLines(text)) {
     if (!wanted(logical)) continue;
-    for (const words of simpleCommands(logical)) if (words.length > 0) yield { words, line };
+    for (const words of simpleCommands(logical.replace(SAVED, ''))) if (words.length > 0) yield { words, line };
   }
 }
 

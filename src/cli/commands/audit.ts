@@ -2,9 +2,11 @@
 
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { type AuditOptions, auditFile, auditFiles } from '../../audit/audit.ts';
+import { auditLinkCommand, type LinkAudit } from '../../audit/objects/audit.ts';
 import type { AuditReport } from '../../audit/types.ts';
 import { InputError } from '../../bits/errors.ts';
 import { MIB } from '../../boot/layout.ts';
+import { type KernelConfig, parseKernelConfig } from '../../image/kernelConfig.ts';
 import { parseSymbols } from '../../image/symbols.ts';
 import { type AuditedFile, auditLines, countFindings, quietAuditLines } from '../../report/audit.ts';
 import { auditJson } from '../../report/auditJson.ts';
@@ -105,23 +107,38 @@ function pathsOf({ operands }: Given): readonly string[] {
 export function readAuditOptions({ values, switches }: Given): AuditOptions {
   const symbolsPath = values.get('symbols');
   const configPath = values.get('config');
-  const link = linkText(values);
+  const link = linkOption(values);
   return {
     ...(symbolsPath === undefined
       ? {}
       : { symbols: parseSymbols(readInput(symbolsPath, LARGEST_FILE, 'symbols need')) }),
-    ...(configPath === undefined ? {} : { config: readText(configPath, LARGEST_CONFIG, 'a .config has') }),
+    ...(configPath === undefined ? {} : { config: named(configPath, () => configAt(configPath)) }),
     ...(link === undefined ? {} : { link }),
     ...(switches.has('payload') ? { payload: true } : {}),
   };
 }
 
-function linkText(values: Given['values']): string | undefined {
+const configAt = (path: string): KernelConfig => parseKernelConfig(readText(path, LARGEST_CONFIG, 'a .config has'));
+
+function linkOption(values: Given['values']): LinkAudit | undefined {
   const command = values.get('link-command');
   const log = values.get('build-log');
-  if (log === undefined) return command;
-  if (command !== undefined) throw new UsageError('--link-command and --build-log exclude each other');
-  return readText(log, LARGEST_LOG, 'a build log may have');
+  if (command !== undefined && log !== undefined)
+    throw new UsageError('--link-command and --build-log exclude each other');
+  if (command !== undefined) return named('--link-command', () => auditLinkCommand(command));
+  if (log === undefined) return undefined;
+  return named(log, () => auditLinkCommand(readText(log, LARGEST_LOG, 'a build log may have')));
+}
+
+/** Says which of the inputs it is that cannot be used. */
+function named<T>(name: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof InputError && !error.message.includes(`'${name}'`))
+      throw new InputError(`cannot use '${name}': ${error.message}`);
+    throw error;
+  }
 }
 
 const readText = (path: string, limit: number, bound: string): string =>

@@ -19,7 +19,7 @@ const LARGEST_FILE = 1024 * MIB;
 
 export const extractUsage: CommandUsage = {
   name: 'extract',
-  operand: 'IMAGE --to FILE',
+  operand: 'IMAGE',
   summary: 'write the kernel that is packed in an image',
   intro: [
     "Unpacks the kernel in a bzImage, or in the boot stub's ELF file, and writes it just as it was packed:",
@@ -30,7 +30,7 @@ export const extractUsage: CommandUsage = {
     {
       name: 'to',
       value: 'FILE',
-      help: ['Where to write it; an older file is overwritten. - is stdout.'],
+      help: ['Where to write it (needed); an older file is overwritten. - is stdout.'],
     },
   ],
   outro: [
