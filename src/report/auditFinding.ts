@@ -42,7 +42,7 @@ function factLines(finding: Finding): Line[] {
   const { fileOffset, linkAddress, bytes, text, place, target } = finding;
   const code = isOfCode(finding.rule);
   const rows: string[][] = [];
-  if (text !== undefined) rows.push([code ? 'instruction' : 'what it is', oneLine(text)]);
+  if (text !== undefined) rows.push([code ? 'instruction' : 'what it is', shortened(oneLine(text))]);
   if (bytes !== undefined && bytes.length > 0) rows.push(['bytes', hexBytes(bytes)]);
   if (fileOffset !== undefined) rows.push(['in the file at', `offset ${hex(fileOffset)}`]);
   if (linkAddress !== undefined) rows.push(['linked at', hex(linkAddress)]);
@@ -52,6 +52,10 @@ function factLines(finding: Finding): Line[] {
   const lines = tableRows(rows).map((row): Line => ({ text: row, indent: 4, whole: true }));
   return lines.length === 0 ? [] : [BLANK, ...lines];
 }
+
+/** A link command has hundreds of words; the JSON carries them all. */
+const LONGEST_TEXT = 160;
+const shortened = (text: string): string => (text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)} ...` : text);
 
 /** Only an instruction in a file that is to be run can be repaired there. */
 function repairRows({ rule, repair, fileOffset }: Finding): string[][] {
