@@ -52,7 +52,8 @@ function auditMutants(name: string, path: string): boolean {
   console.log(`${name}: ${leas.length} leas; ${healthy.length} findings in the kernel as it is`);
   const tally: Tally = { named: new Map(), mutants: 0, missed: 0, falseFindings: 0 };
   for (const lea of leas) auditMutant(image, lea, tally);
-  for (const [key, number] of [...tally.named].sort()) console.log(`  named ${number}: ${key}`);
+  for (const [key, number] of [...tally.named].sort(([a], [b]) => (a < b ? -1 : 1)))
+    console.log(`  named ${number}: ${key}`);
   const { mutants, missed, falseFindings } = tally;
   const recall = ((100 * (mutants - missed)) / Math.max(1, mutants)).toFixed(2);
   console.log(`  recall ${mutants - missed} of ${mutants} (${recall} %), false findings ${falseFindings}`);

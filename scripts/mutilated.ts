@@ -29,7 +29,7 @@ for (let seed = first; seed < first + count; seed++) {
   if (ms > slowest.ms) slowest = { ms, name: file.name, seed };
 }
 console.log(`${count} files of ${files.length} kinds, ${failed} threw something else`);
-for (const [key, number] of [...tally].sort()) console.log(`  ${key} ${number}`);
+for (const [key, number] of [...tally].sort(([a], [b]) => (a < b ? -1 : 1))) console.log(`  ${key} ${number}`);
 console.log(
   `slowest ${(slowest.ms / 1000).toFixed(2)} s (seed ${slowest.seed}, ${slowest.name}), three commands together`,
 );

@@ -4,12 +4,10 @@ import { InputError } from '../bits/errors.ts';
 import { findCode } from '../code/codeMap.ts';
 import { programOfBzImage, programOfSetup } from '../code/program.ts';
 import { type BzImage, type Payload, parseBzImage, protocolText } from '../image/bzimage.ts';
-import { findEmbeddedConfig, parseKernelConfig } from '../image/kernelConfig.ts';
-import type { PayloadFormat } from '../image/payload.ts';
-import { type PackedFormat, unpack } from '../unpack/unpack.ts';
 import type { AuditOptions } from './audit.ts';
 import { auditConfig, configFactsOf } from './config.ts';
 import { auditHeaderOf } from './header/auditHeader.ts';
+import { embeddedConfig, unpackPayload } from './payload.ts';
 import { split } from './report.ts';
 import { auditStub } from './stub/audit.ts';
 import type { AuditReport, Coverage, Finding } from './types.ts';
@@ -55,17 +53,13 @@ function auditCode(image: BzImage, { symbols }: AuditOptions): { findings: reado
   return { findings, coverage: { ...coverage, followed: { ...coverage.followed, 16: setup.length } } };
 }
 
-/** Most bytes a kernel may unpack to. */
-const LARGEST_KERNEL = 512 * 2 ** 20;
-const LARGEST_CONFIG = 8 << 20;
-
 /** A payload that cannot be used is a finding of the image that carries it. */
 function auditPayload(image: BzImage, options: AuditOptions): Finding[] {
   const { payload, bytes } = image;
-  if (payload === undefined) return [];
+  // The header's audit says that a format is not known.
+  if (payload === undefined || payload.format === 'unknown') return [];
   try {
-    const kernel = unpacked(payload.format, bytes.subarray(payload.fileOffset, payload.fileOffset + payload.length));
-    return kernel === undefined ? [] : auditInner(kernel, bytes, options);
+    return auditInner(unpackPayload(bytes, payload), bytes, options);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     return [brokenPayload(payload, error.message)];
@@ -86,25 +80,13 @@ function brokenPayload({ fileOffset, format }: Payload, why: string): Finding {
 
 function auditInner(kernel: Uint8Array, image: Uint8Array, options: AuditOptions): Finding[] {
   const { findings, notes } = auditVmlinux(kernel);
-  const carried = options.config === undefined ? embeddedConfig(kernel, image) : [];
-  return [...findings.map(inKernel), ...notes.map(inKernel), ...carried];
-}
-
-function unpacked(format: PayloadFormat, packed: Uint8Array): Uint8Array | undefined {
-  if (format === 'unknown') return undefined;
-  return format === 'elf' ? packed : unpack(format satisfies PackedFormat, packed, LARGEST_KERNEL);
+  const carried = options.config === undefined ? embeddedConfig(kernel) : undefined;
+  const configured = carried === undefined ? [] : auditConfig(carried.config, configFactsOf(image));
+  return [...findings.map(inKernel), ...notes.map(inKernel), ...configured];
 }
 
 /** Its place in the file is a place in what was unpacked, which nobody has as a file. */
 function inKernel({ fileOffset, place, ...finding }: Finding): Finding {
   const where = place ?? (fileOffset === undefined ? 'the kernel' : `offset 0x${fileOffset.toString(16)}`);
   return { ...finding, place: `${where}, in the unpacked kernel` };
-}
-
-function embeddedConfig(kernel: Uint8Array, image: Uint8Array): Finding[] {
-  const range = findEmbeddedConfig(kernel);
-  if (range === undefined) return [];
-  const packed = kernel.subarray(range.fileOffset, range.fileOffset + range.size);
-  const text = new TextDecoder().decode(unpack('gzip', packed, LARGEST_CONFIG));
-  return auditConfig(parseKernelConfig(text), configFactsOf(image));
 }

@@ -7,15 +7,13 @@ import { buildId } from '../image/buildId.ts';
 import { type BzImage, type FileRange, type Payload, parseBzImage } from '../image/bzimage.ts';
 import { type ElfSegment, isElf, parseElf, readSections } from '../image/elf.ts';
 import { type KallsymsForm, kallsymsList, readKallsyms } from '../image/kallsyms.ts';
-import { findEmbeddedConfig, parseKernelConfig } from '../image/kernelConfig.ts';
 import type { KernelRelocs } from '../image/kernelRelocs.ts';
 import { type ListedSymbol, listSymbols } from '../image/nm.ts';
 import { certificateDirectory, PE_NX_COMPAT, type PeImage } from '../image/pe.ts';
 import { SETUP_HEADER_FIELDS, type SetupHeaderField } from '../image/setup-header.ts';
-import { unpack } from '../unpack/unpack.ts';
 import { headerFacts } from './header/facts.ts';
 import { flagNames } from './infoFlags.ts';
-import { payloadOf, unpackPayload } from './payload.ts';
+import { embeddedConfig, payloadOf, unpackPayload } from './payload.ts';
 import { isKernel } from './stub/elf.ts';
 import { readKernel } from './vmlinux/layout.ts';
 
@@ -218,14 +216,11 @@ function elfInfo(bytes: Uint8Array): ElfInfo {
   };
 }
 
-const LARGEST_CONFIG = 8 << 20;
-
 function configInfo(bytes: Uint8Array): ConfigInfo | undefined {
-  const range = findEmbeddedConfig(bytes);
-  if (range === undefined) return undefined;
-  const packed = bytes.subarray(range.fileOffset, range.fileOffset + range.size);
-  const text = new TextDecoder().decode(unpack('gzip', packed, LARGEST_CONFIG));
-  const { options, version } = parseKernelConfig(text);
+  const carried = embeddedConfig(bytes);
+  if (carried === undefined) return undefined;
+  const { text, config } = carried;
+  const { options, version } = config;
   const counts = { y: 0, m: 0, n: 0, other: 0 };
   for (const value of options.values()) counts[value === 'y' || value === 'm' || value === 'n' ? value : 'other']++;
   return { text, version, options: counts };

@@ -9,9 +9,9 @@ import type { Io } from './io.ts';
 import { helpText, readArguments, UsageError } from './usage.ts';
 import { version } from './version.ts';
 
-/** Runs `firstlight` with these arguments. Throws nothing. @returns the exit code */
-export async function main(args: readonly string[], io: Io): Promise<number> {
-  const command = await findCommand(args[0] ?? '');
+/** Runs `firstlight` with these arguments. Throws nothing. @param find the commands there are  @returns the exit code */
+export async function main(args: readonly string[], io: Io, find = findCommand): Promise<number> {
+  const command = await find(args[0] ?? '');
   try {
     return command ? await runCommand(command, args.slice(1), io) : await runGeneral(args, io);
   } catch (error) {

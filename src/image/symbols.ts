@@ -53,6 +53,16 @@ export function elfSymbols(bytes: Uint8Array): SymbolTable {
   return tableOf(rankedSymbols(file, table, sections));
 }
 
+/** The symbols of an ELF file; undefined where it has none, or a table that cannot be used. */
+export function ownSymbols(bytes: Uint8Array): SymbolTable | undefined {
+  try {
+    return elfSymbols(bytes);
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
+}
+
 interface Ranked extends SymbolEntry {
   /** Higher is the better name for the address. */
   readonly rank: number;

@@ -3,17 +3,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { auditFile, auditFiles } from '../../src/audit/audit.ts';
 import type { AuditReport } from '../../src/audit/types.ts';
 import { InputError } from '../../src/bits/errors.ts';
-import { auditUsage } from '../../src/cli/commands/audit.ts';
+import { type Auditor, auditCommand, auditUsage } from '../../src/cli/commands/audit.ts';
 import { CLEAN, NOTE, OBJECT, REPORT } from '../report/auditReports.ts';
 import { firstlight, sample } from './fakeIo.ts';
 
-vi.mock('../../src/audit/audit.ts', () => ({
-  auditFile: vi.fn<typeof auditFile>(),
-  auditFiles: vi.fn<typeof auditFiles>(),
-}));
+const auditFiles = vi.fn<Auditor>();
+const command = auditCommand(auditFiles);
 
 /** What the first byte of a file is taken for. */
 const KINDS: Record<string, AuditReport> = {
@@ -31,7 +28,7 @@ function reportOf(bytes: Uint8Array): AuditReport {
 
 let folder = '';
 const file = (name: string): string => join(folder, name);
-const audit = (...args: string[]) => firstlight(['audit', ...args]);
+const audit = (...args: string[]) => firstlight(['audit', ...args], { command });
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'firstlight-audit-'));
@@ -40,10 +37,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 beforeEach(() => {
-  vi.mocked(auditFile).mockReset();
-  vi.mocked(auditFiles).mockReset();
-  vi.mocked(auditFile).mockImplementation((bytes) => reportOf(bytes));
-  vi.mocked(auditFiles).mockImplementation((inputs) => inputs.map(({ bytes }) => reportOf(bytes)));
+  auditFiles.mockReset();
+  auditFiles.mockImplementation((inputs) => inputs.map(({ bytes }) => reportOf(bytes)));
 });
 
 describe('firstlight audit', () => {
@@ -60,7 +55,7 @@ describe('firstlight audit', () => {
 
   it('hands over all files at once, so that objects see each other', async () => {
     await audit(file('object.o'), file('clean'));
-    const inputs = vi.mocked(auditFiles).mock.calls[0]?.[0];
+    const inputs = auditFiles.mock.calls[0]?.[0];
     expect(inputs?.map(({ name, bytes }) => [name, Buffer.from(bytes).toString()])).toEqual([
       [file('object.o'), 'object.o'],
       [file('clean'), 'clean'],
@@ -73,7 +68,7 @@ describe('firstlight audit', () => {
     await audit(file('bad'), '--symbols', sample('bad.elf'), '--config', file('.config'), '--build-log', file('log'));
     await audit(file('bad'), '--link-command', 'ld -o vmlinux', '--payload');
     await audit(file('bad'));
-    expect(vi.mocked(auditFiles).mock.calls.map(([, options]) => options)).toEqual([
+    expect(auditFiles.mock.calls.map(([, options]) => options)).toEqual([
       {
         symbols: expect.objectContaining({ symbols: expect.any(Array) as unknown }) as unknown,
         config: { options: new Map([['X86_5LEVEL', 'y']]), version: undefined },
@@ -102,12 +97,13 @@ describe('firstlight audit', () => {
   it('colours on a terminal only', async () => {
     const ESCAPE = '\x1b[';
     expect((await audit(file('bad'))).stdout).not.toContain(ESCAPE);
-    const shown = await firstlight(['audit', file('bad')], { terminal: true });
+    const shown = await firstlight(['audit', file('bad')], { command, terminal: true });
     expect(shown.stdout).toContain(`${ESCAPE}31mFINDING 1: position-dependent-reference`);
   });
 
   it('fits a narrow terminal', async () => {
     const { stdout } = await firstlight(['audit', file('bad')], {
+      command,
       terminal: true,
       columns: 70,
       env: { NO_COLOR: '1' },
@@ -149,7 +145,7 @@ describe('firstlight audit', () => {
   });
 
   it('--sarif names files by their path from the working directory', async () => {
-    vi.mocked(auditFiles).mockReturnValue([CLEAN, CLEAN]);
+    auditFiles.mockReturnValue([CLEAN, CLEAN]);
     const { stdout } = await audit(sample('bad.bzImage'), './package.json', '--sarif');
     const { runs } = JSON.parse(stdout) as { runs: { artifacts: { location: { uri: string } }[] }[] };
     expect(runs[0]?.artifacts.map(({ location }) => location.uri)).toEqual([
@@ -203,18 +199,19 @@ describe('firstlight audit of what cannot be used', () => {
   });
 
   it('names no file where only all of them together cannot be used', async () => {
-    vi.mocked(auditFiles).mockImplementation(() => {
-      throw new InputError('the build log has no link command');
+    auditFiles.mockImplementation((inputs) => {
+      if (inputs.length > 1) throw new InputError('two objects define the same symbol');
+      return inputs.map(({ bytes }) => reportOf(bytes));
     });
     expect(await audit(file('bad'), file('clean'))).toMatchObject({
       code: 2,
       stdout: '',
-      stderr: 'firstlight: the build log has no link command\n',
+      stderr: 'firstlight: two objects define the same symbol\n',
     });
   });
 
   it('is told from a bug of ours', async () => {
-    vi.mocked(auditFiles).mockImplementation(() => {
+    auditFiles.mockImplementation(() => {
       throw new TypeError('undefined is not a function');
     });
     expect(await audit(file('bad'))).toMatchObject({ code: 70, stdout: '' });

@@ -1,6 +1,8 @@
 // A process to run the command line in: takes down what is written, and has a clock that moves by itself.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Command } from '../../src/cli/command.ts';
+import { findCommand } from '../../src/cli/commands.ts';
 import type { Io, Output } from '../../src/cli/io.ts';
 import { main } from '../../src/cli/program.ts';
 
@@ -25,6 +27,8 @@ export type FakeOptions = {
   /** Ctrl-C comes as soon as somebody listens for it. */
   readonly interrupt?: boolean;
   readonly outputClosed?: boolean;
+  /** A command in the place of the one of its name. */
+  readonly command?: Command;
 };
 
 export type FakeIo = Io & {
@@ -69,6 +73,9 @@ export type Said = { readonly code: number; readonly stdout: string; readonly st
 /** Runs `firstlight ARGS`. */
 export async function firstlight(args: readonly string[], options: FakeOptions = {}): Promise<Said> {
   const io = fakeIo(options);
-  const code = await main(args, io);
+  const { command } = options;
+  const find = async (name: string): Promise<Command | undefined> =>
+    command?.usage.name === name ? command : findCommand(name);
+  const code = await main(args, io, find);
   return { code, ...io.written };
 }

@@ -13,7 +13,8 @@ function answerOf(work: () => unknown): Answer {
     return 'result';
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    if (error.message === '' || error.message.includes('\n')) throw new Error(`no clear line: ${error.message}`);
+    if (error.message === '' || error.message.includes('\n'))
+      throw new Error(`no clear line: ${error.message}`, { cause: error });
     return 'refused';
   }
 }

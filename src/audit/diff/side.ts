@@ -4,9 +4,9 @@ import { InputError } from '../../bits/errors.ts';
 import { findCode } from '../../code/codeMap.ts';
 import { type Program, programOfBzImage, programOfElf } from '../../code/program.ts';
 import { parseBzImage } from '../../image/bzimage.ts';
-import { checkElfHeader, isElf, readSections, SHT_SYMTAB } from '../../image/elf.ts';
+import { checkElfHeader, isElf, readSections } from '../../image/elf.ts';
 import { kallsyms } from '../../image/kallsyms.ts';
-import { elfSymbols, type SymbolTable } from '../../image/symbols.ts';
+import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
 import { elfStub, isKernel } from '../stub/elf.ts';
 import { type AddressRange, type Listing, listingOfCode, listingOfSections } from './listing.ts';
 
@@ -91,11 +91,6 @@ function elfSide(bytes: Uint8Array, symbols: SymbolTable | undefined): Side {
     named: namedIn(program, program.symbols),
     sizes: withPayload(new Map(), program),
   };
-}
-
-function ownSymbols(bytes: Uint8Array): SymbolTable | undefined {
-  const has = readSections(readerOf(bytes, 'the ELF file')).some(({ type }) => type === SHT_SYMTAB);
-  return has ? elfSymbols(bytes) : undefined;
 }
 
 const UPPER_HALF = 1n << 63n;

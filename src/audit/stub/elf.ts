@@ -1,12 +1,11 @@
 // The boot stub as an ELF file (arch/x86/boot/compressed/vmlinux): sections say what is code, symbols name it.
 
 import { readerOf } from '../../bits/cursor.ts';
-import { InputError } from '../../bits/errors.ts';
 import type { Bits } from '../../code/disassembly.ts';
 import { type Program, programOfElf, type Start, stretchAt } from '../../code/program.ts';
 import { readSections } from '../../image/elf.ts';
 import { ENTRY_64_OFFSET } from '../../image/setup-header.ts';
-import { elfSymbols, type SymbolTable } from '../../image/symbols.ts';
+import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
 
 /** The kernel proper is linked to the upper half of the address space, a stub at a small address. */
 const UPPER_HALF = 1n << 63n;
@@ -57,15 +56,6 @@ export function elfStub(bytes: Uint8Array, given: SymbolTable | undefined): ElfS
   const starts = known.some(({ at }) => at === entry) ? known : [first, ...known];
   const program = programOfElf(bytes, base, starts, symbols);
   return { program, named: named.map(({ at }) => at).filter((at) => stretchAt(program, at)?.holds === 'code') };
-}
-
-function ownSymbols(bytes: Uint8Array): SymbolTable | undefined {
-  try {
-    return elfSymbols(bytes);
-  } catch (error) {
-    if (error instanceof InputError) return undefined;
-    throw error;
-  }
 }
 
 /** Stubs are linked at 0; one that is not has its addresses counted from its first section. */

@@ -4,8 +4,8 @@
 // rest is linked for. Until then every address must be computed from RIP; a virtual address of the kernel that is
 // used as one is class B of silent deaths: a page fault with nobody to say so. Which addresses are used so is found by
 // following control flow and values (walk.ts); the relocation table tells what KASLR moves along.
-import { InputError } from '../../bits/errors.ts';
-import { elfSymbols, type SymbolTable } from '../../image/symbols.ts';
+import { kallsyms } from '../../image/kallsyms.ts';
+import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
 import type { Coverage, Finding } from '../types.ts';
 import { type KernelFile, readKernel } from './layout.ts';
 import { layoutFindings } from './layoutFindings.ts';
@@ -23,11 +23,11 @@ export interface VmlinuxAudit {
 /**
  * Audits a kernel's ELF file. Throws an InputError where it is no x86-64 kernel or contradicts itself. Takes time and memory
  * in proportion to the file, which it does not copy.
- * @param symbols of the kernel; without them its own symbol table is used, where it has one
+ * @param symbols of the kernel; without them its own are used: a symbol table, or kallsyms
  */
 export function auditVmlinux(bytes: Uint8Array, symbols?: SymbolTable): VmlinuxAudit {
   const kernel = readKernel(bytes);
-  const names = { kernel, symbols: symbols ?? ownSymbols(kernel) };
+  const names = { kernel, symbols: symbols ?? ownSymbols(bytes) ?? kallsyms(bytes) };
   const code = kernel.entry === undefined ? NO_CODE : followStartup(kernel, kernel.entry);
   return {
     what: whatOf(kernel),
@@ -40,15 +40,6 @@ export function auditVmlinux(bytes: Uint8Array, symbols?: SymbolTable): VmlinuxA
 const NO_CODE: StartupCode = {
   ...{ instructions: [], uses: [], switches: [], left: [], incomplete: false },
 };
-
-function ownSymbols({ bytes }: KernelFile): SymbolTable | undefined {
-  try {
-    return elfSymbols(bytes);
-  } catch (error) {
-    if (error instanceof InputError) return undefined;
-    throw error;
-  }
-}
 
 function whatOf({ relocs, segments }: KernelFile): string {
   const table =

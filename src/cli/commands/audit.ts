@@ -1,7 +1,7 @@
 // `firstlight audit FILE...`: what is wrong with images, objects and kernels, told from the files alone.
 
 import { isAbsolute, relative, resolve, sep } from 'node:path';
-import { type AuditOptions, auditFile, auditFiles } from '../../audit/audit.ts';
+import { type AuditOptions, auditFiles } from '../../audit/audit.ts';
 import { auditLinkCommand, type LinkAudit } from '../../audit/objects/audit.ts';
 import type { AuditReport } from '../../audit/types.ts';
 import { InputError } from '../../bits/errors.ts';
@@ -75,13 +75,16 @@ export const auditUsage: CommandUsage = {
 type Form = 'text' | 'quiet' | 'json' | 'sarif';
 type Input = { readonly name: string; readonly bytes: Uint8Array };
 
-export const audit: Command = {
+/** What audits files; the tests of what stands around it put their own here. */
+export type Auditor = typeof auditFiles;
+
+export const auditCommand = (auditor: Auditor): Command => ({
   usage: auditUsage,
   async run(given, io) {
     const form = formOf(given);
     const paths = pathsOf(given);
     const options = readAuditOptions(given);
-    const { files, failures } = auditAll(paths, options);
+    const { files, failures } = auditAll(paths, options, auditor);
     const screen = new Screen(io);
     for (const text of failures) screen.say(text.replace(/\s+/g, ' '), 'bad');
     const code = failures.length > 0 ? EXIT.usage : countFindings(files) > 0 ? EXIT.findings : EXIT.clean;
@@ -89,7 +92,9 @@ export const audit: Command = {
     if (files.length > 0) print(form, files, { failures, code }, screen, io);
     return code;
   },
-};
+});
+
+export const audit = auditCommand(auditFiles);
 
 function formOf({ switches }: Given): Form {
   if (switches.has('json') && switches.has('sarif')) throw new UsageError('--json and --sarif exclude each other');
@@ -147,33 +152,38 @@ const readText = (path: string, limit: number, bound: string): string =>
 type Audited = { readonly files: readonly AuditedFile[]; readonly failures: readonly string[] };
 
 /** What can be used is audited; of what cannot there is a message. */
-function auditAll(paths: readonly string[], options: AuditOptions): Audited {
+function auditAll(paths: readonly string[], options: AuditOptions, auditor: Auditor): Audited {
   const failures: string[] = [];
   const inputs = paths.flatMap((name): Input[] => {
     const bytes = attempt(() => readInput(name, LARGEST_FILE, 'any kernel has'), failures);
     return bytes === undefined ? [] : [{ name, bytes }];
   });
-  return { files: auditUsable(inputs, options, failures), failures };
+  return { files: auditUsable(inputs, options, failures, auditor), failures };
 }
 
-function auditUsable(inputs: readonly Input[], options: AuditOptions, failures: string[]): AuditedFile[] {
+function auditUsable(
+  inputs: readonly Input[],
+  options: AuditOptions,
+  failures: string[],
+  auditor: Auditor,
+): AuditedFile[] {
   if (inputs.length === 0) return [];
   try {
-    return auditFiles(inputs, options).map((report, index) => ({ name: inputs[index]?.name ?? '', report }));
+    return auditor(inputs, options).map((report, index) => ({ name: inputs[index]?.name ?? '', report }));
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     // One of them cannot be used; each alone tells which.
-    const usable = inputs.filter((input) => attempt(() => auditNamed(input, options), failures) !== undefined);
+    const usable = inputs.filter((input) => attempt(() => auditAlone(input, options, auditor), failures) !== undefined);
     if (usable.length === inputs.length) throw error;
-    return auditUsable(usable, options, failures);
+    return auditUsable(usable, options, failures, auditor);
   }
 }
 
-function auditNamed({ name, bytes }: Input, options: AuditOptions): AuditReport {
+function auditAlone(input: Input, options: AuditOptions, auditor: Auditor): readonly AuditReport[] {
   try {
-    return auditFile(bytes, name, options);
+    return auditor([input], options);
   } catch (error) {
-    if (error instanceof InputError) throw new InputError(`cannot audit '${name}': ${error.message}`);
+    if (error instanceof InputError) throw new InputError(`cannot audit '${input.name}': ${error.message}`);
     throw error;
   }
 }
