@@ -13,18 +13,18 @@ import { kernel } from '../test/support/kernels.ts';
 const root = resolve(fileURLToPath(import.meta.url), '../..');
 const built = (name: string): string => join('samples/built', name);
 /** Lines of a transcript that are shown. */
-const SHOWN = 14;
+const SHOWN = 12;
 
 interface Run {
   readonly what: string;
   readonly command: readonly string[];
 }
 
-function show({ what, command }: Run): void {
+function show({ what, command }: Run, folder: string): void {
   const start = performance.now();
   const [tool = '', ...args] = command;
-  const { status, stdout, stderr, error } = spawnSync(tool, args, {
-    cwd: root,
+  const { status, stdout, stderr, error } = spawnSync(tool === 'firstlight' ? join(root, tool) : tool, args, {
+    cwd: folder,
     encoding: 'utf8',
     maxBuffer: 2 ** 30,
     timeout: 600_000,
@@ -54,27 +54,27 @@ const SAMPLE: readonly Run[] = [
     what: 'diffoscope, with a good build beside it',
     command: ['diffoscope', '--text', '-', built('good.elf'), built('bad.elf')],
   },
-  { what: 'Firstlight', command: ['./firstlight', 'audit', built('bad.elf')] },
+  { what: 'Firstlight', command: ['firstlight', 'audit', built('bad.elf')] },
   {
     what: 'Firstlight, with a good build beside it',
-    command: ['./firstlight', 'diff', built('good.elf'), built('bad.elf')],
+    command: ['firstlight', 'diff', built('good.elf'), built('bad.elf')],
   },
 ];
 
-function ofImages(good: string, bad: string): Run[] {
-  return [
-    { what: 'readelf', command: ['readelf', '-r', bad] },
-    { what: 'objdump', command: ['objdump', '-d', bad] },
-    { what: 'scanelf', command: ['scanelf', '-aqT', bad] },
-    { what: 'cmp, with the good image beside it', command: ['cmp', '-l', good, bad] },
-    { what: 'diffoscope, with the good image beside it', command: ['diffoscope', '--text', '-', good, bad] },
-    { what: 'Firstlight', command: ['./firstlight', 'audit', bad] },
-    { what: 'Firstlight, with the good image beside it', command: ['./firstlight', 'diff', good, bad] },
-  ];
-}
+const [GOOD, BAD] = ['good.bzImage', 'bad.bzImage'];
+
+const IMAGES: readonly Run[] = [
+  { what: 'readelf', command: ['readelf', '-r', BAD] },
+  { what: 'objdump', command: ['objdump', '-d', BAD] },
+  { what: 'scanelf', command: ['scanelf', '-aqT', BAD] },
+  { what: 'cmp, with the good image beside it', command: ['cmp', '-l', GOOD, BAD] },
+  { what: 'diffoscope, with the good image beside it', command: ['diffoscope', '--text', '-', GOOD, BAD] },
+  { what: 'Firstlight', command: ['firstlight', 'audit', BAD] },
+  { what: 'Firstlight, with the good image beside it', command: ['firstlight', 'diff', GOOD, BAD] },
+];
 
 console.log('## The bundled sample\n');
-for (const run of SAMPLE) show(run);
+for (const run of SAMPLE) show(run, root);
 
 const debian = kernel('debian-6.1');
 if (debian === undefined) console.log('no Debian kernel: the second part is left out');
@@ -84,12 +84,11 @@ else {
   const leas = listRipRelativeLeas(image);
   const chosen = leas[Math.floor(leas.length / 2)];
   if (chosen === undefined) throw new Error('the kernel has no lea to mutate');
-  const [good, bad] = [join(folder, 'good.bzImage'), join(folder, 'bad.bzImage')];
-  writeFileSync(good, image);
-  writeFileSync(bad, mutateLea(image, chosen.fileOffset));
+  writeFileSync(join(folder, GOOD), image);
+  writeFileSync(join(folder, BAD), mutateLea(image, chosen.fileOffset));
   console.log(
     `## ${debian.version} with the lea at file offset 0x${chosen.fileOffset.toString(16)} turned into a mov\n`,
   );
-  for (const run of ofImages(good, bad)) show(run);
+  for (const run of IMAGES) show(run, folder);
   rmSync(folder, { recursive: true, force: true });
 }

@@ -63,17 +63,17 @@ function show(text: string, io: Io): number {
 async function generalHelp(): Promise<string> {
   const known = await Promise.all(Object.values(COMMANDS).map((load) => load()));
   const commands = known.map(
-    ({ usage }) => `  firstlight ${`${usage.name} ${usage.operand}`.padEnd(16)} ${usage.summary}`,
+    ({ usage }) => `  firstlight ${`${usage.name} ${usage.operand}`.padEnd(23)} ${usage.summary}`,
   );
   return `Firstlight boots a Linux kernel image in a deterministic PC of its own, or looks it over
 without running it.
 
 ${commands.join('\n')}
-  firstlight help COMMAND     its options, one by one
+  firstlight help COMMAND            its options, one by one
   firstlight --version
 
-Exit codes: 0 the stage asked for was reached, or an audit found nothing; 1 the guest
-died, or there are findings; 2 bad usage or unreadable input; 3 instruction limit.
+Exit codes: 0 the stage asked for was reached, or nothing was found; 1 the guest died,
+or there are findings or differences; 2 bad usage or unreadable input; 3 instruction limit.
 `;
 }
 

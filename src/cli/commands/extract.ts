@@ -19,7 +19,7 @@ const LARGEST_FILE = 1024 * MIB;
 
 export const extractUsage: CommandUsage = {
   name: 'extract',
-  operand: 'IMAGE',
+  operand: 'IMAGE --to FILE',
   summary: 'write the kernel that is packed in an image',
   intro: [
     "Unpacks the kernel in a bzImage, or in the boot stub's ELF file, and writes it just as it was packed:",
