@@ -8,6 +8,7 @@ import { isObject } from '../image/object.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import { auditBzImage } from './bzImage.ts';
 import { auditElfLayout, saysNotPie } from './header/elfLayout.ts';
+import type { AuditInput, AuditOptions } from './options.ts';
 import { objectReports } from './objectReports.ts';
 import type { LinkAudit } from './objects/audit.ts';
 import { split } from './report.ts';
@@ -15,19 +16,6 @@ import { auditStub } from './stub/audit.ts';
 import { elfStub, isKernel } from './stub/elf.ts';
 import type { AuditReport, Finding } from './types.ts';
 import { auditVmlinux } from './vmlinux/audit.ts';
-
-export type AuditOptions = {
-  /** Of the stub in a bzImage. */
-  readonly symbols?: SymbolTable;
-  /** The configuration of the build, for an image that does not carry its own. */
-  readonly config?: KernelConfig;
-  /** The command that links the stub. */
-  readonly link?: LinkAudit;
-  /** Unpack the kernel inside, and audit it and the configuration it carries. */
-  readonly payload?: boolean;
-};
-
-export type AuditInput = { readonly name: string; readonly bytes: Uint8Array };
 
 /** Audits one file. Throws an InputError where it is none of the kinds that can be audited, or contradicts itself. */
 export function auditFile(bytes: Uint8Array, name: string, options: AuditOptions): AuditReport {

@@ -4,7 +4,7 @@ import { InputError } from '../bits/errors.ts';
 import { findCode } from '../code/codeMap.ts';
 import { programOfBzImage, programOfSetup } from '../code/program.ts';
 import { type BzImage, type Payload, parseBzImage, protocolText } from '../image/bzimage.ts';
-import type { AuditOptions } from './audit.ts';
+import type { AuditOptions } from './options.ts';
 import { auditConfig, configFactsOf } from './config.ts';
 import { auditHeaderOf } from './header/auditHeader.ts';
 import { embeddedConfig, unpackPayload } from './payload.ts';

@@ -1,7 +1,7 @@
 // One audit of all objects that are linked together, as a report for each file they came in.
 
 import { isArchive } from '../image/archive.ts';
-import type { AuditInput } from './audit.ts';
+import type { AuditInput } from './options.ts';
 import { auditObjects, type LinkCommand, type ObjectAudit } from './objects/audit.ts';
 import { split } from './report.ts';
 import type { AuditReport, Finding } from './types.ts';

@@ -1,17 +1,9 @@
-// The checksums that packed formats carry. 32-bit values are returned unsigned.
+// The checksums that packed formats carry, beside the CRC-32 that is in bits. 32-bit values are returned unsigned.
 
-/** CRC-32 of IEEE 802.3, reflected: gzip, xz, lzop. */
-const CRC32_POLYNOMIAL = 0xedb8_8320;
-/** The same polynomial, most significant bit first: bzip2. */
+/** CRC-32 of IEEE 802.3, most significant bit first: bzip2. */
 const CRC32_FORWARD_POLYNOMIAL = 0x04c1_1db7;
 /** CRC-64 of ECMA-182, reflected: xz. */
 const CRC64_POLYNOMIAL = 0xc96c_5795_d787_0f42n;
-
-const CRC32_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
-  let rest = byte;
-  for (let bit = 0; bit < 8; bit++) rest = (rest >>> 1) ^ (rest & 1 ? CRC32_POLYNOMIAL : 0);
-  return rest;
-});
 
 const CRC32_FORWARD_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
   let rest = byte << 24;
@@ -26,12 +18,6 @@ for (let byte = 0; byte < 256; byte++) {
   for (let bit = 0; bit < 8; bit++) rest = (rest >> 1n) ^ (rest & 1n ? CRC64_POLYNOMIAL : 0n);
   CRC64_TABLE[2 * byte] = Number(rest & 0xffff_ffffn);
   CRC64_TABLE[2 * byte + 1] = Number(rest >> 32n);
-}
-
-export function crc32(bytes: Uint8Array): number {
-  let crc = -1;
-  for (let i = 0; i < bytes.length; i++) crc = (crc >>> 8) ^ CRC32_TABLE[(crc ^ bytes[i]!) & 0xff]!;
-  return ~crc >>> 0;
 }
 
 /** The CRC of bzip2's blocks. */

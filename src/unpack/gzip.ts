@@ -1,6 +1,6 @@
 // gzip members (RFC 1952).
+import { crc32 } from '../bits/crc32.ts';
 import type { Reader } from '../bits/cursor.ts';
-import { crc32 } from './checksums.ts';
 import type { Format } from './format.ts';
 import { inflate } from './inflate.ts';
 import { damaged, type Output } from './output.ts';

@@ -1,6 +1,7 @@
 // LZ4 frames (https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md): the legacy ones that kernels are packed
 // with ("lz4c -l"), which have neither an end mark nor a checksum, and the present ones.
-import { inside, type Reader, readerOf } from '../bits/cursor.ts';
+import { frameStartsAt, isMagicAt } from './frames.ts';
+import type { Reader } from '../bits/cursor.ts';
 import type { Format } from './format.ts';
 import { unpackLz4Block } from './lz4Block.ts';
 import { append, checkSize, damaged, type Output } from './output.ts';
@@ -9,7 +10,6 @@ import { xxh32 } from './xxhash.ts';
 const WHAT = 'the lz4 data';
 const LEGACY_MAGIC = 0x184c_2102;
 const MAGIC = 0x184d_2204;
-const SKIPPABLE_MAGIC = 0x184d_2a50;
 const LEGACY_BLOCK = 8 << 20;
 /** FLG */
 const VERSION_MASK = 0xc0;
@@ -23,21 +23,16 @@ const DICTIONARY = 0x01;
 /** Block size: the block is stored as it is. */
 const STORED = 0x8000_0000;
 
+const MAGICS = [LEGACY_MAGIC, MAGIC];
+
 export const lz4: Format = {
   what: WHAT,
-  // A magic number alone is no frame to go on with: the size word that ends a kernel's payload could look like one.
-  startsAt: (bytes, at) => at + 4 < bytes.length && isMagic(readerOf(bytes, WHAT), at),
+  startsAt: (bytes, at) => frameStartsAt(bytes, at, WHAT, MAGICS),
   unpackAt,
 };
 
-function isMagic(source: Reader, at: number): boolean {
-  if (!inside(at, 4, source.bytes.length)) return false;
-  const magic = source.u32(at);
-  return magic === LEGACY_MAGIC || magic === MAGIC || magic >>> 4 === SKIPPABLE_MAGIC >>> 4;
-}
-
 function unpackAt(source: Reader, at: number, output: Output): number {
-  if (!isMagic(source, at)) throw damaged(WHAT, 'it does not start as lz4 data does');
+  if (!isMagicAt(source, at, MAGICS)) throw damaged(WHAT, 'it does not start as lz4 data does');
   const magic = source.u32(at);
   if (magic === LEGACY_MAGIC) return unpackLegacyFrame(source, at + 4, output);
   if (magic === MAGIC) return unpackFrame(source, at + 4, output);
@@ -56,7 +51,7 @@ function unpackLegacyFrame(source: Reader, at: number, output: Output): number {
       if (size === (output.length - start) >>> 0) break;
       throw damaged(WHAT, 'it ends with a size that is not the unpacked one');
     }
-    if (isMagic(source, next)) break;
+    if (isMagicAt(source, next, MAGICS)) break;
     unpackLz4Block(source.slice(next + 4, size), output, output.length, LEGACY_BLOCK);
     next += 4 + size;
   }

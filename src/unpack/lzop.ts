@@ -1,7 +1,8 @@
 // lzop files, as "lzop -9" makes them: a header, then blocks of LZO1X with checksums. The program's source is the
 // definition (https://www.lzop.org); Linux reads the same in lib/decompress_unlzo.c. Numbers are big-endian.
+import { crc32 } from '../bits/crc32.ts';
 import { type Reader, viewOf } from '../bits/cursor.ts';
-import { adler32, crc32 } from './checksums.ts';
+import { adler32 } from './checksums.ts';
 import type { Format } from './format.ts';
 import { unpackLzo1x } from './lzo1x.ts';
 import { append, checkSize, damaged, type Output } from './output.ts';

@@ -1,7 +1,8 @@
 // .xz files (The .xz File Format, version 1.2.1, https://tukaani.org/xz/xz-file-format.txt; section numbers are its
 // own): blocks of LZMA2, for kernels under the x86 filter. The SHA-256 check is not verified, the others are.
+import { crc32 } from '../bits/crc32.ts';
 import { type Reader, readerOf } from '../bits/cursor.ts';
-import { crc32, crc64 } from './checksums.ts';
+import { crc64 } from './checksums.ts';
 import type { Format } from './format.ts';
 import { unpackLzma2 } from './lzma2.ts';
 import { damaged, type Output } from './output.ts';

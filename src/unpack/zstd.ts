@@ -1,6 +1,7 @@
 // Zstandard (RFC 8878; section numbers are its own), without dictionaries. The whole output is the window, whatever
 // window a frame declares.
-import { inside, type Reader, readerOf } from '../bits/cursor.ts';
+import { frameStartsAt, isMagicAt } from './frames.ts';
+import type { Reader } from '../bits/cursor.ts';
 import type { Format } from './format.ts';
 import { append, checkSize, damaged, type Output, room } from './output.ts';
 import { xxh64Low } from './xxhash.ts';
@@ -8,7 +9,6 @@ import { type FrameState, LARGEST_BLOCK, newFrameState, unpackZstdBlock } from '
 
 const WHAT = 'the zstd data';
 const MAGIC = 0xfd2f_b528;
-const SKIPPABLE_MAGIC = 0x184d_2a50;
 /** 3.1.1.1.1: the frame header descriptor. */
 const SINGLE_SEGMENT = 0x20;
 const RESERVED_FLAG = 0x08;
@@ -18,21 +18,16 @@ const BLOCK_RAW = 0;
 const BLOCK_RLE = 1;
 const BLOCK_COMPRESSED = 2;
 
+const MAGICS = [MAGIC];
+
 export const zstd: Format = {
   what: WHAT,
-  // A magic number alone is no frame to go on with: the size word that ends a kernel's payload could look like one.
-  startsAt: (bytes, at) => at + 4 < bytes.length && isMagic(readerOf(bytes, WHAT), at),
+  startsAt: (bytes, at) => frameStartsAt(bytes, at, WHAT, MAGICS),
   unpackAt,
 };
 
-function isMagic(source: Reader, at: number): boolean {
-  if (!inside(at, 4, source.bytes.length)) return false;
-  const magic = source.u32(at);
-  return magic === MAGIC || magic >>> 4 === SKIPPABLE_MAGIC >>> 4;
-}
-
 function unpackAt(source: Reader, at: number, output: Output): number {
-  if (!isMagic(source, at)) throw damaged(WHAT, 'it does not start as zstd data does');
+  if (!isMagicAt(source, at, MAGICS)) throw damaged(WHAT, 'it does not start as zstd data does');
   if (source.u32(at) === MAGIC) return unpackFrame(source, at + 4, output);
   const size = source.u32(at + 4);
   source.slice(at + 8, size);

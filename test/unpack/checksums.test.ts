@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { adler32, crc32, crc32Forward, crc64 } from '../../src/unpack/checksums.ts';
+import { crc32 } from '../../src/bits/crc32.ts';
+import { adler32, crc32Forward, crc64 } from '../../src/unpack/checksums.ts';
 import { xxh32, xxh64Low } from '../../src/unpack/xxhash.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -5,7 +5,7 @@
 // 0xffffffff, not inverted). Signing for Secure Boot afterwards fills CheckSum and the certificate entry of the PE
 // header and appends the signature, so both are taken as 0, as they were. Later kernels have zeros there.
 import { hex } from '../../bits/hex.ts';
-import { crc32Register } from '../../image/crc32.ts';
+import { crc32Register } from '../../bits/crc32.ts';
 import { certificateEntryOffset, type PeImage, peChecksum } from '../../image/pe.ts';
 import type { Finding } from '../types.ts';
 import { type HeaderFacts, isBefore } from './facts.ts';

@@ -1,7 +1,8 @@
 // `firstlight audit FILE...`: what is wrong with images, objects and kernels, told from the files alone.
 
 import { isAbsolute, relative, resolve, sep } from 'node:path';
-import { type AuditOptions, auditFiles } from '../../audit/audit.ts';
+import { auditFiles } from '../../audit/audit.ts';
+import type { AuditOptions } from '../../audit/options.ts';
 import { auditLinkCommand, type LinkAudit } from '../../audit/objects/audit.ts';
 import type { AuditReport } from '../../audit/types.ts';
 import { InputError } from '../../bits/errors.ts';

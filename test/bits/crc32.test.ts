@@ -1,7 +1,7 @@
 import { crc32 as zlibCrc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { crc32, crc32Register } from '../../src/image/crc32.ts';
-import { randomOf } from './synthetic.ts';
+import { crc32, crc32Register } from '../../src/bits/crc32.ts';
+import { randomOf } from '../image/synthetic.ts';
 
 describe('CRC-32', () => {
   it('is the check value of the catalogues for "123456789"', () => {
