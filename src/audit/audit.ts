@@ -3,14 +3,13 @@
 import { readerOf } from '../bits/cursor.ts';
 import { isArchive } from '../image/archive.ts';
 import { checkElfHeader, isElf } from '../image/elf.ts';
-import type { KernelConfig } from '../image/kernelConfig.ts';
 import { isObject } from '../image/object.ts';
-import type { SymbolTable } from '../image/symbols.ts';
 import { auditBzImage } from './bzImage.ts';
+import { auditConfig } from './config.ts';
 import { auditElfLayout, saysNotPie } from './header/elfLayout.ts';
 import type { AuditInput, AuditOptions } from './options.ts';
 import { objectReports } from './objectReports.ts';
-import type { LinkAudit } from './objects/audit.ts';
+import { embeddedConfig } from './payload.ts';
 import { split } from './report.ts';
 import { auditStub } from './stub/audit.ts';
 import { elfStub, isKernel } from './stub/elf.ts';
@@ -48,20 +47,22 @@ function auditLinked(bytes: Uint8Array, options: AuditOptions): AuditReport {
   return isKernel(bytes) ? auditKernelFile(bytes, options) : auditStubFile(bytes, options);
 }
 
-function auditKernelFile(bytes: Uint8Array, { symbols }: AuditOptions): AuditReport {
+function auditKernelFile(bytes: Uint8Array, { symbols, config }: AuditOptions): AuditReport {
   const { what, findings, notes, coverage } = auditVmlinux(bytes, symbols);
-  return { kind: 'vmlinux', size: bytes.length, what, ...split([...findings, ...notes]), coverage };
+  const known = config ?? embeddedConfig(bytes)?.config;
+  const configured = known === undefined ? [] : auditConfig(known);
+  return { kind: 'vmlinux', size: bytes.length, what, ...split([...findings, ...notes, ...configured]), coverage };
 }
 
 function auditStubFile(bytes: Uint8Array, { symbols }: AuditOptions): AuditReport {
   const { program, named } = elfStub(bytes, symbols);
-  const { findings, coverage } = auditStub(program, undefined, named);
+  const { findings, notes, coverage } = auditStub(program, undefined, named);
   const layout = auditElfLayout(bytes).map((f) => (findings.length === 0 ? withoutHarm(f) : f));
   return {
     kind: 'stub',
     size: bytes.length,
     what: 'the ELF file of a boot stub',
-    ...split([...findings, ...layout]),
+    ...split([...findings, ...notes, ...layout]),
     coverage,
   };
 }

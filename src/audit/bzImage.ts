@@ -9,7 +9,7 @@ import { auditConfig, configFactsOf } from './config.ts';
 import { auditHeaderOf } from './header/auditHeader.ts';
 import { embeddedConfig, unpackPayload } from './payload.ts';
 import { split } from './report.ts';
-import { auditStub } from './stub/audit.ts';
+import { auditStub, type StubAudit } from './stub/audit.ts';
 import type { AuditReport, Coverage, Finding } from './types.ts';
 import { auditVmlinux } from './vmlinux/audit.ts';
 
@@ -18,13 +18,13 @@ export function auditBzImage(bytes: Uint8Array, options: AuditOptions): AuditRep
   const header = auditHeaderOf(bytes);
   const configured = options.config === undefined ? [] : auditConfig(options.config, configFactsOf(bytes));
   const image = parsedUnless(header, bytes);
-  const found = image === undefined ? { findings: [], coverage: NOTHING } : auditCode(image, options);
+  const found = image === undefined ? { findings: [], notes: [], coverage: NOTHING } : auditCode(image, options);
   const inner = image === undefined || options.payload !== true ? [] : auditPayload(image, options);
   return {
     kind: 'bzImage',
     size: bytes.length,
     what: image === undefined ? 'a bzImage that contradicts itself' : bzImageText(image),
-    ...split([...found.findings, ...header, ...configured, ...inner]),
+    ...split([...found.findings, ...found.notes, ...header, ...configured, ...inner]),
     coverage: found.coverage,
   };
 }
@@ -46,11 +46,11 @@ function bzImageText({ version, protocol }: BzImage): string {
   return `bzImage${release === '' ? '' : ` ${release}`} (boot protocol ${protocolText(protocol)})`;
 }
 
-function auditCode(image: BzImage, { symbols }: AuditOptions): { findings: readonly Finding[]; coverage: Coverage } {
-  const { findings, coverage } = auditStub(programOfBzImage(image, symbols), image.header.pref_address);
+function auditCode(image: BzImage, { symbols }: AuditOptions): StubAudit {
+  const { findings, notes, coverage } = auditStub(programOfBzImage(image, symbols), image.header.pref_address);
   // Real-mode code addresses by segment, so its fixed offsets are right; it is only counted.
   const setup = findCode(programOfSetup(image)).instructions;
-  return { findings, coverage: { ...coverage, followed: { ...coverage.followed, 16: setup.length } } };
+  return { findings, notes, coverage: { ...coverage, followed: { ...coverage.followed, 16: setup.length } } };
 }
 
 /** A payload that cannot be used is a finding of the image that carries it. */

@@ -57,6 +57,8 @@ interface Walk {
   readonly program: Program;
   readonly windows: readonly Window[];
   proven: number;
+  /** Instructions that may still be decoded on trial, and rows of tables looked at. */
+  trials: number;
   readonly functions: Set<number>;
   readonly ripTargets: Map<number, number>;
   /** Constants met in proven 64-bit code. */
@@ -85,7 +87,7 @@ export function findCode(program: Program, extra: readonly number[] = []): CodeM
 function newWalk(program: Program): Walk {
   const windows = program.stretches.filter((s) => s.holds !== 'data').map((s) => newWindow(program.bytes, s));
   return {
-    ...{ program, windows, proven: 0, tables: [] },
+    ...{ program, windows, proven: 0, trials: TRIALS, tables: [] },
     ...{ functions: new Set(), ripTargets: new Map(), candidates: new Set() },
   };
 }
@@ -203,9 +205,10 @@ const windowOf = (walk: Walk, at: number): Window | undefined => walk.windows.fi
 function acceptCandidates(walk: Walk): boolean {
   const candidates = [...walk.candidates];
   walk.candidates.clear();
+  walk.trials -= candidates.length >> 6;
   const scratch = new Instruction();
   const kept = candidates.filter((at) => isUnprovenBelowEnd(walk, at));
-  const accepted = kept.filter((at) => looksLikeCode(walk, at, scratch));
+  const accepted = kept.filter((at) => walk.trials > 0 && looksLikeCode(walk, at, scratch));
   scratch.free();
   const before = walk.proven;
   follow(
@@ -223,6 +226,9 @@ function isUnprovenBelowEnd(walk: Walk, at: number): boolean {
   return window !== undefined && at <= window.provenEnd && window.marks[at - window.start] === 0;
 }
 
+/** Real stubs take some 15,000; a file made to cost time has no more to give. */
+const TRIALS = 500_000;
+
 /** More than any function of a stub; a longer run is data that happens to decode. */
 const LONGEST_TRIAL = 20_000;
 
@@ -239,6 +245,7 @@ function looksLikeCode(walk: Walk, start: number, scratch: Instruction): boolean
   for (let trial = open.pop(); trial !== undefined; trial = open.pop()) {
     const { at, afterCall } = trial;
     if (seen.has(at) || isStart(walk, at)) continue;
+    walk.trials--;
     const step = decodeAt(walk, at, 64, scratch);
     const bad = step === undefined || step.odd || overlaps(walk, step);
     if (bad && afterCall) continue;
@@ -281,7 +288,8 @@ const LEA_REACH = 0x4000;
  */
 function jumpTable(walk: Walk, jump: number, { base, last }: SwitchClues, scratch: Instruction): Start[] {
   const table = tableBefore(walk, jump, base);
-  if (table === undefined || last === undefined) return [];
+  if (table === undefined || last === undefined || walk.trials <= 0) return [];
+  walk.trials -= last;
   const cases: Start[] = [];
   for (let index = 0; index <= last; index++) {
     const distance = wordAt(walk, table + 4 * index);
@@ -297,6 +305,8 @@ function jumpTable(walk: Walk, jump: number, { base, last }: SwitchClues, scratc
 /** The address that the nearest lea before a jump puts into `base`. */
 function tableBefore(walk: Walk, jump: number, base: Register | undefined): number | undefined {
   let nearest: Table | undefined;
+  walk.trials -= walk.tables.length >> 4;
+  if (walk.trials <= 0) return undefined;
   for (const table of walk.tables) {
     if (table.base !== base || table.at > jump || table.at < jump - LEA_REACH) continue;
     if (nearest === undefined || table.at > nearest.at) nearest = table;

@@ -105,6 +105,8 @@ export function programOfSetup(image: BzImage): Program {
 
 const SHF_ALLOC = 2n;
 const SHF_EXECINSTR = 4n;
+/** A kernel has some 80. */
+const MOST_SECTIONS = 1024;
 /** What the kernel build calls the section of the packed kernel. */
 const PAYLOAD_SECTION = '.rodata..compressed';
 
@@ -119,6 +121,8 @@ export function programOfElf(
   checkElfHeader(file);
   const loaded = readSections(file).filter((s) => (s.flags & SHF_ALLOC) !== 0n && s.size > 0);
   if (loaded.length === 0) throw new InputError('this ELF file has no sections that are loaded (it was stripped)');
+  if (loaded.length > MOST_SECTIONS)
+    throw new InputError(`this ELF file has ${loaded.length} sections that are loaded; no linked kernel has so many`);
   const offsetOf = (s: ElfSection): number => Number(s.address - base);
   const placed = loaded.filter((s) => inside(offsetOf(s), s.size, 2 ** 40));
   const inFile = placed.filter((s) => s.type !== SHT_NOBITS && inside(s.fileOffset, s.size, bytes.length));

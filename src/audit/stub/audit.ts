@@ -17,6 +17,9 @@ export type StubAudit = {
   readonly coverage: Coverage;
 };
 
+/** Findings in a report. A stub linked wrong throughout has some hundreds; a file made to cost memory has no more to give. */
+const MOST_FINDINGS = 5000;
+
 /**
  * @param preferred the address the header wants the kernel at, where there is a header
  * @param extra offsets that may be functions: those that symbols name
@@ -26,19 +29,12 @@ export function auditStub(program: Program, preferred: bigint | undefined, extra
   const seen = scan(program, map);
   const layout = layoutOf(program, map, seen);
   const swept = sweep(program, map);
-  const pointers = pointersIn(layout);
-  const after = followersOf(map);
-  const judged = (candidate: Candidate, isSwept: boolean): Finding[] => {
-    const judgement = judge(layout, candidate, preferred, () => useAfter(layout, candidate, after));
-    return judgement === undefined ? [] : [referenceFinding(program, candidate, judgement, isSwept)];
-  };
+  const pointers = pointersIn(layout, MOST_FINDINGS);
+  const judged = judgeAll(layout, seen.candidates, swept.candidates, preferred);
+  const findings = [...judged.findings, ...pointers.found.map((pointer) => pointerFinding(program, pointer))];
   return {
-    findings: [
-      ...seen.candidates.flatMap((candidate) => judged(candidate, false)),
-      ...swept.candidates.flatMap((candidate) => judged(candidate, true)),
-      ...pointers.found.map((pointer) => pointerFinding(program, pointer)),
-    ],
-    notes: [],
+    findings,
+    notes: judged.left > 0 ? [leftNote(judged.left)] : [],
     coverage: {
       followed: countByBits(map),
       swept: swept.instructions,
@@ -47,6 +43,37 @@ export function auditStub(program: Program, preferred: bigint | undefined, extra
     },
   };
 }
+
+/** @returns findings, and how many constants were not judged any more */
+function judgeAll(
+  layout: Layout,
+  followed: readonly Candidate[],
+  swept: readonly Candidate[],
+  preferred: bigint | undefined,
+): { readonly findings: Finding[]; readonly left: number } {
+  const after = followersOf(layout.map);
+  const findings: Finding[] = [];
+  let uses = MOST_USES;
+  const useAfter = (candidate: Candidate): Use => (uses-- > 0 ? useOfValue(layout, candidate, after) : 'unknown');
+  for (const [index, candidate] of [...followed, ...swept].entries()) {
+    if (findings.length >= MOST_FINDINGS) return { findings, left: followed.length + swept.length - index };
+    const judgement = judge(layout, candidate, preferred, () => useAfter(candidate));
+    if (judgement !== undefined)
+      findings.push(referenceFinding(layout.program, candidate, judgement, index >= followed.length));
+  }
+  return { findings, left: 0 };
+}
+
+/** Values that are followed to what is done with them. */
+const MOST_USES = 20_000;
+
+const leftNote = (left: number): Finding => ({
+  rule: 'position-dependent-reference',
+  severity: 'note',
+  confidence: 'high',
+  message: `${left} further constants were not looked at, after ${MOST_FINDINGS} findings.`,
+  reason: 'A report of more helps nobody.',
+});
 
 type Followers = (at: number) => readonly CodeInstruction[];
 
@@ -61,7 +88,7 @@ function followersOf({ instructions }: CodeMap): Followers {
   };
 }
 
-function useAfter({ program }: Layout, candidate: Candidate, after: Followers): Use {
+function useOfValue({ program }: Layout, candidate: Candidate, after: Followers): Use {
   const { register } = candidate;
   return register === undefined ? 'unknown' : useOf(program, register, after(candidate.at));
 }

@@ -26,7 +26,7 @@ export function judge(
   const facts = targetFacts(layout, Number(constant));
   if (facts.part === 'outside') return undefined;
   const low = facts.part === 'head' || constant <= SMALL;
-  const verdict = low ? inHead(candidate, facts, use) : beyondHead(layout, candidate, facts, use);
+  const verdict = low ? inHead(layout, candidate, facts, use) : beyondHead(layout, candidate, facts, use);
   return verdict === undefined ? undefined : { ...verdict, facts };
 }
 
@@ -39,13 +39,20 @@ const MADE_BY_LINKER =
 const SMALL = 0x1000n;
 
 /** An address below the payload is as small as any number: only bytes that a linker alone writes count. */
-function inHead(candidate: Candidate, facts: TargetFacts, use: () => Use): Verdict | undefined {
+function inHead(layout: Layout, candidate: Candidate, facts: TargetFacts, use: () => Use): Verdict | undefined {
   if (!candidate.linkerMade) return undefined;
   const small =
     'Its value is as small as many plain numbers, for it lies in the first bytes of the stub; a second build with another layout of the head would settle it (`firstlight diff`)';
   const used = use();
   if (used === 'address')
     return { confidence: 'medium', reason: `${MADE_BY_LINKER}, and it is used as an address. ${small}.` };
+  // A link that fixed one address fixed others, whose targets are no small numbers.
+  if (layout.fixed) {
+    return {
+      confidence: 'medium',
+      reason: `${MADE_BY_LINKER}, and other instructions hold addresses of the stub in the same way. ${small}.`,
+    };
+  }
   const known = STRONG.has(facts.known) ? `, and ${KNOWN_REASONS[facts.known]}` : '';
   return { confidence: 'low', reason: `${MADE_BY_LINKER}${known}. ${small}.` };
 }

@@ -17,7 +17,8 @@ export type Pointers = { readonly words: number; readonly found: readonly Pointe
 /** A target where a pointer would point: not merely some aligned place. */
 const BELIEVED = new Set(['symbol', 'function', 'section', 'referenced', 'string']);
 
-export function pointersIn(layout: Layout): Pointers {
+/** @param most pointers that are told of */
+export function pointersIn(layout: Layout, most: number): Pointers {
   const found: Pointer[] = [];
   let words = 0;
   let adjusted = 0;
@@ -25,7 +26,7 @@ export function pointersIn(layout: Layout): Pointers {
     if (stretch.holds === 'code' || isHead(layout, stretch)) continue;
     words += wordsIn(layout, stretch, (pointer) => {
       if (isAdjusted(layout, pointer.at)) adjusted++;
-      else found.push(pointer);
+      else if (found.length < most) found.push(pointer);
     });
   }
   return { words, found, adjusted };

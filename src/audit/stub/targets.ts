@@ -30,6 +30,8 @@ export type Layout = {
   readonly scan: Scan;
   /** Addresses that instructions hold which only a linker writes: each speaks for the others. */
   readonly linked: ReadonlySet<number>;
+  /** Whether one of them lies beyond the head, where no plain number has its value. */
+  readonly fixed: boolean;
   readonly payload: Extent | undefined;
   /** End of the bytes in the file. */
   readonly fileEnd: number;
@@ -52,7 +54,9 @@ export function layoutOf(program: Program, map: CodeMap, scan: Scan): Layout {
   }
   const knownEnd = program.end ?? Math.ceil((used + 1) / PAGE) * PAGE;
   const linked = new Set(scan.candidates.filter((c) => c.linkerMade).map((c) => Number(c.reference.constant)));
-  return { program, map, scan, linked, payload: program.payload, fileEnd, knownEnd, possibleEnd };
+  const body = Math.max(payloadEnd(program), PAGE + 1);
+  const fixed = [...linked].some((at) => at >= body && at < knownEnd);
+  return { program, map, scan, linked, fixed, payload: program.payload, fileEnd, knownEnd, possibleEnd };
 }
 
 const payloadEnd = ({ payload }: Program): number => (payload === undefined ? 0 : payload.at + payload.size);

@@ -123,3 +123,12 @@ describe('an address in data', () => {
     expect(found({ data: { [DATA]: le64(FUNCTION + 1) } })).toEqual([]);
   });
 });
+
+describe('an address in the first bytes, beside others', () => {
+  it('counts more where other instructions hold addresses of the stub in the same way', () => {
+    expect(found({ text: `48 c7 c5 ${le32(0)} 48 c7 c6 ${le32(FUNCTION)}` })).toEqual([
+      'mov $0,%rbp: medium',
+      'mov $0x1600,%rsi: high',
+    ]);
+  });
+});
