@@ -12,7 +12,7 @@ import { objectReports } from './objectReports.ts';
 import { embeddedConfig } from './payload.ts';
 import { split } from './report.ts';
 import { auditStub } from './stub/audit.ts';
-import { elfStub, isKernel } from './stub/elf.ts';
+import { elfStub, isKernel, refuseProgram } from './stub/elf.ts';
 import type { AuditReport, Finding } from './types.ts';
 import { auditVmlinux } from './vmlinux/audit.ts';
 
@@ -44,6 +44,7 @@ function withFindings(report: AuditReport, more: readonly Finding[]): AuditRepor
 function auditLinked(bytes: Uint8Array, options: AuditOptions): AuditReport {
   if (!isElf(bytes)) return auditBzImage(bytes, options);
   checkElfHeader(readerOf(bytes, 'the ELF file'));
+  refuseProgram(bytes);
   return isKernel(bytes) ? auditKernelFile(bytes, options) : auditStubFile(bytes, options);
 }
 

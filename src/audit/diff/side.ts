@@ -7,7 +7,7 @@ import { parseBzImage } from '../../image/bzimage.ts';
 import { checkElfHeader, isElf, readSections } from '../../image/elf.ts';
 import { kallsyms } from '../../image/kallsyms.ts';
 import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
-import { elfStub, isKernel } from '../stub/elf.ts';
+import { elfStub, isKernel, refuseProgram } from '../stub/elf.ts';
 import { type AddressRange, type Listing, listingOfCode, listingOfSections } from './listing.ts';
 
 export type Side = {
@@ -79,6 +79,7 @@ function elfSide(bytes: Uint8Array, symbols: SymbolTable | undefined): Side {
   const type = file.u16(16);
   if (type !== ET_EXEC && type !== ET_DYN)
     throw new InputError('this ELF file was never linked; compare linked images');
+  refuseProgram(bytes);
   const kernel = isKernel(bytes);
   const program = kernel
     ? kernelProgram(bytes, symbols ?? ownSymbols(bytes) ?? kallsyms(bytes))

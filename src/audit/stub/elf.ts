@@ -1,6 +1,7 @@
 // The boot stub as an ELF file (arch/x86/boot/compressed/vmlinux): sections say what is code, symbols name it.
 
-import { readerOf } from '../../bits/cursor.ts';
+import { type Reader, readerOf } from '../../bits/cursor.ts';
+import { InputError } from '../../bits/errors.ts';
 import type { Bits } from '../../code/disassembly.ts';
 import { type Program, programOfElf, type Start, stretchAt } from '../../code/program.ts';
 import { readSections } from '../../image/elf.ts';
@@ -10,16 +11,33 @@ import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
 /** The kernel proper is linked to the upper half of the address space, a stub at a small address. */
 const UPPER_HALF = 1n << 63n;
 
+const PT_LOAD = 1;
+const PT_DYNAMIC = 2;
+const DT_NEEDED = 1n;
+
 /** Whether this ELF file is a kernel rather than a stub: linked to the upper half. */
 export function isKernel(bytes: Uint8Array): boolean {
   const file = readerOf(bytes, 'the ELF file');
-  const table = file.size64(32, 'e_phoff');
-  const count = file.u16(56);
-  for (let i = 0; i < count; i++) {
-    const at = table + i * 56;
-    if (file.u32(at) === 1 && file.u64(at + 16) >= UPPER_HALF) return true;
+  return programHeaders(file, PT_LOAD).some((at) => file.u64(at + 16) >= UPPER_HALF);
+}
+
+/** Throws an InputError for a program that needs shared libraries: it runs under a kernel, and is no part of one. */
+export function refuseProgram(bytes: Uint8Array): void {
+  const file = readerOf(bytes, 'the ELF file');
+  for (const at of programHeaders(file, PT_DYNAMIC)) {
+    const start = file.size64(at + 8, 'p_offset');
+    const size = file.size64(at + 32, 'p_filesz');
+    for (let entry = start; entry + 16 <= Math.min(start + size, bytes.length); entry += 16) {
+      if (file.u64(entry) === DT_NEEDED)
+        throw new InputError('this ELF file is a program that needs shared libraries, no boot stub and no kernel');
+    }
   }
-  return false;
+}
+
+function programHeaders(file: Reader, type: number): number[] {
+  const table = file.size64(32, 'e_phoff');
+  const all = Array.from({ length: file.u16(56) }, (_, i) => table + i * 56);
+  return all.filter((at) => file.u32(at) === type);
 }
 
 /** Entry points by the names that the kernel gives them. */
