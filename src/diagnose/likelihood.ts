@@ -7,14 +7,21 @@ import type { Reference } from '../code/references.ts';
 /** Room for the stub's .bss, heap, stack and page tables behind what the file holds. */
 const BSS_ROOM = 5 * 2 ** 20;
 /** Link addresses of the stub's own code, data and bss: the image without its payload. */
-export type Ranges = { readonly headEnd: bigint; readonly bodyStart: bigint; readonly end: bigint };
+export type Ranges = {
+  readonly headEnd: bigint;
+  readonly bodyStart: bigint;
+  readonly end: bigint;
+  /** The address at which the header wants the kernel: a number that boot code compares with. */
+  readonly preferred: bigint;
+};
 
 export function rangesOf(image: BzImage): Ranges {
   const { fileOffset, size } = image.protectedMode;
   const end = BigInt(size + BSS_ROOM);
-  if (!image.payload) return { headEnd: 0n, bodyStart: 0n, end };
+  const preferred = image.header.pref_address;
+  if (!image.payload) return { headEnd: 0n, bodyStart: 0n, end, preferred };
   const start = image.payload.fileOffset - fileOffset;
-  return { headEnd: BigInt(start), bodyStart: BigInt(start + image.payload.length), end };
+  return { headEnd: BigInt(start), bodyStart: BigInt(start + image.payload.length), end, preferred };
 }
 
 /**
@@ -23,9 +30,9 @@ export function rangesOf(image: BzImage): Ranges {
  * behind the payload.
  */
 export function likelihood({ form, constant }: Reference, ranges: Ranges): number {
-  if (constant <= 0n || constant >= ranges.end) return 0;
+  if (constant < 0n || constant >= ranges.end || constant === ranges.preferred) return 0;
   const inBody = constant >= ranges.bodyStart;
   if (form === 'mov-imm32-rex') return inBody ? 5 : constant < ranges.headEnd ? 4 : 3;
-  if (!inBody) return 0;
+  if (!inBody || constant === 0n) return 0;
   return constant % 4096n === 0n ? 1 : 2;
 }

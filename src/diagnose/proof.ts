@@ -1,4 +1,5 @@
-// Proof by intervention: the same boot with one instruction rewritten and everything else equal. It has to come past the
+// Proof by intervention: the same boot with one instruction rewritten (or the few that fail together) and everything else
+// equal. It has to come past the
 // point of death, and not only where the image was loaded first: at several load addresses, with 4- and 5-level paging,
 // with and without LA57. The unrepaired image at its link address is the counter-check: there the constant is right.
 
@@ -10,7 +11,7 @@ import { type ExecutedReference, ReferenceRecorder } from '../record/references.
 import { CPU_MODELS, findModel } from '../x86/models.ts';
 import { driveUntil } from './drive.ts';
 import { recordedBoot } from './recordedBoot.ts';
-import { patched, type Repair, repairOf } from './repair.ts';
+import { type Change, patched, type Repair, repairOf } from './repair.ts';
 import type { Proof, ProofBoot, Tick } from './types.ts';
 
 const MIB = 2 ** 20;
@@ -38,9 +39,10 @@ function placeOf(outcome: Outcome, loadAddress: number): bigint {
  * passed, and another one met. Believed only of the form that nobody but a linker writes: any other change to a wild
  * run may move its end.
  */
-function diedLater(run: BootRun, executed: ExecutedReference, unrepaired: Outcome): boolean {
+function diedLater(run: BootRun, changes: readonly Change[], unrepaired: Outcome): boolean {
   const { outcome } = run;
-  if (!outcome || executed.reference.form !== 'mov-imm32-rex' || unrepaired.kind === 'stage-reached') return false;
+  const linkers = changes.every(({ executed }) => executed.reference.form === 'mov-imm32-rex');
+  if (!outcome || !linkers || unrepaired.kind === 'stage-reached') return false;
   if (outcome.instructions <= unrepaired.instructions) return false;
   return placeOf(outcome, run.boot.loadAddress) !== placeOf(unrepaired, run.boot.loadAddress);
 }
@@ -80,19 +82,23 @@ function* driveToProof(run: BootRun, death: Outcome, repaired: boolean, doing: s
 
 export type Tried = { readonly boot: ProofBoot; readonly run: BootRun; readonly recorder: ReferenceRecorder };
 
-/** The boot with the culprit rewritten, to just past the death; it can go on from there. */
+/** The boot with the changes made, to just past the death; it can go on from there. */
 export function* tryRepair(
   config: RunConfig,
   image: BzImage,
-  executed: ExecutedReference,
-  repair: Repair,
+  changes: readonly Change[],
   death: Outcome,
 ): Generator<Tick, Tried> {
-  const bytes = patched(image, executed.fileOffset, repair.bytes);
+  const bytes = patched(image, changes);
   const { run, recorder } = recordedBoot({ ...config, image: bytes });
-  const doing = `booting with the instruction at 0x${executed.link.toString(16)} rewritten`;
+  const [first] = changes;
+  const what =
+    changes.length === 1 && first
+      ? `the instruction at 0x${first.executed.link.toString(16)}`
+      : `${changes.length} instructions`;
+  const doing = `booting with ${what} rewritten`;
   const boot = yield* driveToProof(run, death, true, doing);
-  const passed = boot.passed || diedLater(run, executed, death);
+  const passed = boot.passed || diedLater(run, changes, death);
   return { boot: { ...boot, passed }, run, recorder: recorder as ReferenceRecorder };
 }
 
@@ -118,20 +124,20 @@ function* modes(config: RunConfig, entry: 32 | 64): Generator<Mode> {
 export function* proveRepair(
   config: RunConfig,
   image: BzImage,
-  executed: ExecutedReference,
+  changes: readonly Change[],
   first: ProofBoot,
   death: Outcome,
 ): Generator<Tick, Proof> {
   const others = [...modes(config, first.entry)].filter((mode) => !sameMode(mode, first));
   const whole = death.instructions < WHOLE_PROOF_LIMIT;
   const boots: ProofBoot[] = [first];
-  if (whole) boots.push(...(yield* proveIn(others, { ...config, loadAt: first.loadAddress }, image, executed, death)));
+  if (whole) boots.push(...(yield* proveIn(others, { ...config, loadAt: first.loadAddress }, image, changes, death)));
   let addresses = 1;
   for (const loadAt of LOAD_ADDRESSES) {
     if (addresses >= WANTED_ADDRESSES) break;
     if (loadAt === first.loadAddress) continue;
     const turn = others[(addresses - 1) % Math.max(1, others.length)] ?? first;
-    const here = yield* proveIn(whole ? [first, ...others] : [turn], { ...config, loadAt }, image, executed, death);
+    const here = yield* proveIn(whole ? [first, ...others] : [turn], { ...config, loadAt }, image, changes, death);
     if (here.length) addresses++;
     boots.push(...here);
   }
@@ -149,7 +155,7 @@ function* proveIn(
   modesHere: readonly Mode[],
   config: RunConfig,
   image: BzImage,
-  executed: ExecutedReference,
+  changes: readonly Change[],
   death: Outcome,
 ): Generator<Tick, ProofBoot[]> {
   const boots: ProofBoot[] = [];
@@ -157,7 +163,7 @@ function* proveIn(
     const boot = yield* proveAt(
       { ...config, cpu, paging: config.entry === 32 ? undefined : paging },
       image,
-      executed,
+      changes,
       death,
     );
     if (boot) boots.push(boot);
@@ -169,19 +175,19 @@ function* proveIn(
 function* proveAt(
   config: RunConfig,
   image: BzImage,
-  executed: ExecutedReference,
+  changes: readonly Change[],
   death: Outcome,
 ): Generator<Tick, ProofBoot | undefined> {
   try {
-    const repair = yield* repairFor(config, image, executed, death);
-    if (!repair) return undefined;
-    const bytes = patched(image, executed.fileOffset, repair.bytes);
+    const here = yield* changesFor(config, image, changes, death);
+    if (!here) return undefined;
+    const bytes = patched(image, here);
     const run = new BootRun({ ...config, image: bytes });
     const doing = `booting the repaired image at 0x${run.boot.loadAddress.toString(16)}`;
     const boot = yield* driveToProof(run, death, true, doing);
     if (boot.passed) return boot;
     const unrepaired = yield* deathHere(config, image, death);
-    return { ...boot, passed: unrepaired !== undefined && diedLater(run, executed, unrepaired) };
+    return { ...boot, passed: unrepaired !== undefined && diedLater(run, changes, unrepaired) };
   } catch (error) {
     if (error instanceof InputError) return undefined;
     throw error;
@@ -192,6 +198,21 @@ function* proveAt(
 function* deathHere(config: RunConfig, image: BzImage, death: Outcome): Generator<Tick, Outcome | undefined> {
   const run = new BootRun({ ...config, image: image.bytes }, image);
   return yield* driveUntil(run, death.instructions + MARGIN, 'booting the unrepaired image for comparison');
+}
+
+function* changesFor(
+  config: RunConfig,
+  image: BzImage,
+  changes: readonly Change[],
+  death: Outcome,
+): Generator<Tick, Change[] | undefined> {
+  const here: Change[] = [];
+  for (const { executed } of changes) {
+    const repair = yield* repairFor(config, image, executed, death);
+    if (!repair) return undefined;
+    here.push({ executed, repair });
+  }
+  return here;
 }
 
 /** The lea is right everywhere; an immediate needs the bias that the code has at this load address, found by running. */

@@ -1,9 +1,9 @@
-// One-instruction interventions on an image: the position-independent form where there is one of the same length, else
+// Interventions on instructions of an image: the position-independent form where there is one of the same length, else
 // the immediate with the load bias added, which is right at one load address only.
 
 import type { BzImage } from '../image/bzimage.ts';
-import { repairedMovBytes } from '../code/mutant.ts';
 import { attText, decodeOne } from '../code/disassembly.ts';
+import { positionIndependentForm } from '../code/repair.ts';
 import type { ExecutedReference } from '../record/references.ts';
 
 export type Repair = { readonly bytes: Uint8Array; readonly text: string; readonly everywhere: boolean };
@@ -11,13 +11,13 @@ export type Repair = { readonly bytes: Uint8Array; readonly text: string; readon
 /** @param bias run-time address less link address of the code that runs @returns undefined where nothing fits */
 export function repairOf(executed: ExecutedReference, bias: bigint): Repair | undefined {
   const { reference, bytes, link } = executed;
-  const lea = reference.form === 'mov-imm32-rex' ? repairedMovBytes(bytes, Number(link)) : undefined;
-  const repaired = lea ?? biased(executed, bias);
+  const everywhere = positionIndependentForm(reference.form, bytes, Number(link));
+  const repaired = everywhere ?? biased(executed, bias);
   if (!repaired) return undefined;
   const insn = decodeOne(repaired, link, 64);
   const text = attText(insn);
   insn.free();
-  return { bytes: repaired, text, everywhere: lea !== undefined };
+  return { bytes: repaired, text, everywhere: everywhere !== undefined };
 }
 
 function biased({ reference, bytes }: ExecutedReference, bias: bigint): Uint8Array | undefined {
@@ -31,9 +31,12 @@ function biased({ reference, bytes }: ExecutedReference, bias: bigint): Uint8Arr
   return out;
 }
 
-/** A copy of the image with an instruction replaced. */
-export function patched(image: BzImage, fileOffset: number, bytes: Uint8Array): Uint8Array {
+/** An instruction and what is put in its place. */
+export type Change = { readonly executed: ExecutedReference; readonly repair: Repair };
+
+/** A copy of the image with instructions replaced. */
+export function patched(image: BzImage, changes: readonly Change[]): Uint8Array {
   const out = new Uint8Array(image.bytes);
-  out.set(bytes, fileOffset);
+  for (const { executed, repair } of changes) out.set(repair.bytes, executed.fileOffset);
   return out;
 }

@@ -70,11 +70,20 @@ export type Culprit = InstructionAt & {
   readonly target?: string;
 };
 
+export type RepairedInstruction = {
+  readonly bytes: Uint8Array;
+  readonly text: string;
+  /** Right at every load address; else the right address was put in, for each load address its own. */
+  readonly everywhere: boolean;
+};
+
 export type Cause = {
   readonly class: 'position-dependent-reference';
   readonly instruction: Culprit;
   /** What was put in its place to prove it, and as text. */
-  readonly repair: { readonly bytes: Uint8Array; readonly text: string };
+  readonly repair: RepairedInstruction;
+  /** Instructions that had to be repaired together with it: a link that fixed one address fixed others. */
+  readonly others: readonly { readonly instruction: Culprit; readonly repair: RepairedInstruction }[];
   readonly evidence: Evidence;
   readonly steps: readonly Step[];
   readonly explanation: string;

@@ -47,7 +47,7 @@ export function endLines({ first, causes, suspicions, unexplained, last }: Diagn
     return [BLANK, { text: `It boots: ${outcomeText(first.outcome)}. No finding.`, tone: 'good' }];
   }
   const suspected = suspicions.flatMap(suspicionLines);
-  if (unexplained === undefined) return [...suspected, ...bootsLines(causes.length, last.outcome)];
+  if (unexplained === undefined) return [...suspected, ...bootsLines(rewrittenIn(causes), last.outcome)];
   return [
     ...againLines(unexplained, causes.length),
     ...evidenceLines(unexplained),
@@ -58,8 +58,11 @@ export function endLines({ first, causes, suspicions, unexplained, last }: Diagn
   ];
 }
 
-function bootsLines(causes: number, outcome: Outcome): Line[] {
-  const rewritten = causes === 1 ? 'that one instruction' : `these ${causes} instructions`;
+const rewrittenIn = (causes: readonly Cause[]): number =>
+  causes.reduce((sum, { others }) => sum + 1 + others.length, 0);
+
+function bootsLines(instructions: number, outcome: Outcome): Line[] {
+  const rewritten = instructions === 1 ? 'that one instruction' : `these ${instructions} instructions`;
   return [
     ...section('THE REPAIRED IMAGE BOOTS', 'good'),
     paragraph(`With ${rewritten} rewritten in memory, and nothing else: ${outcomeText(outcome)}.`),
@@ -99,7 +102,10 @@ export function quietLines({ first, causes, suspicions, unexplained, last }: Dia
   const open = unexplained && unexplained.outcome.kind !== 'instruction-limit' ? ['not yet explained'] : [];
   return [
     outcomeText(first.outcome),
-    ...causes.map((cause) => `cause, proved: ${cause.class}: ${place(cause)}`),
+    ...causes.map(
+      (cause) =>
+        `cause, proved: ${cause.class}: ${place(cause)}${cause.others.length === 0 ? '' : `, and ${cause.others.length} more together with it`}`,
+    ),
     ...suspicions.map((suspicion) => `suspicion, not proved: ${place(suspicion)}`),
     ...(causes.length > 0 ? [`repaired: ${outcomeText(last.outcome)}`] : []),
     ...open,

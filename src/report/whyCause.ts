@@ -18,13 +18,14 @@ export function causeLines(cause: Cause, image: KernelImage): Line[] {
     BLANK,
     ...culpritLines(instruction),
     ...arithmeticLines(instruction, cause.proof.boots[0]?.loadAddress, image),
+    ...othersLines(cause),
     ...part('The walk back, from the death to the constant:'),
     ...walkLines(cause),
     ...part('Where it comes from:'),
     ...texts(explanation),
     ...part('What to do:'),
     ...texts(advice),
-    ...part('Proof: the same boot with that one instruction rewritten in memory, everything else the same.'),
+    ...part(`Proof: the same boot with ${rewrittenText(cause)} rewritten in memory, everything else the same.`),
     ...repairLines(cause),
     ...proofLines(proof),
   ];
@@ -108,12 +109,37 @@ const placeLines = ({ instruction, does }: Place): Line[] => [
   ...does.map((text): Line => ({ text, indent: 8 })),
 ];
 
-function repairLines({ instruction, repair }: Cause): Line[] {
+const rewrittenText = ({ others }: Cause): string =>
+  others.length === 0 ? 'that one instruction' : `these ${others.length + 1} instructions`;
+
+/** The others that a set of instructions has to be repaired with. */
+function othersLines({ others }: Cause): Line[] {
+  if (others.length === 0) return [];
+  const rows = others.map(({ instruction: at }) => [
+    `offset ${hex(at.fileOffset)}`,
+    `${hex(at.linkAddress)}${at.symbol === undefined ? '' : `  ${at.symbol}`}`,
+    instructionText(at) + (at.target === undefined ? '' : `      # ${at.target}`),
+  ]);
+  const one = others.length === 1;
+  return [
+    BLANK,
+    paragraph(
+      `It is not alone: ${one ? 'one more instruction holds' : `${others.length} more instructions hold`} such an address. Repaired one by one none lets the boot come past its death; with ${one ? 'both' : 'all of them'} repaired it does.`,
+    ),
+    BLANK,
+    ...table([['in the file at', 'linked at', 'instruction'], ...rows]),
+  ];
+}
+
+const otherRepairs = (others: Cause['others']): Line[] =>
+  others.length === 0 ? [] : [{ text: 'The others were made leas of the same target in the same way.', indent: 4 }];
+
+function repairLines({ instruction, repair, others }: Cause): Line[] {
   const rows = table([
     ['as given', hexBytes(instruction.bytes), instructionText(instruction)],
     ['repaired', hexBytes(repair.bytes), instructionText(repair)],
   ]);
-  if (repair.text.startsWith('lea')) return rows;
+  if (repair.everywhere) return [...rows, ...otherRepairs(others)];
   const text =
     'No position-independent instruction has the same length, so the right address was put in, for each load address its own.';
   return [...rows, { text, indent: 4 }];

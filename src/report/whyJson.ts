@@ -26,10 +26,16 @@ const causeJson = (cause: Cause) => ({
   steps: cause.steps.map(stepJson),
   explanation: cause.explanation,
   advice: cause.advice,
-  repair: { bytes: hexBytes(cause.repair.bytes), text: cause.repair.text },
+  repair: repairJson(cause.repair),
+  others: cause.others.map(({ instruction, repair }) => ({
+    instruction: culpritJson(instruction),
+    repair: repairJson(repair),
+  })),
   evidence: evidenceJson(cause.evidence),
   proof: proofJson(cause.proof),
 });
+
+const repairJson = ({ bytes, text }: Cause['repair']) => ({ bytes: hexBytes(bytes), text });
 
 const suspicionJson = ({ instruction, proof }: Suspicion) => ({
   instruction: culpritJson(instruction),

@@ -180,3 +180,20 @@ describe('an image with two sick instructions', () => {
     expect(told).toEqual([fileOffsetOf(CULPRIT), fileOffsetOf(PAYLOAD)]);
   });
 });
+
+describe('a stub in which two instructions fail together', () => {
+  // The ends of its GOT, to whose entries it adds its load address: with one of them wrong the loop does not run, or runs wild.
+  const FROM = 0x18000;
+  const TO = 0x18007;
+
+  it('has one cause, in which each is named, and boots with both repaired', () => {
+    const sick = [FROM, TO].reduce((image, link) => mutateLea(image, fileOffsetOf(link)), sample('compare-good'));
+    const diagnosis = diagnosed(sick, { entry: 32 });
+    const { instruction, others, proof } = onlyCause(diagnosis);
+    const blamed = [instruction, ...others.map((other) => other.instruction)].map(({ linkAddress }) => linkAddress);
+    expect(blamed.sort((a, b) => Number(a - b))).toEqual([BigInt(FROM), BigInt(TO)]);
+    expect(proof.held).toBe(true);
+    expect(diagnosis.last.outcome).toMatchObject({ kind: 'stage-reached', stage: 'banner' });
+    expect(diagnosis.suspicions).toEqual([]);
+  });
+});

@@ -72,7 +72,9 @@ export const CAUSE: Cause = {
   repair: {
     bytes: Uint8Array.of(0x48, 0x8d, 0x35, 0xb9, 0xfd, 0xff, 0xff),
     text: 'lea    -0x247(%rip),%rsi',
+    everywhere: true,
   },
+  others: [],
   evidence: EVIDENCE,
   steps: [
     { what: 'uses the constant', instruction: CULPRIT },

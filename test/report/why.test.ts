@@ -165,9 +165,16 @@ describe('a cause', () => {
   });
 
   it('says that a form without a position-independent twin was repaired for each address', () => {
-    const repair = { bytes: Uint8Array.of(1), text: 'cmp    $0x101e000,%rax' };
+    const repair = { bytes: Uint8Array.of(1), text: 'cmp    $0x101e000,%rax', everywhere: false };
     expect(found({ repair })).toContain('for each load address its own.');
     expect(found()).not.toContain('for each load address its own.');
+  });
+
+  it('names the instructions that had to be repaired together', () => {
+    const text = found({ others: [{ instruction: CAUSE.instruction, repair: CAUSE.repair }] });
+    expect(text).toContain('It is not alone: one more instruction holds such an address.');
+    expect(text).toContain('Proof: the same boot with these 2 instructions rewritten in memory');
+    expect(found()).not.toContain('not alone');
   });
 
   it('makes a message about the end misleading', () => {

@@ -1,9 +1,10 @@
 // Reads every proven instruction of a program once, and keeps what the audit asks for: absolute references by their form,
 // the addresses that code computes rightly, and the tables that the stub relocates by itself.
 
-import { Code, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register } from 'iced-x86';
+import { Code, type Instruction, Mnemonic, OpKind, Register } from 'iced-x86';
 import type { CodeInstruction, CodeMap } from '../../code/codeMap.ts';
-import type { Program, Stretch } from '../../code/program.ts';
+import { eachInstruction } from '../../code/eachInstruction.ts';
+import type { Program } from '../../code/program.ts';
 import { absoluteReference, type Reference, type ReferenceForm } from '../../code/references.ts';
 
 /** An absolute reference by its form; whether it is one by its value is for others to say. */
@@ -44,55 +45,6 @@ export function scan(program: Program, map: CodeMap): Scan {
   };
   eachInstruction(program, map.instructions, (instruction, place) => look(loose, instruction, place));
   return loose;
-}
-
-/** Decodes instructions that are known to be there, in order. The instruction handed over is only lent. */
-export function eachInstruction(
-  program: Program,
-  instructions: readonly CodeInstruction[],
-  take: (instruction: Instruction, place: CodeInstruction) => void,
-): void {
-  const scratch = new Instruction();
-  let index = 0;
-  for (const stretch of program.stretches) {
-    const from = index;
-    while (index < instructions.length && (instructions[index] as CodeInstruction).at < stretch.at + stretch.size)
-      index++;
-    if (index > from) decodeStretch(program, stretch, instructions.slice(from, index), scratch, take);
-  }
-  scratch.free();
-}
-
-function decodeStretch(
-  program: Program,
-  stretch: Stretch,
-  instructions: readonly CodeInstruction[],
-  scratch: Instruction,
-  take: (instruction: Instruction, place: CodeInstruction) => void,
-): void {
-  const bytes = program.bytes.subarray(stretch.fileOffset, stretch.fileOffset + stretch.size);
-  const decoders = {
-    16: newDecoder(16, bytes, stretch.at),
-    32: newDecoder(32, bytes, stretch.at),
-    64: newDecoder(64, bytes, stretch.at),
-  };
-  for (const place of instructions) {
-    const decoder = decoders[place.bits];
-    const position = place.at - stretch.at;
-    if (decoder.position !== position) {
-      decoder.position = position;
-      decoder.ip = BigInt(place.at);
-    }
-    decoder.decodeOut(scratch);
-    take(scratch, place);
-  }
-  for (const decoder of Object.values(decoders)) decoder.free();
-}
-
-function newDecoder(bits: number, bytes: Uint8Array, at: number): Decoder {
-  const decoder = new Decoder(bits, bytes, DecoderOptions.None);
-  decoder.ip = BigInt(at);
-  return decoder;
 }
 
 // Reading a property costs about as much as decoding, so what an instruction's code settles is asked once a code.

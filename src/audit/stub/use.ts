@@ -4,7 +4,7 @@
 import { FlowControl, type Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register } from 'iced-x86';
 import type { CodeInstruction } from '../../code/codeMap.ts';
 import type { Program } from '../../code/program.ts';
-import { eachInstruction } from './scan.ts';
+import { eachInstruction } from '../../code/eachInstruction.ts';
 
 export type Use =
   /** Memory was read or written there, or control went there. */

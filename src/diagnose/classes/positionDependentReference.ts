@@ -10,7 +10,8 @@ import { adviceOf, explanationOf } from '../catalogue.ts';
 import { type Ranges, rangesOf } from '../likelihood.ts';
 import { proveRepair, type Tried, tryRepair } from '../proof.ts';
 import { ranked } from '../recordedBoot.ts';
-import { repairOf } from '../repair.ts';
+import { fixedByTheLinker } from '../fixedByTheLinker.ts';
+import { type Change, repairOf } from '../repair.ts';
 import { followConstant } from '../steps.ts';
 import type { Cause, Culprit, Evidence, Step, Suspicion, Tick } from '../types.ts';
 
@@ -34,42 +35,88 @@ export type Death = {
 };
 
 export function* findPositionDependentReference(dead: Death, symbols: SymbolTable | undefined): Generator<Tick, Found> {
-  const { config, image, outcome: death, evidence } = dead;
-  const ranges = rangesOf(image);
   const suspicions: Suspicion[] = [];
-  for (const executed of ranked(dead.recorder, image).slice(0, MAX_TRIES)) {
-    const bias = executed.runtime - executed.link;
-    const repair = repairOf(executed, bias);
-    if (!repair || bias === 0n) continue;
-    const tried = yield* tryRepair(config, image, executed, repair, death);
-    if (!tried.boot.passed) continue;
-    const culprit = culpritOf(executed, symbols);
-    const steps = yield* followConstant(config, image, executed, death, symbols);
-    const proof = yield* proveRepair(config, image, executed, tried.boot, death);
-    // A number that is no address may change a death by chance; the forms that compilers also write for plain numbers
-    // are believed only where the value was seen being used as an address.
-    const isAddress = culprit.form === 'mov-imm32-rex' || steps.length > 0;
-    if (!isAddress) continue;
-    if (!proof.held) {
-      suspicions.push({ instruction: culprit, proof });
-      continue;
-    }
-    return {
-      suspicions,
-      repaired: tried,
-      cause: {
-        class: 'position-dependent-reference',
-        instruction: culprit,
-        repair: { bytes: repair.bytes, text: repair.text },
-        evidence,
-        steps: [firstStep(culprit, ranges), ...steps, ...lastStep(evidence, steps)],
-        explanation: explanationOf(culprit.form),
-        advice: adviceOf(culprit.form),
-        proof,
-      },
-    };
+  const candidates = candidatesOf(dead);
+  for (const change of candidates.slice(0, MAX_TRIES)) {
+    const found = yield* judge(dead, [change], symbols);
+    if (found === undefined) continue;
+    if ('cause' in found) return { ...found, suspicions };
+    suspicions.push(found.suspicion);
   }
+  const several = allOfTheLink(dead, candidates);
+  const found = several === undefined ? undefined : yield* judge(dead, several, symbols);
+  if (found !== undefined && 'cause' in found) return { ...found, suspicions: apartFrom(found.cause, suspicions) };
   return { cause: undefined, suspicions, repaired: undefined };
+}
+
+/** What alone was not enough is no suspicion any more where it is part of the cause. */
+function apartFrom({ instruction, others }: Cause, suspicions: readonly Suspicion[]): Suspicion[] {
+  const blamed = new Set([instruction, ...others.map((other) => other.instruction)].map((i) => i.fileOffset));
+  return suspicions.filter((suspicion) => !blamed.has(suspicion.instruction.fileOffset));
+}
+
+/** Likeliest first. */
+function candidatesOf({ recorder, image }: Pick<Death, 'recorder' | 'image'>): Change[] {
+  return ranked(recorder, image).flatMap((executed) => {
+    const bias = executed.runtime - executed.link;
+    const repair = bias === 0n ? undefined : repairOf(executed, bias);
+    return repair === undefined ? [] : [{ executed, repair }];
+  });
+}
+
+type Judged = { readonly cause: Cause; readonly repaired: Tried } | { readonly suspicion: Suspicion };
+
+/** Undefined where the boot does not come past the death by these changes, or by chance. */
+function* judge(
+  { config, image, outcome: death, evidence }: Death,
+  changes: readonly Change[],
+  symbols: SymbolTable | undefined,
+): Generator<Tick, Judged | undefined> {
+  const [change, ...others] = changes;
+  const tried = yield* tryRepair(config, image, changes, death);
+  if (!tried.boot.passed || change === undefined) return undefined;
+  const { executed, repair } = change;
+  const culprit = culpritOf(executed, symbols);
+  const steps = yield* followConstant(config, image, executed, death, symbols);
+  const proof = yield* proveRepair(config, image, changes, tried.boot, death);
+  // A number that is no address may change a death by chance; the forms that compilers also write for plain numbers
+  // are believed only where the value was seen being used as an address.
+  const isAddress = culprit.form === 'mov-imm32-rex' || steps.length > 0;
+  if (!isAddress) return undefined;
+  if (!proof.held) return { suspicion: { instruction: culprit, proof } };
+  return {
+    repaired: tried,
+    cause: {
+      class: 'position-dependent-reference',
+      instruction: culprit,
+      repair,
+      others: others.map((other) => ({ instruction: culpritOf(other.executed, symbols), repair: other.repair })),
+      evidence,
+      steps: [firstStep(culprit, rangesOf(image)), ...steps, ...lastStep(evidence, steps)],
+      explanation: explanationOf(culprit.form),
+      advice: adviceOf(culprit.form),
+      proof,
+    },
+  };
+}
+
+/**
+ * Where no instruction alone is to blame, several may be: a link without -pie fixes every address that goes through the
+ * GOT. Then all that only a linker writes are repaired together, whether they were executed or not, so that what is
+ * proved does not depend on the way a boot takes: the one thing changed is what the linker made of them. The first is
+ * the likeliest that was executed. Undefined where there are no two.
+ */
+function allOfTheLink({ image }: Death, executed: readonly Change[]): Change[] | undefined {
+  const first = executed.find((change) => change.executed.reference.form === 'mov-imm32-rex');
+  if (first === undefined) return undefined;
+  const bias = first.executed.runtime - first.executed.link;
+  const others = fixedByTheLinker(image).flatMap((reference): Change[] => {
+    if (reference.fileOffset === first.executed.fileOffset) return [];
+    const moved = { ...reference, runtime: reference.link + bias };
+    const repair = repairOf(moved, bias);
+    return repair === undefined ? [] : [{ executed: moved, repair }];
+  });
+  return others.length === 0 ? undefined : [first, ...others];
 }
 
 function culpritOf(executed: ExecutedReference, symbols: SymbolTable | undefined): Culprit {
