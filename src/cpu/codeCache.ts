@@ -19,6 +19,8 @@ export type CodeMode = {
   readonly base: bigint;
   /** Highest instruction pointer value allowed (CS limit); all ones in 64-bit mode. */
   readonly limit: bigint;
+  /** XMM registers may be used. */
+  readonly sse: boolean;
 };
 
 export type Context = {
@@ -80,7 +82,7 @@ export class CodeCache {
   /** The context for code at an instruction pointer, made if need be. */
   context(ip: bigint, mode: CodeMode, page: CodePage): Context {
     const pageIp = ip - ((ip + mode.base) & 0xfffn);
-    const key = `${page.hostPage}:${pageIp}:${mode.bitness}:${mode.base}:${mode.limit}`;
+    const key = `${page.hostPage}:${pageIp}:${mode.bitness}:${mode.base}:${mode.limit}:${mode.sse}`;
     const known = this.#contexts.get(key);
     if (known) return known;
     if (this.#arena + at.CTX_BYTES + RUN_ROOM > at.ARENA_END) this.flush();
@@ -149,7 +151,7 @@ export class CodeCache {
       if (this.probe?.(insn, context)) run.probe(this.#link.probe, offset);
       this.#memory.view.setUint32(slot, entry, true);
       first ||= entry;
-      const plan = this.planner.plan(insn, context.mode.bitness);
+      const plan = this.planner.plan(insn, context.mode.bitness, context.mode.sse);
       run.write(plan, offset, insn.length);
       this.#mark(context.hostPage, offset, Math.min(end, PAGE_SIZE));
       this.decoded++;

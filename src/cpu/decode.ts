@@ -3,6 +3,7 @@
 
 import { Code, FlowControl, type Instruction, MemorySizeExt, Mnemonic, OpKind, Register } from 'iced-x86';
 import * as at from './layout.ts';
+import { SSE_DENIED } from './semantics/sseMove.ts';
 
 /** How code is to be decoded: 64-bit mode, or a code segment of 16 or 32 bits. */
 export type Bitness = 16 | 32 | 64;
@@ -45,6 +46,13 @@ for (let index = 0; index < 16; index++) {
   if (index < 4) GPR.set(Register.AH + index, { index, address: address + 1, bytes: 1 });
 }
 
+/** XMM and MMX registers, as the FXSAVE image in the state block has them (with TOP 0), and their letters in keys. */
+const VECTOR_REGISTERS = new Map<number, { address: number; text: string }>();
+for (let index = 0; index < 16; index++) {
+  VECTOR_REGISTERS.set(Register.XMM0 + index, { address: at.xmmAddress(index), text: 'x128' });
+  if (index < 8) VECTOR_REGISTERS.set(Register.MM0 + index, { address: at.ST0 + 16 * index, text: 'y64' });
+}
+
 const SEGMENT_INDEX = new Map<number, number>([
   [Register.ES, 0],
   [Register.CS, 1],
@@ -54,16 +62,28 @@ const SEGMENT_INDEX = new Map<number, number>([
   [Register.GS, 5],
 ]);
 
+/** Mnemonics that do the same: their difference is a hint about the kind of number in a register. */
+const SAME_AS: Readonly<Record<string, string>> = {
+  sal: 'shl',
+  ...{ movapd: 'movaps', movdqa: 'movaps', movupd: 'movups', movdqu: 'movups' },
+  ...{ movntpd: 'movntps', movntdq: 'movntps', movlpd: 'movlps', movhpd: 'movhps' },
+  ...{ xorps: 'pxor', xorpd: 'pxor', orps: 'por', orpd: 'por' },
+  ...{ andps: 'pand', andpd: 'pand', andnps: 'pandn', andnpd: 'pandn' },
+  ...{ unpcklps: 'punpckldq', unpckhps: 'punpckhdq', unpcklpd: 'punpcklqdq', unpckhpd: 'punpckhqdq' },
+};
+
 const NAMES = new Map<number, string>();
 const nameOf = (mnemonic: Mnemonic): string => {
   let name = NAMES.get(mnemonic);
   if (name === undefined) {
     const text = Mnemonic[mnemonic].toLowerCase();
-    name = text === 'sal' ? 'shl' : text;
+    name = SAME_AS[text] ?? text;
     NAMES.set(mnemonic, name);
   }
   return name;
 };
+
+const RDI = 7;
 
 const LOG2 = [0, 0, 1, 0, 2, 0, 0, 0, 3] as const;
 
@@ -169,10 +189,12 @@ const ENDS = new Set<number>([
 export class Planner {
   readonly #numbers: HandlerNumbers;
   readonly #micro: number;
+  readonly #denied: number;
 
   constructor(numbers: HandlerNumbers) {
     this.#numbers = numbers;
     this.#micro = this.number('micro');
+    this.#denied = this.number(SSE_DENIED);
   }
 
   /** Number of a handler that exists (our bug otherwise). */
@@ -197,9 +219,14 @@ export class Planner {
     };
   }
 
-  /** @param insn decoded at its instruction-pointer value, in code of that bitness */
-  plan(insn: Instruction, bitness: Bitness): Plan {
+  /**
+   * @param insn decoded at its instruction-pointer value, in code of that bitness
+   * @param sse may XMM registers be used, as CR0 and CR4 have it?
+   */
+  plan(insn: Instruction, bitness: Bitness, sse = true): Plan {
     const plan = this.#planned(insn, bitness);
+    // Where microcode does the instruction, it looks for itself.
+    if (!sse && plan.handler !== this.#micro && hasXmm(plan)) plan.handler = this.#denied;
     // What microcode does may go anywhere; code behind it is often data.
     if (plan.handler === this.#micro && ENDS.has(insn.flowControl)) plan.ends = true;
     return plan;
@@ -213,7 +240,10 @@ export class Planner {
     if (name === 'reservednop' && NO_REGISTER_FORM.has(insn.code) && insn.opKind(0) === OpKind.Register) return plan;
     if (NOTHING.has(name)) return this.#setHandler(plan, 'nop');
     if (insn.opCount > 0 && BRANCH_KINDS.has(insn.opKind(0))) return this.#branch(plan, insn, name, bitness);
-    if (STRING_NAMES.has(name) && insn.opCount > 0) return this.#string(plan, insn, name, bitness);
+    // MOVSD is also a move of SSE2.
+    if (STRING_NAMES.has(name) && insn.isStringInstruction && insn.opCount > 0)
+      return this.#string(plan, insn, name, bitness);
+    if (name === 'maskmovdqu' || name === 'maskmovq') return this.#maskedStore(plan, insn, name);
     if (name === 'jmp' || name === 'call') return this.#indirect(plan, insn, name, bitness);
     if (name === 'ret') return this.#return(plan, insn);
     if (name === 'push' || name === 'pop') return this.#stack(plan, insn, name, bitness);
@@ -249,9 +279,11 @@ export class Planner {
       const kind = insn.opKind(i);
       if (kind === OpKind.Register) {
         const register = GPR.get(insn.opRegister(i));
-        if (!register) return plan;
-        registers.push(register.address);
-        parts.push(`r${register.bytes * 8}`);
+        const vector = register ? undefined : VECTOR_REGISTERS.get(insn.opRegister(i));
+        if (register) parts.push(`r${register.bytes * 8}`);
+        else if (vector) parts.push(vector.text);
+        else return plan;
+        registers.push((register ?? vector)?.address ?? at.ZERO);
       } else if (kind === OpKind.Memory) {
         memory = memoryFields(insn, bitness);
         place = i;
@@ -372,13 +404,25 @@ export class Planner {
     return this.#setHandler(plan, `${stem} i${bytes * 8}`);
   }
 
+  /** Two vector registers, and memory at (R/E)DI that no ModRM byte names. */
+  #maskedStore(plan: Plan, insn: Instruction, name: string): Plan {
+    const [value, mask] = [insn.opRegister(1), insn.opRegister(2)].map((register) => VECTOR_REGISTERS.get(register));
+    const bits = stringAddressBits(insn);
+    if (!value || !mask || bits === undefined) return plan;
+    const segment = SEGMENT_INDEX.get(insn.memorySegment) ?? 3;
+    plan.addressing = (segment << at.ADDRESSING_SEGMENT_SHIFT) | addressSize(bits);
+    plan.reg1 = value.address;
+    plan.reg2 = mask.address;
+    plan.base = at.regAddress(RDI);
+    return this.#setHandler(plan, `${name} ${value.text},${mask.text}`);
+  }
+
   #string(plan: Plan, insn: Instruction, name: string, bitness: Bitness): Plan {
     const bits = stringAddressBits(insn);
     if (bits === undefined) return plan;
     const segment = SEGMENT_INDEX.get(insn.memorySegment) ?? 3;
     const flat = bitness === 64 && bits === 64 && segment < 4;
-    const size = bits === 64 ? 0 : bits === 32 ? at.ADDRESSING_32 : at.ADDRESSING_16;
-    plan.addressing = (segment << at.ADDRESSING_SEGMENT_SHIFT) | size;
+    plan.addressing = (segment << at.ADDRESSING_SEGMENT_SHIFT) | addressSize(bits);
     const compares = name.startsWith('scas') || name.startsWith('cmps');
     const prefix = insn.hasRepnePrefix
       ? compares
@@ -392,6 +436,11 @@ export class Planner {
     return this.#setHandler(plan, `${prefix}${name} ${flat ? 'm' : 'g'}`);
   }
 }
+
+const isXmm = (address: number): boolean => address >= at.XMM && address < at.XMM_END;
+const hasXmm = (plan: Plan): boolean => isXmm(plan.reg1) || isXmm(plan.reg2);
+
+const addressSize = (bits: number): number => (bits === 64 ? 0 : bits === 32 ? at.ADDRESSING_32 : at.ADDRESSING_16);
 
 function stringAddressBits(insn: Instruction): number | undefined {
   for (let i = 0; i < insn.opCount; i++) {

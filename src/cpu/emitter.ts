@@ -7,6 +7,7 @@
 import {
   type Code,
   call,
+  call128,
   call64,
   type Expr,
   get,
@@ -17,9 +18,11 @@ import {
   type Local,
   type Stmt,
   set,
+  type V128,
   type ValType,
   when,
 } from '../wasm/code.ts';
+import { v128 } from '../wasm/simd.ts';
 import type { FunctionBuilder } from '../wasm/module.ts';
 import * as at from './layout.ts';
 import { type Bytes, type Width, widthOf } from './width.ts';
@@ -32,6 +35,12 @@ export type Shared = {
   readonly loadForWriteSlow: number;
   /** (linear i64, size i32, value i64); sets FAULT_VECTOR on a fault, and then nothing is written. */
   readonly storeSlow: number;
+  /** (linear i64) -> v128; sets FAULT_VECTOR on a fault. */
+  readonly loadVectorSlow: number;
+  /** (linear i64, value v128); sets FAULT_VECTOR on a fault, and then nothing is written. */
+  readonly storeVectorSlow: number;
+  /** (): x87 state as MMX instructions make it: TOP 0, all registers in use. */
+  readonly enterMmx: number;
   /** (pc i32, size i32, plus 256 for a write) -> linear i64: any addressing form, segment base and limit checks; sets FAULT_VECTOR. */
   readonly effectiveAddress: number;
   /** (pc i32) -> offset i64: the operand's offset without its segment, as LEA needs it. */
@@ -87,6 +96,12 @@ export type FlagSource = {
   readonly b: Expr<ValType>;
   readonly r: Expr<ValType>;
 };
+
+/** An XMM register or 16 bytes of memory. */
+export type VectorOperand = { read(): V128; write(value: V128): void };
+
+const VECTOR_BYTES = 16;
+const GP_VECTOR = 13;
 
 export class Emitter {
   readonly #fn: FunctionBuilder;
@@ -277,7 +292,7 @@ export class Emitter {
   }
 
   /** An access that runs over its page's end compares the next page's number with this page's entry, and misses. */
-  #hit(entry: I32, linear: I64, bytes: Bytes, table: number): I32 {
+  #hit(entry: I32, linear: I64, bytes: number, table: number): I32 {
     const last = bytes === 1 ? linear : i64.add(linear, i64.const(bytes - 1));
     return i64.eq(i64.load(entry, at.TLB + table), i64.and(last, i64.const(-4096)));
   }
@@ -313,6 +328,54 @@ export class Emitter {
         call(this.shared.storeSlow, linear, i32.const(bytes), width.unsigned64(kept)),
         this.capture(() => this.checkFault()),
       ]),
+    );
+  }
+
+  // Vectors -----------------------------------------------------------------------------------------------------------
+
+  /** Host address of the XMM register that the record's field names, or of its general register. */
+  registerAddress(field: number): I32 {
+    return this.let(i32.load16u(this.pc, field));
+  }
+
+  /** The XMM register that the record's field names. */
+  xmm(field: number): VectorOperand {
+    const address = this.registerAddress(field);
+    return { read: () => v128.load(address), write: (value) => this.emit(v128.store(address, value)) };
+  }
+
+  /** The record's 16-byte memory operand. @param aligned #GP(0) where the address is no multiple of 16 (SDM 1 10.4.1.1) */
+  vectorMemory(flat: boolean, aligned: boolean, intent: 'read' | 'write'): VectorOperand {
+    const locate = (): I64 => {
+      const linear = flat ? this.let(this.flatAddress()) : this.generalAddress(VECTOR_BYTES, intent === 'write');
+      if (aligned) this.faultWhen(i32.and(i32.wrap(linear), i32.const(VECTOR_BYTES - 1)), GP_VECTOR, 0);
+      return linear;
+    };
+    return { read: () => this.loadVector(locate()), write: (value) => this.storeVector(locate(), value) };
+  }
+
+  loadVector(linear: I64): V128 {
+    const value = this.local('v128');
+    const entry = this.let(this.#entry(linear));
+    this.emit(
+      when(
+        this.#hit(entry, linear, VECTOR_BYTES, at.TLB_READ),
+        set(value, v128.load(this.#host(entry, linear, at.TLB_READ))),
+        [set(value, call128(this.shared.loadVectorSlow, linear)), this.capture(() => this.checkFault())],
+      ),
+    );
+    return get(value);
+  }
+
+  storeVector(linear: I64, value: V128): void {
+    const kept = this.let(value);
+    const entry = this.let(this.#entry(linear));
+    this.emit(
+      when(
+        this.#hit(entry, linear, VECTOR_BYTES, at.TLB_WRITE),
+        v128.store(this.#host(entry, linear, at.TLB_WRITE), kept),
+        [call(this.shared.storeVectorSlow, linear, kept), this.capture(() => this.checkFault())],
+      ),
     );
   }
 

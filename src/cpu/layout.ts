@@ -75,7 +75,7 @@ export const CANONICAL_SHIFT = 0x3a4;
 export const MODE64 = 0x3a8;
 /** i32: number of paging levels in force: 0 none, 2, 3 (PAE), 4, 5. */
 export const PAGING_LEVELS = 0x3ac;
-/** i32: interrupt shadow: 1 while the next instruction boundary takes no interrupt (after STI, MOV SS, POP SS). */
+/** i32: not 0 while the next instruction boundary takes no interrupt (after STI, MOV SS, POP SS); microcode/shadow.ts says what is in it. */
 export const INTERRUPT_SHADOW = 0x3b0;
 /** i32: 1 while the processor is halted. */
 export const HALTED = 0x3b4;
@@ -100,7 +100,15 @@ export const msrAddress = (slot: MsrSlot): number => MSRS + 8 * slot;
 
 /** x87 and SSE state in the form FXSAVE writes (512 bytes). */
 export const FXSTATE = 0xc00;
+/** x87 status word and abridged tags; ST(0)..ST(7), 16 bytes each. */
+export const FSW = FXSTATE + 2;
+export const FTW = FXSTATE + 4;
+export const ST0 = FXSTATE + 32;
 export const MXCSR = FXSTATE + 24;
+/** XMM0..XMM15, 16 bytes each. */
+export const XMM = FXSTATE + 160;
+export const XMM_END = XMM + 16 * 16;
+export const xmmAddress = (index: number): number => XMM + 16 * index;
 
 /** End of the architectural state: everything below is hashed and saved as it is. */
 export const STATE_END = 0x1000;
@@ -111,6 +119,14 @@ export const SCRATCH = 0x1000;
 /** A page of 0xff: what is fetched where nothing answers. */
 export const VOID_PAGE = 0x2000;
 
+/**
+ * Linear regions of 2 MiB and of 1 GiB in which a translation of a page of 2 MiB, or of more, may be cached: a byte each,
+ * indexed by the address's low region bits. What INVLPG drops depends on it (SDM 3A 4.10.4.1).
+ */
+export const LARGE_REGIONS = 0x8000;
+export const HUGE_REGIONS = 0x9000;
+export const REGION_COUNT = 4096;
+
 export const FAULT_NONE = -1;
 /** Values of FAULT_VECTOR above the architectural ones. A non-canonical address: #SS or #GP by the segment used. */
 export const FAULT_NONCANONICAL = 0x10d;
@@ -120,6 +136,8 @@ export const FAULT_WATCH = 0x200;
 export const FAULT_CODE_STORE = 0x201;
 /** The guest touched more RAM than the host gives it; nothing happened yet. */
 export const FAULT_MEMORY_FULL = 0x202;
+/** Not a fault either: the access reaches a device that has to see the exact time. */
+export const FAULT_DEVICE = 0x203;
 
 /** Why an engine function returned. */
 export const EXIT = { BUDGET: 0, FAULT: 1, MICRO: 2, MISS: 3, STALE: 4, PROBE: 5 } as const;

@@ -2,7 +2,7 @@
 // recomputed when one of them changes, so that the engine finds it ready (layout.ts names the places).
 
 import { ATTR_DB, ATTR_L } from '../x86/descriptors.ts';
-import { CR0_PG, CR4_LA57, CR4_PAE, CR4_SMAP, EFER_LMA } from '../x86/control.ts';
+import { CR0_EM, CR0_PG, CR0_TS, CR4_LA57, CR4_OSFXSR, CR4_PAE, CR4_SMAP, EFER_LMA } from '../x86/control.ts';
 import { FLAGS } from '../x86/flags.ts';
 import type { CpuModel } from '../x86/models.ts';
 import type { CodeMode } from './codeCache.ts';
@@ -33,11 +33,14 @@ export function recomputeMode(state: CpuState, model: CpuModel): CodeMode {
   state.setU32(at.STACK_BITS, mode64 ? 64 : wideStack ? 32 : 16);
   state.setU32(at.MMU_CONTEXT, mmuContext(state, cr4) * at.TLB_SET_BYTES);
   const bitness: Bitness = mode64 ? 64 : cs.attributes & ATTR_DB ? 32 : 16;
-  return { bitness, base, limit: mode64 ? ALL_ONES : BigInt(cs.limit) };
+  return { bitness, base, limit: mode64 ? ALL_ONES : BigInt(cs.limit), sse: sseAllowed(state.u64(at.CR0), cr4) };
 }
 
 export const sameMode = (a: CodeMode, b: CodeMode): boolean =>
-  a.bitness === b.bitness && a.base === b.base && a.limit === b.limit;
+  a.bitness === b.bitness && a.base === b.base && a.limit === b.limit && a.sse === b.sse;
+
+/** May XMM registers be used (SDM 3A table 13-1)? Where not, it is #UD or #NM. */
+const sseAllowed = (cr0: bigint, cr4: bigint): boolean => (cr0 & (CR0_EM | CR0_TS)) === 0n && (cr4 & CR4_OSFXSR) !== 0n;
 
 function pagingLevels(cr0: bigint, cr4: bigint, longMode: boolean): number {
   if ((cr0 & CR0_PG) === 0n) return 0;

@@ -1,7 +1,7 @@
 // Instruction builder for WebAssembly: expressions are values with a type, statements are code without one, and labels
 // are objects whose depth is worked out when the function is encoded. Knows no x86. Spec: WebAssembly Core 2.0, section 5.4.
 
-export type ValType = 'i32' | 'i64';
+export type ValType = 'i32' | 'i64' | 'v128';
 
 /** Target of a branch; made by `block` and `loop`. */
 export type Label = { readonly name: string };
@@ -18,9 +18,10 @@ export type Stmt = Code;
 export type Expr<T extends ValType> = { readonly type: T; readonly code: Code };
 export type I32 = Expr<'i32'>;
 export type I64 = Expr<'i64'>;
+export type V128 = Expr<'v128'>;
 export type Local<T extends ValType> = { readonly type: T; readonly index: number };
 
-const TYPE_BYTE = { i32: 0x7f, i64: 0x7e } as const;
+const TYPE_BYTE = { i32: 0x7f, i64: 0x7e, v128: 0x7b } as const;
 export const typeByte = (type: ValType): number => TYPE_BYTE[type];
 
 /** LEB128 numbers made before, by value: code is full of the same few, and nobody changes them. */
@@ -282,6 +283,10 @@ const callCode = (index: number, args: readonly Expr<ValType>[]): Code => [
 export const call = (index: number, ...args: Expr<ValType>[]): Stmt => callCode(index, args);
 export const call32 = (index: number, ...args: Expr<ValType>[]): I32 => e32(callCode(index, args));
 export const call64 = (index: number, ...args: Expr<ValType>[]): I64 => e64(callCode(index, args));
+export const call128 = (index: number, ...args: Expr<ValType>[]): V128 => ({
+  type: 'v128',
+  code: callCode(index, args),
+});
 /** Calls entry `slot` of table 0 as a function of type `typeIndex`. */
 export const callIndirect32 = (typeIndex: number, slot: I32, ...args: Expr<ValType>[]): I32 =>
   e32(

@@ -20,7 +20,7 @@ export type FuncType = { readonly params: readonly ValType[]; readonly results: 
 export class FunctionBuilder {
   readonly #params: readonly ValType[];
   readonly #locals: ValType[] = [];
-  readonly #free: Record<ValType, number[]> = { i32: [], i64: [] };
+  readonly #free: Record<ValType, number[]> = { i32: [], i64: [], v128: [] };
   #scope: Local<ValType>[] | undefined;
 
   constructor(params: readonly ValType[]) {

@@ -203,9 +203,9 @@ describe('SYSCALL, SYSRET, SWAPGS', () => {
 describe('what there is not', () => {
   it('says the name of an instruction nobody implements', () => {
     const cpu = longMode();
-    expect(run(cpu, 'd8c1')).toEqual(UD); // fadd %st(1),%st
-    expect(run(cpu, '0f58c1')).toEqual(UD); // addps
-    expect(cpu.missing).toEqual(['instruction fadd', 'instruction addps']);
+    expect(run(cpu, '0f01c4')).toEqual(UD); // vmxoff
+    expect(run(cpu, '0f01dd')).toEqual(UD); // clgi
+    expect(cpu.missing).toEqual(['instruction vmxoff', 'instruction clgi']);
   });
 
   it('RDSSP changes nothing, as shadow stacks are off', () => {

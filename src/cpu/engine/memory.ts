@@ -23,9 +23,11 @@ import {
   set,
   when,
 } from '../../wasm/code.ts';
+import { i64x2, v128 } from '../../wasm/simd.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
 import type { Shared } from '../emitter.ts';
 import * as at from '../layout.ts';
+import { defineEnterMmx } from './mmx.ts';
 import { ACCESS, definePhysical, defineWalk, isNotCanonical, raiseNotCanonical } from './paging.ts';
 
 const SS = 2;
@@ -68,14 +70,15 @@ export function defineMemory(module: ModuleBuilder, imports: Imports): MemoryFun
   const loadSlow = defineLoad(module, byteAccess, 0);
   const loadForWriteSlow = defineLoad(module, byteAccess, ACCESS.WRITE);
   const storeSlow = defineStore(module, byteAccess);
+  const vectors = defineVectorAccess(module, access, loadSlow, storeSlow);
   const segmentedLinear = defineSegmentation(module);
   const effectiveOffset = defineOffset(module);
   const effectiveAddress = defineAddress(module, effectiveOffset, segmentedLinear);
   const stack = defineStack(module, segmentedLinear, loadSlow, storeSlow);
   const hostOf = defineHostOf(module, access);
   return {
-    ...{ walk, hostOfPhysical: physical.hostOfPhysical, loadSlow, loadForWriteSlow, storeSlow },
-    ...{ segmentedLinear, effectiveOffset, effectiveAddress, hostOf, ...stack },
+    ...{ walk, hostOfPhysical: physical.hostOfPhysical, loadSlow, loadForWriteSlow, storeSlow, ...vectors },
+    ...{ segmentedLinear, effectiveOffset, effectiveAddress, hostOf, ...stack, enterMmx: defineEnterMmx(module) },
   };
 }
 
@@ -253,6 +256,56 @@ function defineStore(module: ModuleBuilder, { access, imports }: ByteAccess): nu
     ];
   });
   return index;
+}
+
+/** 16 bytes at once; where they run over a page's end or touch a device, as two accesses of 8. */
+function defineVectorAccess(
+  module: ModuleBuilder,
+  access: number,
+  loadSlow: number,
+  storeSlow: number,
+): Pick<Shared, 'loadVectorSlow' | 'storeVectorSlow'> {
+  const SIZE = c32(16);
+  const zero = i64x2.splat(c64(0));
+  const loadVectorSlow = module.function(['i64'], ['v128'], (fn) => {
+    const linear = get(fn.param(0, 'i64'));
+    const host = fn.local('i32');
+    const value = fn.local('v128');
+    const inPage: Code = [
+      set(host, call32(access, linear, SIZE, c32(0))),
+      when(i32.eqz(get(host)), ret(zero)),
+      when(i32.ne(get(host), c32(1)), ret(v128.load(get(host)))),
+    ];
+    return [
+      when(crossing(linear, SIZE), checkLastByte(linear, SIZE, ret(zero)), inPage),
+      set(value, i64x2.splat(call64(loadSlow, linear, c32(8)))),
+      when(faulted(), ret(zero)),
+      i64x2.replace(get(value), 1, call64(loadSlow, later(linear, c32(8)), c32(8))).code,
+    ];
+  });
+  const storeVectorSlow = module.function(['i64', 'v128'], [], (fn) => {
+    const linear = get(fn.param(0, 'i64'));
+    const value = get(fn.param(1, 'v128'));
+    const host = fn.local('i32');
+    const probe = (address: I64, size: number): Stmt => [
+      set(host, call32(access, address, c32(size), c32(ACCESS.WRITE))),
+      when(i32.eqz(get(host)), ret()),
+    ];
+    // Both pages are looked at before anything is written; the granules of code touched are the first's last, the second's first.
+    const split: Code = [
+      checkLastByte(linear, SIZE, ret()),
+      probe(linear, 1),
+      probe(pageOf(later(linear, c32(15))), 1),
+    ];
+    const inPage: Code = [probe(linear, 16), when(i32.ne(get(host), c32(1)), [v128.store(get(host), value), ret()])];
+    return [
+      when(crossing(linear, SIZE), split, inPage),
+      call(storeSlow, linear, c32(8), i64x2.extract(value, 0)),
+      when(faulted(), ret()),
+      call(storeSlow, later(linear, c32(8)), c32(8), i64x2.extract(value, 1)),
+    ];
+  });
+  return { loadVectorSlow, storeVectorSlow };
 }
 
 /** (linear i64, write i32) -> host address of that byte in plain RAM, 0 on a fault, 1 where bytes must go one by one. */

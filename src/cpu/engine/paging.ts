@@ -214,6 +214,17 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
       ),
       when(i64.ne(get(allowed), get(entry)), i64.store32(get(host), get(allowed))),
     ];
+    // The caches hold 4 KiB pieces of it: INVLPG has to know that there may be others (SDM 3A 4.10.4.1).
+    const region = (bits: number): I32 =>
+      i32.and(i32.wrap(i64.shrU(linear, i64.const(bits))), i32.const(at.REGION_COUNT - 1));
+    const noteLarge: Code = when(
+      i32.eqz(isLeafLevel),
+      when(
+        i64.eq(get(shift), i64.const(21)),
+        i32.store8(region(21), i32.const(1), at.LARGE_REGIONS),
+        i32.store8(region(30), i32.const(1), at.HUGE_REGIONS),
+      ),
+    );
     const physicalAddress: Code = [
       set(offsetMask, i64.sub(i64.shl(i64.const(1), get(shift)), i64.const(1))),
       set(table, i64.and(i64.and(get(entry), i64.const(PTE_ADDRESS)), i64.xor(get(offsetMask), i64.const(-1)))),
@@ -251,6 +262,7 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
       ),
       when(i32.eqz(rights), fail(1)),
       markLeaf,
+      noteLarge,
       physicalAddress,
     ];
   });

@@ -7,9 +7,13 @@ import { bitHandlers, bits } from './bits.ts';
 import { exchange, exchangeHandlers } from './exchange.ts';
 import { flagOps } from './flagOps.ts';
 import type { Definition, Handler } from './handler.ts';
+import { maskedStores } from './maskedStore.ts';
+import { mmxHandlers } from './mmx.ts';
 import { moveHandlers, moves } from './move.ts';
 import { multiplication } from './multiply.ts';
 import { shift } from './shift.ts';
+import { ssePacked } from './sse.ts';
+import { sseMoves } from './sseMove.ts';
 import { stackHandlers } from './stack.ts';
 import { stringHandlers } from './string.ts';
 
@@ -31,4 +35,8 @@ export const extraHandlers: readonly Handler[] = [
   ...stackHandlers,
   ...bcdHandlers,
   ...stringHandlers,
+  ...ssePacked,
+  ...sseMoves,
+  ...mmxHandlers,
+  ...maskedStores,
 ];
