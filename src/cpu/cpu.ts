@@ -40,10 +40,24 @@ export type PortIo = {
   out(port: number, size: 1 | 2 | 4, value: number): void;
 };
 
+/** The local APIC as instructions reach it: by MSR and as CR8. */
+export type ApicRegisters = {
+  /** IA32_APIC_BASE bit 11, which CPUID shows. */
+  readonly enabled: boolean;
+  /** TPR, 0 to 255; CR8 is its upper half. */
+  taskPriority: number;
+  /** IA32_APIC_BASE, IA32_TSC_DEADLINE or an x2APIC register; undefined: #GP(0). */
+  readMsr(number: number): bigint | undefined;
+  /** @returns false for #GP(0) */
+  writeMsr(number: number, value: bigint): boolean;
+};
+
 export type Cpu = {
   readonly state: CpuState;
   readonly model: CpuModel;
   readonly ports: PortIo;
+  /** Absent on a processor without one. */
+  readonly apic?: ApicRegisters | undefined;
   /** Linear to guest-physical by the paging mode in force; sets accessed and dirty bits. Checks canonicality first (#GP(0)). */
   translate(linear: bigint, access: Access): PhysAddr | Fault;
   /** Little-endian value at a linear address; may cross pages; MMIO included. */

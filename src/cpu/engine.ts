@@ -6,7 +6,16 @@ import type { PhysAddr } from '../bits/address.ts';
 import type { CpuModel } from '../x86/models.ts';
 import { decodeOne } from '../code/disassembly.ts';
 import { CodeCache, type CodeMode, type CodePage, isTooLong } from './codeCache.ts';
-import { type Access, type AccessBytes, type Cpu, type Fault, fault, isFault, type PortIo } from './cpu.ts';
+import {
+  type Access,
+  type AccessBytes,
+  type ApicRegisters,
+  type Cpu,
+  type Fault,
+  fault,
+  isFault,
+  type PortIo,
+} from './cpu.ts';
 import { type BuiltEngine, buildEngine } from './engine/module.ts';
 import { allHandlers, hotKeys } from './handlers.ts';
 import * as at from './layout.ts';
@@ -14,6 +23,7 @@ import { accessBits, type DeviceBus, LinearAccess } from './linearAccess.ts';
 import type { GuestMemory } from './memory.ts';
 import { raise, type FaultLink } from './microcode/delivery.ts';
 import { execute } from './microcode/execute.ts';
+import { beginStep, debugActive, endStep, trapsAtOnce } from './microcode/stepping.ts';
 import { recomputeMode, sameMode } from './mode.ts';
 import { CpuState } from './state.ts';
 import { Translations } from './translations.ts';
@@ -32,6 +42,7 @@ export type EngineOptions = {
   readonly memory: GuestMemory;
   readonly model: CpuModel;
   readonly ports: PortIo;
+  readonly apic?: ApicRegisters | undefined;
   readonly devices: DeviceBus;
   readonly random: () => bigint;
   readonly timestamp: (retired: bigint) => bigint;
@@ -83,6 +94,7 @@ export class Engine implements Cpu {
   readonly memory: GuestMemory;
   readonly model: CpuModel;
   readonly ports: PortIo;
+  readonly apic: ApicRegisters | undefined;
   readonly code: CodeCache;
   readonly #translations: Translations;
   readonly #linear: LinearAccess;
@@ -91,7 +103,7 @@ export class Engine implements Cpu {
   #retired = 0n;
   #stop = false;
   /** How code is decoded now. */
-  #mode: CodeMode = { bitness: 16, base: 0n, limit: 0xffffn };
+  #mode: CodeMode = { bitness: 16, base: 0n, limit: 0xffffn, sse: false };
   #pendingCode: number[] = [];
   readonly #decoded = new Map<number, Instruction>();
   /** RIP of the probe that was just told of, and the record behind it once it is met again; both hold for one slice. */
@@ -103,6 +115,8 @@ export class Engine implements Cpu {
   onFault: ((fault: Fault) => void) | undefined;
   /** Told of each instruction that `code.probe` chose, before it runs; RIP points at it. */
   onProbe: (() => void) | undefined;
+  /** Told when microcode (IRET, SYSRET, SYSEXIT, far transfers) ends at CPL 3, before the next instruction runs. */
+  onUserMode: (() => void) | undefined;
 
   constructor(options: EngineOptions) {
     const engine = engineModule();
@@ -110,6 +124,7 @@ export class Engine implements Cpu {
     this.memory = options.memory;
     this.model = options.model;
     this.ports = options.ports;
+    this.apic = options.apic;
     this.state = new CpuState(this.memory.wasm);
     this.code = new CodeCache(this.memory, engine.built.numbers);
     this.#translations = new Translations(this.memory, this.state);
@@ -134,10 +149,12 @@ export class Engine implements Cpu {
       memory: this.memory.wasm,
       touchChunk: (chunk: number) => this.memory.touchChunk(chunk),
       deviceRead: (size: number) => {
+        if (this.#leavesForDevice(address())) return;
         this.state.setU64(at.SCRATCH, devices.read(address(), size as AccessBytes));
         this.#checkEmpty();
       },
       deviceWrite: (size: number) => {
+        if (this.#leavesForDevice(address())) return;
         devices.write(address(), size as AccessBytes, this.state.u64(at.SCRATCH + 8));
         this.#checkEmpty();
       },
@@ -145,6 +162,13 @@ export class Engine implements Cpu {
         this.#pendingCode.push(host >>> 12);
       },
     };
+  }
+
+  /** Within a stretch nobody knows the count: the instruction is left before it did anything, and stepped. */
+  #leavesForDevice(address: PhysAddr): boolean {
+    if (this.state.u32(at.WATCH_BYPASS) || !this.#options.devices.needsTime?.(address)) return false;
+    this.state.setU32(at.FAULT_VECTOR, at.FAULT_DEVICE);
+    return true;
   }
 
   /** A wild sweep through addresses where nothing answers is slow and leads nowhere: it ends as one through RAM does. */
@@ -182,15 +206,32 @@ export class Engine implements Cpu {
   }
 
   #slice(left: bigint): RunResult | undefined {
+    if (debugActive(this.state)) return this.#debugged();
     return this.state.u32(at.INTERRUPT_SHADOW) ? this.#shadowed() : this.#stretch(left);
+  }
+
+  /** One instruction, with the debug exceptions that may come before and behind it. */
+  #debugged(): RunResult | undefined {
+    const step = beginStep(this, () => this.currentInstruction());
+    if (isFault(step)) return this.#raise(step);
+    const before = this.#retired;
+    const result = this.state.u32(at.INTERRUPT_SHADOW) ? this.#shadowed() : this.#stretch(1n);
+    const trap = endStep(this, step, this.#retired !== before);
+    return (trap && this.#raise(trap)) ?? result;
   }
 
   /** The shadow of STI, MOV SS and POP SS ends with the instruction behind them, whatever that is (SDM 3A 6.8.3). */
   #shadowed(): RunResult | undefined {
     const before = this.#retired;
+    const shadow = this.state.u32(at.INTERRUPT_SHADOW);
     const result = this.#stretch(1n);
     if (result || this.#retired === before) return result;
-    this.state.setU32(at.INTERRUPT_SHADOW, 0);
+    // A load of SS behind STI casts a shadow of its own.
+    if (this.state.u32(at.INTERRUPT_SHADOW) === shadow) this.state.setU32(at.INTERRUPT_SHADOW, 0);
+    return this.#interrupted();
+  }
+
+  #interrupted(): RunResult | undefined {
     return this.#takesInterrupt() ? { kind: 'stopped' } : undefined;
   }
 
@@ -315,6 +356,7 @@ export class Engine implements Cpu {
     const { vector, error } = this.#takeFault();
     if (vector === at.FAULT_WATCH) return this.#watched();
     if (vector === at.FAULT_CODE_STORE) return this.#codeStore();
+    if (vector === at.FAULT_DEVICE) return this.#stepOver() ?? this.#interrupted();
     return this.#raise(this.#faultOf(vector, error));
   }
 
@@ -394,7 +436,9 @@ export class Engine implements Cpu {
     if (isFault(result)) return this.#raise(result);
     if (before && this.state.u32(at.INTERRUPT_SHADOW) === before) this.state.setU32(at.INTERRUPT_SHADOW, 0);
     this.#retired++;
-    return this.#takesInterrupt() ? { kind: 'stopped' } : undefined;
+    if (this.onUserMode && this.state.cpl === 3) this.onUserMode();
+    const trap = trapsAtOnce(this.state, insn);
+    return (trap && this.#raise(trap)) ?? this.#interrupted();
   }
 
   #tooLong(): boolean {

@@ -12,6 +12,8 @@ export type DeviceBus = {
   /** Unsigned value of a device or unmapped address. */
   read(address: PhysAddr, size: AccessBytes): bigint;
   write(address: PhysAddr, size: AccessBytes, value: bigint): void;
+  /** Does the device there depend on guest time or interrupts? The engine then comes to it with an exact count. */
+  needsTime?(address: PhysAddr): boolean;
   /** How often nothing answered; a guest that does little else is stopped. */
   readonly emptyAccesses: number;
 };

@@ -24,10 +24,35 @@ export class Translations {
   clear(): void {
     // Any tag whose low 12 bits are not zero never matches.
     this.#memory.bytes.fill(1, at.TLB, at.TLB + at.MMU_CONTEXTS * at.TLB_SET_BYTES);
+    this.#memory.bytes.fill(0, at.LARGE_REGIONS, at.LARGE_REGIONS + at.REGION_COUNT);
+    this.#memory.bytes.fill(0, at.HUGE_REGIONS, at.HUGE_REGIONS + at.REGION_COUNT);
   }
 
-  /** What is cached of one page, in every MMU context. */
+  /** What is cached of one page, in every MMU context: all pieces of a large one (SDM 3A 4.10.4.1). */
   dropPage(linear: bigint): void {
+    const regionOf = (bits: bigint): number => Number((linear >> bits) & BigInt(at.REGION_COUNT - 1));
+    if (this.#memory.bytes[at.HUGE_REGIONS + regionOf(30n)]) this.clear();
+    else if (this.#memory.bytes[at.LARGE_REGIONS + regionOf(21n)]) this.#dropLarge(linear);
+    else this.#dropSmall(linear);
+  }
+
+  /** Every page of the 2 MiB around an address; they lie side by side in each table. */
+  #dropLarge(linear: bigint): void {
+    const { view } = this.#memory;
+    const first = indexOf(linear & ~0x1f_ffffn);
+    const low = Number(linear & 0xffe0_0000n);
+    const high = Number((linear >> 32n) & 0xffff_ffffn);
+    for (let table = at.TLB; table < at.TLB + at.MMU_CONTEXTS * at.TLB_SET_BYTES; table += at.TLB_TABLE_BYTES) {
+      const start = table + first;
+      for (let entry = start; entry < start + 512 * at.TLB_ENTRY_BYTES; entry += at.TLB_ENTRY_BYTES) {
+        const same =
+          (view.getUint32(entry, true) & 0xffe0_0000) >>> 0 === low && view.getUint32(entry + 4, true) === high;
+        if (same) view.setBigInt64(entry, at.TLB_EMPTY, true);
+      }
+    }
+  }
+
+  #dropSmall(linear: bigint): void {
     for (let set = 0; set < at.MMU_CONTEXTS; set++) {
       for (const table of [at.TLB_READ, at.TLB_WRITE, at.TLB_FETCH]) {
         const entry = at.TLB + set * at.TLB_SET_BYTES + table + indexOf(linear);

@@ -93,11 +93,15 @@ export const eferAllowed = (features: ReadonlySet<Feature>): bigint =>
 export const DR6_FIXED_ONES = 0xffff_0ff0n;
 /** B0-B3, BD, BS, BT. */
 export const DR6_WRITABLE = 0xe00fn;
+/** B0 to B3. */
+export const DR6_BREAKPOINTS = 0xfn;
 export const DR6_BD = 1n << 13n;
 export const DR6_BS = 1n << 14n;
 export const DR7_FIXED_ONES = 0x400n;
 /** Everything but the fixed bits 10 (one), 11, 12, 14 and 15 (zero). */
 export const DR7_WRITABLE = 0xffff_23ffn;
 export const DR7_GD = 1n << 13n;
+/** IA32_DEBUGCTL: RFLAGS.TF traps behind branches only; any #DB clears it (SDM 3B 18.4.3). */
+export const DEBUGCTL_BTF = 2n;
 /** L0 G0 .. L3 G3. */
 export const DR7_ENABLES = 0xffn;

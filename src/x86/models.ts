@@ -2,8 +2,7 @@
 // A model never advertises what is not implemented. One exception: x86-64 kernels refuse to start without FPU, MMX,
 // SSE and SSE2. Their state and its moves are there (FXSAVE, FXRSTOR, FNINIT, FNSTSW, FNSTCW, FLDCW, LDMXCSR, STMXCSR,
 // EMMS, FWAIT, CLTS); arithmetic on it is not yet, and says so loudly before it raises #UD.
-// There is no local APIC in this machine (the PIC only), hence no APIC bit.
-// Debug registers hold their values, breakpoints do not fire: hence no DE.
+// A model has no APIC bit: whether there is a local APIC is the machine's choice (withApic).
 
 import { InputError } from '../bits/errors.ts';
 import { featureBits, type CpuidRegister, type Feature } from './features.ts';
@@ -12,7 +11,11 @@ import { CR4_OSXSAVE, CR4_PKE } from './control.ts';
 export type CpuidResult = { readonly eax: number; readonly ebx: number; readonly ecx: number; readonly edx: number };
 
 /** State that CPUID reflects. */
-export type CpuidDynamic = { readonly cr4: bigint };
+export type CpuidDynamic = {
+  readonly cr4: bigint;
+  /** IA32_APIC_BASE bit 11; where it is false, the APIC bit is 0. */
+  readonly apicEnabled?: boolean | undefined;
+};
 
 export type CpuModel = {
   readonly name: string;
@@ -37,7 +40,8 @@ export type CpuModel = {
 
 /** Time stamp counter ticks per second of guest time: one per retired instruction, which takes 1 ns. */
 export const TSC_HERTZ = 1_000_000_000;
-const CRYSTAL_HERTZ = 25_000_000;
+/** The core crystal clock of CPUID leaf 0x15, which also counts the local APIC's timer (SDM 3A 11.5.4). */
+export const CRYSTAL_HERTZ = 25_000_000;
 
 const MAX_BASIC = 0x16;
 const MAX_EXTENDED = 0x8000_0008;
@@ -100,6 +104,7 @@ const staticLeaves = (facts: Facts): ReadonlyMap<number, CpuidResult> => {
     ],
     // One round; descriptor 0xff: caches are described by leaf 4.
     [2, { ...ZEROS, eax: 0xff01 }],
+    [6, { ...ZEROS, eax: bits(6, 'eax') }],
     [7, { eax: 0, ebx: bits(7, 'ebx'), ecx: bits(7, 'ecx'), edx: bits(7, 'edx') }],
     [0x15, { eax: 1, ebx: TSC_HERTZ / CRYSTAL_HERTZ, ecx: CRYSTAL_HERTZ, edx: 0 }],
     [0x16, { eax: TSC_HERTZ / 1e6, ebx: TSC_HERTZ / 1e6, ecx: 100, edx: 0 }],
@@ -123,6 +128,7 @@ const clampLeaf = (leaf: number): number => {
 
 const OSXSAVE = 1 << 27;
 const OSPKE = 1 << 4;
+const APIC_BIT = 1 << 9;
 
 const defineModel = (facts: Facts): CpuModel => {
   const leaves = staticLeaves(facts);
@@ -131,12 +137,15 @@ const defineModel = (facts: Facts): CpuModel => {
     physicalBits: PHYSICAL_BITS,
     linearBits: facts.features.has('LA57') ? 57 : 48,
     signature: signatureOf(facts),
-    cpuid(leaf, subleaf, { cr4 }) {
+    cpuid(leaf, subleaf, { cr4, apicEnabled }) {
       const at = clampLeaf(leaf >>> 0);
       if (at === 4) return cacheLeaf(subleaf >>> 0);
       if (at === 7 && subleaf !== 0) return ZEROS;
       const row = leaves.get(at) ?? ZEROS;
-      if (at === 1 && cr4 & CR4_OSXSAVE) return { ...row, ecx: (row.ecx | OSXSAVE) >>> 0 };
+      if (at === 1) {
+        const ecx = cr4 & CR4_OSXSAVE ? (row.ecx | OSXSAVE) >>> 0 : row.ecx;
+        return { ...row, ecx, edx: apicEnabled === false ? (row.edx & ~APIC_BIT) >>> 0 : row.edx };
+      }
       if (at === 7 && cr4 & CR4_PKE) return { ...row, ecx: (row.ecx | OSPKE) >>> 0 };
       return row;
     },
@@ -148,6 +157,7 @@ const BASELINE: readonly Feature[] = [
   'PSE36',
   'PSE',
   'TSC',
+  'DE',
   'MSR',
   'PAE',
   'CX8',
@@ -219,6 +229,12 @@ export const CPU_MODELS: readonly CpuModel[] = [
 ];
 
 export const DEFAULT_MODEL = 'max';
+
+/** The same processor with a local APIC: an xAPIC, with x2APIC mode and TSC-deadline timer on models newer than them. */
+export const withApic = (model: CpuModel): CpuModel => {
+  const newer: readonly Feature[] = model.features.has('RDTSCP') ? ['X2APIC', 'TSC_DEADLINE'] : [];
+  return defineModel({ ...model, features: new Set<Feature>([...model.features, 'APIC', 'ARAT', ...newer]) });
+};
 
 /** A model by its name, or undefined. */
 export const findModel = (name: string): CpuModel | undefined => CPU_MODELS.find((model) => model.name === name);

@@ -14,8 +14,12 @@ export const MSR_IA32_SYSENTER_CS = 0x174;
 export const MSR_IA32_SYSENTER_ESP = 0x175;
 export const MSR_IA32_SYSENTER_EIP = 0x176;
 export const MSR_IA32_MISC_ENABLE = 0x1a0;
+export const MSR_IA32_DEBUGCTL = 0x1d9;
 export const MSR_IA32_PAT = 0x277;
 export const MSR_IA32_MTRR_DEF_TYPE = 0x2ff;
+export const MSR_IA32_TSC_DEADLINE = 0x6e0;
+/** x2APIC registers: MMIO offset / 16 above it. */
+export const MSR_X2APIC = 0x800;
 export const MSR_EFER = 0xc000_0080;
 export const MSR_STAR = 0xc000_0081;
 export const MSR_LSTAR = 0xc000_0082;
@@ -74,8 +78,8 @@ const STORED: readonly Row[] = [
   row(MSR_IA32_MISC_ENABLE, 'IA32_MISC_ENABLE', { reset: 0x1801n, writable: 1n }),
   // Microcode revision: software writes 0, runs CPUID, and reads what the processor left in bits 32-63. We have none.
   row(0x8b, 'IA32_BIOS_SIGN_ID', { writable: ALL }),
-  // Debug features that take effect through this MSR (LBR, BTF) are not there.
-  row(0x1d9, 'IA32_DEBUGCTL', { writable: 0n }),
+  // Single-step on branches (BTF); there are no branch records.
+  row(MSR_IA32_DEBUGCTL, 'IA32_DEBUGCTL', { writable: 2n }),
   row(MSR_IA32_MTRR_DEF_TYPE, 'IA32_MTRR_DEF_TYPE', { writable: 0xcffn, feature: 'MTRR' }),
   ...Array.from({ length: 8 }, (_, n) => [
     row(0x200 + 2 * n, `IA32_MTRR_PHYSBASE${n}`, { writable: PAGE_OF_40_BITS | 0xffn, feature: 'MTRR' }),
@@ -95,7 +99,7 @@ const STORED: readonly Row[] = [
 const OTHER: readonly Row[] = [
   row(MSR_IA32_TSC, 'IA32_TIME_STAMP_COUNTER', { writable: ALL, feature: 'TSC' }),
   row(0x17, 'IA32_PLATFORM_ID'),
-  // Bootstrap processor, local APIC disabled at its usual address: there is none in this machine.
+  // Bootstrap processor, local APIC disabled at its usual address: of a processor without one. Else it is the chip's.
   row(MSR_IA32_APIC_BASE, 'IA32_APIC_BASE', { reset: 0xfee0_0100n, writable: 0n }),
   // Microcode updates are taken and do nothing.
   row(MSR_IA32_BIOS_UPDT_TRIG, 'IA32_BIOS_UPDT_TRIG', { writable: ALL }),
@@ -126,6 +130,12 @@ export const msrSlot = (number: number): MsrSlot => {
   if (slot === undefined) throw new RangeError(`MSR 0x${number.toString(16)} has no slot`);
   return slot;
 };
+
+/** Is it one that the local APIC keeps, where there is one? */
+export const isApicMsr = (number: number): boolean =>
+  number === MSR_IA32_APIC_BASE ||
+  number === MSR_IA32_TSC_DEADLINE ||
+  (number >= MSR_X2APIC && number <= MSR_X2APIC + 0xff);
 
 export const msrByName = (name: string): Msr | undefined => BY_NAME.get(name);
 
@@ -161,9 +171,9 @@ const ABSENT: readonly (readonly [number, number, string])[] = [
   [0x480, 0x492, 'IA32_VMX'],
   [0x606, 0x65f, 'RAPL'],
   [0x6a0, 0x6a8, 'CET'],
-  [0x6e0, 0x6e0, 'IA32_TSC_DEADLINE'],
+  [MSR_IA32_TSC_DEADLINE, MSR_IA32_TSC_DEADLINE, 'IA32_TSC_DEADLINE'],
   [0x770, 0x777, 'HWP'],
-  [0x800, 0x8ff, 'x2APIC'],
+  [MSR_X2APIC, MSR_X2APIC + 0xff, 'x2APIC'],
   [0xda0, 0xda0, 'IA32_XSS'],
   [0x4000_0000, 0x4000_01ff, 'Hyper-V'],
   [0x4b56_4d00, 0x4b56_4dff, 'KVM'],

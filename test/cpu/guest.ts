@@ -5,6 +5,7 @@ import type { PhysAddr } from '../../src/bits/address.ts';
 import type { Fault } from '../../src/cpu/cpu.ts';
 import { Engine } from '../../src/cpu/engine.ts';
 import * as at from '../../src/cpu/layout.ts';
+import type { DeviceBus } from '../../src/cpu/linearAccess.ts';
 import { GuestMemory } from '../../src/cpu/memory.ts';
 import { SEG, type Segment } from '../../src/cpu/state.ts';
 import { DEFAULT_MODEL, findModel } from '../../src/x86/models.ts';
@@ -39,7 +40,8 @@ export type Guest = {
 const dataSegment = (selector: number): Segment => ({ selector, attributes: 0xc0f3, base: 0n, limit: 0xffffffff });
 const CODE_ATTRIBUTES = { 64: 0xa09b, 32: 0xc09b, 16: 0x809b } as const;
 
-export function makeGuest(): Guest {
+/** @param devices what answers where there is no RAM; without it, nothing may be touched there */
+export function makeGuest(devices?: DeviceBus): Guest {
   const memory = new GuestMemory([{ start: 0, end: RAM_BYTES }]);
   const nothing = (): never => {
     throw new Error('no device was meant to be touched');
@@ -50,7 +52,7 @@ export function makeGuest(): Guest {
     memory,
     model,
     ports: { in: nothing, out: nothing },
-    devices: { read: nothing, write: nothing, emptyAccesses: 0 },
+    devices: devices ?? { read: nothing, write: nothing, emptyAccesses: 0 },
     random: () => 0n,
     timestamp: (retired) => retired,
     unimplemented: () => undefined,

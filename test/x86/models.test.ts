@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
 import { CR4_LA57, CR4_OSXSAVE, CR4_PAE, CR4_PCE, CR4_SMEP, cr4Allowed } from '../../src/x86/control.ts';
-import { CPU_MODELS, cpuModel, findModel } from '../../src/x86/models.ts';
+import { CPU_MODELS, cpuModel, findModel, withApic } from '../../src/x86/models.ts';
 
 const NO_STATE = { cr4: 0n };
 const max = cpuModel('max');
@@ -36,6 +36,17 @@ describe('CPU models', () => {
     const one = model.cpuid(1, 0, NO_STATE);
     expect(one.edx & (1 << 9), 'APIC').toBe(0);
     expect(one.ecx & ((1 << 0) | (1 << 21) | (1 << 26) | (1 << 28)), 'SSE3, x2APIC, XSAVE, AVX').toBe(0);
+  });
+
+  it('have a local APIC where the machine gives them one, and hide it while software has switched it off', () => {
+    const [withIt, older] = [withApic(max), withApic(v1)];
+    expect(withIt.cpuid(1, 0, NO_STATE).edx & (1 << 9)).not.toBe(0);
+    expect(withIt.cpuid(1, 0, { cr4: 0n, apicEnabled: false }).edx & (1 << 9)).toBe(0);
+    expect(withIt.cpuid(1, 0, NO_STATE).ecx & ((1 << 21) | (1 << 24)), 'x2APIC, TSC deadline').toBe(
+      (1 << 21) | (1 << 24),
+    );
+    expect(older.cpuid(1, 0, NO_STATE).ecx & ((1 << 21) | (1 << 24))).toBe(0);
+    expect(withIt.cpuid(6, 0, NO_STATE).eax, 'the timer always runs').toBe(4);
   });
 
   it('max has 5-level paging, x86-64-v1 has not', () => {

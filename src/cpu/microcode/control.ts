@@ -176,9 +176,10 @@ export const writeEfer = (cpu: Cpu, value: bigint): Fault | undefined => {
   return undefined;
 };
 
-/** Task priority; nothing here delivers by priority, as there is no local APIC. */
+/** Task priority class: the local APIC's, where there is one (SDM 3A 11.8.6), else a register without effect. */
 const writeCr8 = (cpu: Cpu, value: bigint): Fault | undefined => {
   if (value & ~15n) return GP0;
+  if (cpu.apic) cpu.apic.taskPriority = Number(value) << 4;
   cpu.state.setU64(at.CR8, value);
   return undefined;
 };
@@ -209,6 +210,7 @@ export const movFromControl: Handler = (cpu, insn) => {
   if (register === undefined) return UD;
   const denied = supervisorOnly(cpu);
   if (denied) return denied;
+  if (cpu.apic && register.address === at.CR8) cpu.state.setU64(at.CR8, BigInt(cpu.apic.taskPriority >> 4));
   writeRegister(cpu.state, insn.op0Register, cpu.state.u64(register.address));
   return next(cpu, insn);
 };

@@ -23,7 +23,10 @@ export const cpuid: Handler = (cpu, insn) => {
   const { state } = cpu;
   const leaf = Number(state.reg(GPR.RAX) & MASK32);
   const subleaf = Number(state.reg(GPR.RCX) & MASK32);
-  const { eax, ebx, ecx, edx } = cpu.model.cpuid(leaf, subleaf, { cr4: state.u64(at.CR4) });
+  const { eax, ebx, ecx, edx } = cpu.model.cpuid(leaf, subleaf, {
+    cr4: state.u64(at.CR4),
+    apicEnabled: cpu.apic?.enabled,
+  });
   state.setReg(GPR.RAX, BigInt(eax));
   state.setReg(GPR.RBX, BigInt(ebx));
   state.setReg(GPR.RCX, BigInt(ecx));

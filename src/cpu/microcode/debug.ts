@@ -1,5 +1,4 @@
-// Debug registers (SDM 3B 17.2). They hold what is written to them; breakpoints do not fire, which is said once when a
-// guest enables one.
+// Debug registers and access to them (SDM 3B 18.2). What they do is in stepping.ts and breakpoints.ts.
 
 import { Register } from 'iced-x86';
 import {
@@ -7,7 +6,6 @@ import {
   DR6_BD,
   DR6_FIXED_ONES,
   DR6_WRITABLE,
-  DR7_ENABLES,
   DR7_FIXED_ONES,
   DR7_GD,
   DR7_WRITABLE,
@@ -57,7 +55,6 @@ export const movToDebug: Handler = (cpu, insn) => {
   if (denied) return denied;
   const value = readRegister(cpu.state, insn.op1Register);
   if (index >= 6 && value >> 32n) return GP0;
-  if (index === 7 && value & DR7_ENABLES) cpu.unimplemented('hardware breakpoints (DR7)');
   cpu.state.setU64(addressOf(index), settled(index, value));
   return next(cpu, insn);
 };

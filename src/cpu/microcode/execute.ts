@@ -24,9 +24,13 @@ import {
   popSegment,
   pushSegment,
 } from './segments.ts';
+import { APPROXIMATIONS } from './sse/approximation.ts';
+import { ARITHMETIC, cmppd, cmpps, cmpsd, cmpss } from './sse/arithmetic.ts';
+import { CONVERSIONS } from './sse/convert.ts';
 import * as syscalls from './syscalls.ts';
 import * as tables from './tables.ts';
 import { callFar, jmpFar, retFar } from './transfers.ts';
+import { X87_CODES, X87_MNEMONICS } from './x87/rows.ts';
 
 type Row = { readonly handler: Handler; readonly feature?: Feature };
 
@@ -127,9 +131,19 @@ define(fpu.fnstsw, [Mnemonic.Fnstsw], 'FPU');
 define(fpu.fnstcw, [Mnemonic.Fnstcw], 'FPU');
 define(fpu.fldcw, [Mnemonic.Fldcw], 'FPU');
 define(fpu.fwait, [Mnemonic.Wait], 'FPU');
+for (const [handler, names, feature] of X87_MNEMONICS) define(handler, names, feature ?? 'FPU');
+for (const [handler, list] of X87_CODES) defineCodes(handler, list);
 define(fpu.emms, [Mnemonic.Emms], 'MMX');
 define(fpu.ldmxcsr, [Mnemonic.Ldmxcsr], 'SSE');
 define(fpu.stmxcsr, [Mnemonic.Stmxcsr], 'SSE');
+for (const [mnemonic, handler] of [...ARITHMETIC, ...APPROXIMATIONS, ...CONVERSIONS]) {
+  define(handler, [mnemonic], 'SSE2');
+}
+define(cmpss, [Mnemonic.Cmpss], 'SSE');
+define(cmpps, [Mnemonic.Cmpps], 'SSE');
+define(cmppd, [Mnemonic.Cmppd], 'SSE2');
+// Its mnemonic is also a string instruction's.
+defineCodes(cmpsd, [Code.Cmpsd_xmm_xmmm64_imm8]);
 
 const UNDEFINED: ReadonlySet<Mnemonic> = new Set([
   Mnemonic.Ud0,

@@ -1,7 +1,7 @@
 // State of the x87 FPU and of SSE, kept as FXSAVE lays it out (SDM 1 10.5.1, 2A FXSAVE table 3-43). No arithmetic.
 
-import { Code, type Instruction } from 'iced-x86';
-import { CR0_EM, CR0_MP, CR0_NE, CR0_TS, CR4_OSFXSR } from '../../x86/control.ts';
+import { Code, type Instruction, Mnemonic } from 'iced-x86';
+import { CR0_EM, CR0_MP, CR0_TS, CR4_OSFXSR } from '../../x86/control.ts';
 import { GPR } from '../../x86/registers.ts';
 import { VECTOR } from '../../x86/vectors.ts';
 import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
@@ -10,16 +10,19 @@ import type { CpuState } from '../state.ts';
 import { linearMask } from './modes.ts';
 import { GP0, linearAddress, memoryPlace, next, probeLinear, readOperand, UD, writeOperand } from './operands.ts';
 import type { Handler } from './result.ts';
+import * as regs from './x87/registers.ts';
+import { pending, ready, x87Denied } from './x87/step.ts';
 
 const NM = fault(VECTOR.NM);
-const MF = fault(VECTOR.MF);
 
 // Offsets in the FXSAVE area.
-const FCW = 0;
-const FSW = 2;
 const FTW = 4;
+const FIP = 8;
+const FDP = 16;
 const MXCSR_AT = 24;
 const MXCSR_MASK_AT = 28;
+const ST0 = 32;
+const XMM0 = 160;
 const XMM8 = 288;
 /** Where the processor's part ends; what follows is reserved or the program's own. */
 const SAVED_BYTES = 416;
@@ -27,42 +30,19 @@ const SAVED_BYTES = 416;
 export const MXCSR_DEFAULT = 0x1f80;
 /** MXCSR bits that exist, denormals-are-zero included. */
 export const MXCSR_MASK = 0xffff;
-const FCW_DEFAULT = 0x37f;
-const FSW_ES = 0x80;
-const FSW_B = 0x8000;
-
-const half = (state: CpuState, offset: number): number => state.u32(at.FXSTATE + offset) & 0xffff;
-const setHalf = (state: CpuState, offset: number, value: number): void => {
-  const address = at.FXSTATE + (offset & ~3);
-  const shift = 8 * (offset & 3);
-  state.setU32(address, ((state.u32(address) & ~(0xffff << shift)) | ((value & 0xffff) << shift)) >>> 0);
-};
-/** FSW shares a doubleword with FCW. */
-const statusWord = (state: CpuState): number => state.u32(at.FXSTATE + FCW) >>> 16;
+/** What FNCLEX clears: B, ES, SF and the exceptions. */
+const CLEARED = 0x80ff;
 
 const anyOf = (cpu: Cpu, bits: bigint): boolean => (cpu.state.u64(at.CR0) & bits) !== 0n;
 
-/** x87 instructions and FXSAVE need CR0.EM and CR0.TS clear (SDM 3A table 2-2). */
-const x87Denied = (cpu: Cpu): Fault | undefined => (anyOf(cpu, CR0_EM | CR0_TS) ? NM : undefined);
-
 /** SSE needs EM clear and CR4.OSFXSR set, else #UD; TS set is #NM. */
-const sseDenied = (cpu: Cpu): Fault | undefined => {
+export const sseDenied = (cpu: Cpu): Fault | undefined => {
   if (anyOf(cpu, CR0_EM) || !(cpu.state.u64(at.CR4) & CR4_OSFXSR)) return UD;
   return anyOf(cpu, CR0_TS) ? NM : undefined;
 };
 
-/** A pending unmasked exception, reported by waiting instructions. */
-const pending = (cpu: Cpu): Fault | undefined => {
-  if (!(statusWord(cpu.state) & FSW_ES)) return undefined;
-  if (!anyOf(cpu, CR0_NE)) cpu.unimplemented('x87 error reported through IRQ 13 (CR0.NE = 0)');
-  return MF;
-};
-
 /** x87 state as FNINIT leaves it. */
-export const initialiseX87 = (state: CpuState): void => {
-  for (let offset = 0; offset < MXCSR_AT; offset += 8) state.setU64(at.FXSTATE + offset, 0n);
-  setHalf(state, FCW, FCW_DEFAULT);
-};
+export const initialiseX87 = regs.initialise;
 
 export const fninit: Handler = (cpu, insn) => {
   const denied = x87Denied(cpu);
@@ -74,14 +54,14 @@ export const fninit: Handler = (cpu, insn) => {
 export const fnclex: Handler = (cpu, insn) => {
   const denied = x87Denied(cpu);
   if (denied) return denied;
-  setHalf(cpu.state, FSW, statusWord(cpu.state) & ~(FSW_B | 0xff));
+  regs.setStatusWord(cpu.state, regs.statusWord(cpu.state) & ~CLEARED);
   return next(cpu, insn);
 };
 
 export const fnstsw: Handler = (cpu, insn) => {
   const denied = x87Denied(cpu);
   if (denied) return denied;
-  const value = BigInt(statusWord(cpu.state));
+  const value = BigInt(regs.statusWord(cpu.state));
   if (insn.code === Code.Fnstsw_AX) {
     cpu.state.setReg(GPR.RAX, (cpu.state.reg(GPR.RAX) & ~0xffffn) | value);
     return next(cpu, insn);
@@ -90,18 +70,15 @@ export const fnstsw: Handler = (cpu, insn) => {
 };
 
 export const fnstcw: Handler = (cpu, insn) =>
-  x87Denied(cpu) ?? writeOperand(cpu, insn, 0, 2, BigInt(half(cpu.state, FCW))) ?? next(cpu, insn);
+  x87Denied(cpu) ?? writeOperand(cpu, insn, 0, 2, BigInt(regs.controlWord(cpu.state))) ?? next(cpu, insn);
 
+/** Unmasking an exception that is flagged already makes it pending. */
 export const fldcw: Handler = (cpu, insn) => {
-  const denied = x87Denied(cpu) ?? pending(cpu);
+  const denied = ready(cpu);
   if (denied) return denied;
   const value = readOperand(cpu, insn, 0, 2);
   if (isFault(value)) return value;
-  setHalf(cpu.state, FCW, Number(value));
-  // Unmasking an exception that is flagged already makes it pending.
-  const status = statusWord(cpu.state);
-  const unmasked = status & ~Number(value) & 0x3f;
-  setHalf(cpu.state, FSW, unmasked ? status | FSW_ES | FSW_B : status & ~(FSW_ES | FSW_B));
+  regs.setControlWord(cpu.state, Number(value));
   return next(cpu, insn);
 };
 
@@ -112,12 +89,13 @@ export const fwait: Handler = (cpu, insn) => {
   return pending(cpu) ?? next(cpu, insn);
 };
 
-/** EMMS marks all x87 registers empty. */
+/** EMMS marks all x87 registers empty; TOP is 0 as after any MMX instruction. */
 export const emms: Handler = (cpu, insn) => {
   if (anyOf(cpu, CR0_EM)) return UD;
   const denied = anyOf(cpu, CR0_TS) ? NM : pending(cpu);
   if (denied) return denied;
-  setHalf(cpu.state, FTW, half(cpu.state, FTW) & 0xff00);
+  regs.enterMmx(cpu.state);
+  regs.setTags(cpu.state, 0);
   return next(cpu, insn);
 };
 
@@ -147,8 +125,13 @@ const areaAddress = (cpu: Cpu, insn: Instruction, write: boolean): bigint | Faul
 /** XMM8 to XMM15 are saved and restored in 64-bit mode only. */
 const areaBytes = (cpu: Cpu): number => (cpu.state.mode64 ? SAVED_BYTES : XMM8);
 
-const fieldAt = (state: CpuState, offset: number): bigint => {
+/** Instruction and data pointers have 64 bits with REX.W; else 32, and selectors that read as zero. */
+const isWide = (insn: Instruction): boolean =>
+  insn.mnemonic === Mnemonic.Fxsave64 || insn.mnemonic === Mnemonic.Fxrstor64;
+
+const fieldAt = (state: CpuState, offset: number, wide: boolean): bigint => {
   const value = state.u64(at.FXSTATE + offset);
+  if (!wide && (offset === FIP || offset === FDP)) return value & 0xffff_ffffn;
   if (offset !== MXCSR_AT) return value;
   return (value & 0xffff_ffffn) | (BigInt(MXCSR_MASK) << BigInt(8 * (MXCSR_MASK_AT - MXCSR_AT)));
 };
@@ -160,7 +143,7 @@ export const fxsave: Handler = (cpu, insn) => {
   if (unwritable) return unwritable;
   for (let offset = 0; offset < areaBytes(cpu); offset += 8) {
     const address = (area + BigInt(offset)) & linearMask(cpu.state);
-    const failed = cpu.writeLinear(address, 8, fieldAt(cpu.state, offset));
+    const failed = cpu.writeLinear(address, 8, fieldAt(cpu.state, offset, isWide(insn)));
     if (failed) return failed;
   }
   return next(cpu, insn);
@@ -177,6 +160,13 @@ const readArea = (cpu: Cpu, area: bigint): bigint[] | Fault => {
   return words;
 };
 
+/** What is loaded of eight bytes of the area: reserved bits of tags, opcode and x87 registers are not. */
+const kept = (offset: number, word: bigint, wide: boolean): bigint => {
+  if (offset === 0) return word & ((0x7ff_00ffn << BigInt(8 * FTW)) | 0xffff_ffffn);
+  if (!wide && (offset === FIP || offset === FDP)) return word & 0xffff_ffffn;
+  return offset >= ST0 && offset < XMM0 && (offset & 8) !== 0 ? word & 0xffffn : word;
+};
+
 export const fxrstor: Handler = (cpu, insn) => {
   const area = areaAddress(cpu, insn, false);
   if (isFault(area)) return area;
@@ -184,6 +174,11 @@ export const fxrstor: Handler = (cpu, insn) => {
   if (isFault(words)) return words;
   const mxcsr = (words[MXCSR_AT / 8] ?? 0n) & 0xffff_ffffn;
   if (mxcsr & ~BigInt(MXCSR_MASK)) return GP0;
-  for (const [n, word] of words.entries()) cpu.state.setU64(at.FXSTATE + 8 * n, 8 * n === MXCSR_AT ? mxcsr : word);
+  for (const [n, word] of words.entries()) {
+    const offset = 8 * n;
+    cpu.state.setU64(at.FXSTATE + offset, offset === MXCSR_AT ? mxcsr : kept(offset, word, isWide(insn)));
+  }
+  // Reserved bits of the control word, and the summary of pending exceptions, are not the program's to choose.
+  regs.setControlWord(cpu.state, regs.controlWord(cpu.state));
   return next(cpu, insn);
 };

@@ -1,9 +1,10 @@
 // Delivery of interrupts and exceptions through the interrupt vector table of real mode and the IDT (SDM 3A 6.12, 6.14,
 // 20.1.4; 2A INT n). What happens when delivery itself faults is in delivery.ts.
 
-import { DR7_GD } from '../../x86/control.ts';
+import { DEBUGCTL_BTF, DR6_BREAKPOINTS, DR7_GD } from '../../x86/control.ts';
 import { decodeGate, ERROR_EXT, ERROR_IDT, type Gate, systemTypeName, TYPE } from '../../x86/descriptors.ts';
 import { FLAGS } from '../../x86/flags.ts';
+import { MSR_IA32_DEBUGCTL, msrSlot } from '../../x86/msr.ts';
 import { describePageFault } from '../../x86/paging.ts';
 import { GPR } from '../../x86/registers.ts';
 import { exceptionText, VECTOR, vectorInfo } from '../../x86/vectors.ts';
@@ -24,6 +25,8 @@ import {
   selectorError,
 } from './selectors.ts';
 import { currentStack, flatStack, pushAll, type Stack, setStackPointer } from './stack.ts';
+
+const DEBUGCTL = at.msrAddress(msrSlot(MSR_IA32_DEBUGCTL));
 
 export type InterruptEvent = {
   readonly vector: number;
@@ -82,8 +85,10 @@ const recordCause = (state: CpuState, event: InterruptEvent): void => {
   if (event.vector !== VECTOR.DB) return;
   const dr6 = at.DR0 + 8 * 6;
   const dr7 = at.DR0 + 8 * 7;
-  state.setU64(dr6, state.u64(dr6) | (event.dr6 ?? 0n));
+  // B0 to B3 tell of this exception; the other bits stay until software clears them (SDM 3B 18.2.3).
+  if (event.dr6 !== undefined) state.setU64(dr6, (state.u64(dr6) & ~DR6_BREAKPOINTS) | event.dr6);
   state.setU64(dr7, state.u64(dr7) & ~DR7_GD);
+  state.setU64(DEBUGCTL, state.u64(DEBUGCTL) & ~DEBUGCTL_BTF);
 };
 
 const enter = (cpu: Cpu, rip: bigint, clear: number): Delivery => {

@@ -5,6 +5,7 @@ import { FLAGS } from '../../x86/flags.ts';
 import { VECTOR } from '../../x86/vectors.ts';
 import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
 import { type CpuState, SEG } from '../state.ts';
+import { breakpointsEnabled } from './breakpoints.ts';
 import { deliver, type InterruptEvent } from './gates.ts';
 import { iopl, isLongActive, isProtected, isVm86 } from './modes.ts';
 import { GP0, memoryPlace, nextRip, next, readAt, readRegister, registerBytes } from './operands.ts';
@@ -55,12 +56,13 @@ const BYTES = new Map<Code, AccessBytes>([
 ]);
 
 /**
- * RFLAGS bits an IRET of this operand size may load. RF is left out: it would suppress instruction breakpoints for one
- * instruction, and there are none here.
+ * RFLAGS bits an IRET of this operand size may load. RF keeps instruction breakpoints from the next instruction; where
+ * none is enabled it is left out, as nothing could see it.
  */
 const loadable = (state: CpuState, bytes: AccessBytes): number => {
   let mask = FLAGS.CF | FLAGS.PF | FLAGS.AF | FLAGS.ZF | FLAGS.SF | FLAGS.TF | FLAGS.DF | FLAGS.OF | FLAGS.NT;
   if (bytes > 2) mask |= FLAGS.AC | FLAGS.ID;
+  if (bytes > 2 && breakpointsEnabled(state)) mask |= FLAGS.RF;
   if (state.cpl <= iopl(state)) mask |= FLAGS.IF;
   if (state.cpl === 0) mask |= FLAGS.IOPL;
   if (state.cpl === 0 && bytes > 2) mask |= FLAGS.VIF | FLAGS.VIP;
@@ -87,15 +89,19 @@ const iretReal = (
   return 'transfer';
 };
 
-/** The cases of IRET that belong to task switches and virtual-8086 mode, which are not implemented. */
+/** NT asks for the previous task, before the stack is looked at; IA-32e mode has no tasks to go back to. */
+const nestedTask = (cpu: Cpu): Fault | undefined => {
+  const { state } = cpu;
+  if (!isProtected(state) || isVm86(state) || !(state.rflags & FLAGS.NT)) return undefined;
+  if (!isLongActive(state)) cpu.unimplemented('iret to the previous task (NT)');
+  return GP0;
+};
+
+/** The cases of IRET that belong to virtual-8086 mode, which is not implemented. */
 const unsupported = (cpu: Cpu, image: bigint): Fault | undefined => {
   const { state } = cpu;
   if (isVm86(state)) {
     cpu.unimplemented('iret in virtual-8086 mode');
-    return GP0;
-  }
-  if (state.rflags & FLAGS.NT) {
-    if (!isLongActive(state)) cpu.unimplemented('iret to the previous task (NT)');
     return GP0;
   }
   if (!isLongActive(state) && state.cpl === 0 && image & BigInt(FLAGS.VM)) {
@@ -108,6 +114,8 @@ const unsupported = (cpu: Cpu, image: bigint): Fault | undefined => {
 export const iret: Handler = (cpu, insn) => {
   const { state } = cpu;
   const bytes = BYTES.get(insn.code) ?? 8;
+  const nested = nestedTask(cpu);
+  if (nested) return nested;
   const stack = currentStack(state);
   const values = peekAll(cpu, stack, bytes, 3);
   if (isFault(values)) return values;

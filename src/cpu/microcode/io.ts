@@ -76,6 +76,12 @@ const ADDRESS_MASKS = new Map<OpKind, bigint>([
   [OpKind.MemorySegRSI, MASK64],
 ]);
 
+/** Mask of a string instruction's address size, which is also its count's; undefined for other instructions. */
+export const stringAddressMask = (insn: Instruction): bigint | undefined => {
+  if (!insn.isStringInstruction) return undefined;
+  return ADDRESS_MASKS.get(insn.opKind(0)) ?? ADDRESS_MASKS.get(insn.opKind(1));
+};
+
 /** What an iteration works on. */
 type StringOp = {
   readonly port: number;
@@ -87,7 +93,7 @@ type StringOp = {
 };
 
 /** A register by address size: 16-bit forms leave the rest, 32-bit ones clear it. */
-const setMasked = (cpu: Cpu, index: number, value: bigint, mask: bigint): void => {
+export const setMasked = (cpu: Cpu, index: number, value: bigint, mask: bigint): void => {
   const kept = mask === MASK16 ? cpu.state.reg(index) & ~MASK16 : 0n;
   cpu.state.setReg(index, kept | (value & mask));
 };

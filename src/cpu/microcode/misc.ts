@@ -5,10 +5,11 @@ import { CR4_PCIDE } from '../../x86/control.ts';
 import { DEFINED_FLAGS, FLAGS } from '../../x86/flags.ts';
 import { type AccessBytes, type Cpu, type Fault, isFault } from '../cpu.ts';
 import * as at from '../layout.ts';
-import { iopl, isCanonical, isVm86, linearMask, MASK64 } from './modes.ts';
+import { iopl, isCanonical, isCanonicalBase, isVm86, linearMask } from './modes.ts';
 import { GP0, linearAddress, memoryPlace, next, readAt, readRegister, supervisorOnly, UD } from './operands.ts';
 import type { Handler, Microresult } from './result.ts';
 import { SEG } from '../state.ts';
+import { shadowOfSti } from './shadow.ts';
 import { currentStack, peek, pushAll, setStackPointer } from './stack.ts';
 
 const setInterruptFlag = (cpu: Cpu, on: boolean): void => {
@@ -30,7 +31,7 @@ export const cli: Handler = (cpu, insn) => {
 export const sti: Handler = (cpu, insn) => {
   const denied = interruptFlagDenied(cpu);
   if (denied) return denied;
-  if (!(cpu.state.u32(at.FLAGS_REST) & FLAGS.IF)) cpu.state.setU32(at.INTERRUPT_SHADOW, 1);
+  if (!(cpu.state.u32(at.FLAGS_REST) & FLAGS.IF)) shadowOfSti(cpu.state);
   setInterruptFlag(cpu, true);
   return next(cpu, insn);
 };
@@ -126,7 +127,7 @@ export const invpcid: Handler = (cpu, insn) => {
   const needsPcid = type < 2n;
   if (type > 3n || low >> 12n) return GP0;
   if (needsPcid && pcid !== 0n && !(state.u64(at.CR4) & CR4_PCIDE)) return GP0;
-  if (type === 0n && !isCanonical(state, linear & MASK64)) return GP0;
+  if (type === 0n && !isCanonicalBase(cpu, linear)) return GP0;
   // Types 0, 1 and 3 spare global translations; type 2 does not.
   cpu.flushTlb(type === 2n);
   return next(cpu, insn);

@@ -3,10 +3,12 @@
 import {
   absentMsr,
   findMsr,
+  isApicMsr,
   type Msr,
   MSR_EFER,
   MSR_FS_BASE,
   MSR_GS_BASE,
+  MSR_IA32_MTRR_DEF_TYPE,
   MSR_IA32_TSC,
   MSR_IA32_TSC_ADJUST,
   msrSlot,
@@ -70,19 +72,28 @@ const valueOf = (cpu: Cpu, msr: Msr): bigint => {
 
 /** @returns the value, or #GP(0) where there is no such MSR */
 export const readMsr = (cpu: Cpu, number: number): bigint | Fault => {
+  if (cpu.apic && isApicMsr(number)) return cpu.apic.readMsr(number) ?? GP0;
   const msr = lookUp(cpu, number, 'rdmsr');
   return msr === undefined ? GP0 : valueOf(cpu, msr);
 };
+
+const MTRR_ONE_TYPE: ReadonlySet<number> = new Set([
+  MSR_IA32_MTRR_DEF_TYPE,
+  ...Array.from({ length: 8 }, (_, n) => 0x200 + 2 * n),
+]);
 
 const refuses = (cpu: Cpu, msr: Msr, value: bigint): boolean => {
   if (msr.writable === undefined) return true;
   if ((value ^ valueOf(cpu, msr)) & ~msr.writable) return true;
   if (msr.check === 'canonical') return !isCanonicalBase(cpu, value);
+  // Base and default-type registers of the MTRRs name one type, in their low byte (SDM 3A 12.11.2).
+  if (MTRR_ONE_TYPE.has(msr.number)) return !validMemoryTypes(msr, value & 0xffn);
   return msr.check === 'memory types' && !validMemoryTypes(msr, value);
 };
 
 /** @returns #GP(0) where there is no such MSR or it does not take this value */
 export const writeMsr = (cpu: Cpu, number: number, value: bigint): Fault | undefined => {
+  if (cpu.apic && isApicMsr(number)) return cpu.apic.writeMsr(number, value) ? undefined : GP0;
   const msr = lookUp(cpu, number, 'wrmsr');
   if (msr === undefined || refuses(cpu, msr, value)) return GP0;
   const kept = KEPT_ELSEWHERE.get(number);

@@ -76,6 +76,12 @@ export const segmentOf = (register: Register): SegmentIndex => {
   return index;
 };
 
+/** What a segment adds to an offset: in 64-bit mode nothing but for FS and GS. */
+export const segmentBaseOf = (state: CpuState, register: Register): bigint => {
+  const index = segmentOf(register);
+  return state.mode64 && index !== SEG.FS && index !== SEG.GS ? 0n : state.segment(index).base;
+};
+
 /** Mask of the address size the memory operand was encoded with. */
 const addressMask = (insn: Instruction): bigint => {
   const named = insn.memoryBase !== Register.None ? insn.memoryBase : insn.memoryIndex;

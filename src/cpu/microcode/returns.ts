@@ -76,7 +76,7 @@ export const prepareReturn = (cpu: Cpu, request: FarReturn): PreparedReturn | Fa
   if (isFault(code)) return code;
   const level = selector & SELECTOR_RPL;
   if (level < state.cpl) return fault(VECTOR.GP, selectorError(selector));
-  const refused = checkCode(cpu, code, { cpl: state.cpl, how: 'return' }) ?? checkOffset(cpu, code, rip);
+  const refused = checkCode(cpu, code, { cpl: state.cpl, how: 'return' });
   if (refused) return refused;
   const prepared =
     level > state.cpl || request.alwaysStack
@@ -90,7 +90,8 @@ export const prepareReturn = (cpu: Cpu, request: FarReturn): PreparedReturn | Fa
           sp: stack.sp + BigInt(request.consumed + request.release),
         };
   if (isFault(prepared)) return prepared;
-  return markAccessed(cpu, code) ?? prepared;
+  // The offset is checked last, behind the stack segment of an outer level (SDM 2B RET, 2A IRET).
+  return checkOffset(cpu, code, rip) ?? markAccessed(cpu, code) ?? prepared;
 };
 
 const DATA_SEGMENTS: readonly SegmentIndex[] = [SEG.ES, SEG.DS, SEG.FS, SEG.GS];

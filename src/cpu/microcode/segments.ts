@@ -2,7 +2,6 @@
 
 import { Code, type Instruction, OpKind, Register } from 'iced-x86';
 import { type AccessBytes, type Fault, isFault } from '../cpu.ts';
-import * as at from '../layout.ts';
 import { SEG } from '../state.ts';
 import type { Cpu } from '../cpu.ts';
 import {
@@ -18,9 +17,10 @@ import {
 } from './operands.ts';
 import type { Handler, Microresult } from './result.ts';
 import { prepareSegment } from './selectors.ts';
+import { shadowOfStack } from './shadow.ts';
 import { currentStack, peek, pushAll, setStackPointer } from './stack.ts';
 
-/** Loads a segment register; a load of SS holds interrupts off for one instruction where `shadow` asks for it. */
+/** Loads a segment register; a load of SS holds interrupts and debug traps off for one instruction where `shadow` asks for it. */
 const load = (cpu: Cpu, register: Register, selector: number, shadow: boolean): Fault | undefined => {
   const index = segmentOf(register);
   const segment = prepareSegment(cpu, index, selector);
@@ -28,7 +28,7 @@ const load = (cpu: Cpu, register: Register, selector: number, shadow: boolean): 
   cpu.state.setSegment(index, segment);
   if (index !== SEG.SS) return undefined;
   cpu.modeChanged();
-  if (shadow) cpu.state.setU32(at.INTERRUPT_SHADOW, 1);
+  if (shadow) shadowOfStack(cpu.state);
   return undefined;
 };
 

@@ -55,8 +55,9 @@ export const syscall: Handler = (cpu, insn) => {
   state.setReg(GPR.RCX, nextRip(cpu, insn));
   state.setReg(GPR.R11, BigInt(rflags & ~FLAGS.RF));
   state.rflags = rflags & ~Number(state.u64(FMASK) & MASK32) & ~FLAGS.RF;
-  const selector = Number((state.u64(STAR) >> 32n) & BigInt(SELECTOR_MASK));
-  setFlat(state, 0, true, selector, selector + 8);
+  const selector = Number((state.u64(STAR) >> 32n) & 0xffffn);
+  // Only CS loses its RPL bits on the way (SDM 2B SYSCALL).
+  setFlat(state, 0, true, selector & SELECTOR_MASK, selector + 8);
   state.rip = state.u64(LSTAR);
   cpu.modeChanged();
   return 'transfer';

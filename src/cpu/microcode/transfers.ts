@@ -162,7 +162,10 @@ const throughSystemDescriptor = (
     return fault(VECTOR.GP, selectorError(target.selector));
   }
   const found = findDescriptor(cpu, target.selector, { wide: long });
-  return isFault(found) ? found : throughGate(cpu, insn, found, isCall);
+  if (isFault(found)) return found;
+  // The type field of the upper half has to be 0: its descriptor must not be usable by itself (SDM 3A 5.8.3.1).
+  if ((found.high >> 40n) & 0x1fn) return fault(VECTOR.GP, selectorError(target.selector));
+  return throughGate(cpu, insn, found, isCall);
 };
 
 const transferProtected = (cpu: Cpu, insn: Instruction, target: FarTarget, isCall: boolean): Fault | Microresult => {
