@@ -126,10 +126,12 @@ const PAIRS_16 = [
   [Register.None, Register.None],
 ] as const;
 
-function plan16(instruction: Instruction, operand: number, random: Random): AddressPlan {
+const aligned = (value: bigint, align: bigint): bigint => value - (value % align);
+
+function plan16(instruction: Instruction, operand: number, align: bigint, random: Random): AddressPlan {
   const [base, index] = random.pick(PAIRS_16);
   const dispSize = base === Register.None ? 2 : random.pick([0, 1, 2]);
-  const inBlock = REGIONS.L.block + 0x40n + BigInt(random.below(0x60));
+  const inBlock = REGIONS.L.block + 0x40n + aligned(BigInt(random.below(0x60)), align);
   const disp =
     base === Register.None ? inBlock : dispSize === 0 ? 0n : BigInt.asIntN(dispSize * 8, random.bits(dispSize * 8));
   setMemory(instruction, operand, { ...NO_FIELDS, base, index, disp: BigInt.asUintN(16, disp), dispSize });
@@ -154,9 +156,10 @@ function planFixed(
   operand: number,
   shape: AddressShape,
   mode: VectorMode,
+  align: bigint,
   random: Random,
 ): AddressPlan {
-  const address = REGIONS.D.block + 0x40n + BigInt(random.below(0x60));
+  const address = REGIONS.D.block + 0x40n + aligned(BigInt(random.below(0x60)), align);
   const base = shape === 'rip' ? Register.RIP : Register.None;
   setMemory(instruction, operand, { ...NO_FIELDS, base, disp: address, dispSize: mode === 64 ? 8 : 4 });
   return { region: 'D', registers: [], solve: () => address };
@@ -202,6 +205,7 @@ function planRegisters(fields: Fields, bits: number, region: RegionName, stack: 
 /**
  * Writes a memory operand of the given shape into `instruction` and returns how to aim it. `avoid` holds register
  * indexes that must not be used (the stack pointer is used only by its own shape, which addresses the stack's block).
+ * `align` is for addresses that stand in the instruction itself.
  */
 export function planAddress(
   instruction: Instruction,
@@ -210,13 +214,15 @@ export function planAddress(
   mode: VectorMode,
   avoid: readonly number[],
   random: Random,
+  align = 1n,
 ): AddressPlan {
   const other = shape === 'other address size';
   const natural = mode === 64 ? 64 : 32;
   // In 16-bit code, 32-bit addresses are the other size; the plain shapes keep 32-bit ones half of the time.
-  if (mode === 16 ? !other && random.chance(50) : mode === 32 && other) return plan16(instruction, operand, random);
+  if (mode === 16 ? !other && random.chance(50) : mode === 32 && other)
+    return plan16(instruction, operand, align, random);
   if (shape === 'disp' || (shape === 'rip' && mode === 64)) {
-    return planFixed(instruction, operand, shape, mode, random);
+    return planFixed(instruction, operand, shape, mode, align, random);
   }
   const bits = mode === 64 && other ? 32 : natural;
   const usable = shape === 'rip' || (shape === 'high' && mode !== 64) ? 'base+disp8' : shape;

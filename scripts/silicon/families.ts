@@ -58,9 +58,9 @@ const LEFT_OUT: Record<string, string> = {
   Monitor: 'depends on an MSR at CPL 3',
   Mwait: 'depends on an MSR at CPL 3',
   Invpcid: 'depends on the CPU model',
-  Ldmxcsr: 'SSE state',
-  Stmxcsr: 'SSE state',
-  Wait: 'x87 state',
+  Ldmxcsr: 'in the family sse-float',
+  Stmxcsr: 'in the family sse-float',
+  Wait: 'in the family x87',
 };
 
 /** Left out by Code: the vendors differ, or the manual leaves the result open. */

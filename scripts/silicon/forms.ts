@@ -12,6 +12,7 @@ import {
   OpCodeOperandKind as Kind,
   OpKind,
   Register,
+  RegisterExt,
 } from 'iced-x86';
 import { codeAddress, type VectorMode } from '../../test/vectors/layout.ts';
 import { type AddressPlan, type AddressShape, planAddress } from './addressing.ts';
@@ -41,6 +42,8 @@ export interface Wish {
   addressBits?: 16 | 32 | 64;
   /** Shift counts and bit offsets are drawn by the caller. */
   immediate?: bigint;
+  /** Alignment of an address that stands in the instruction. */
+  align?: bigint;
   /** Two register operands are the same register. */
   sameRegister?: boolean;
   /** Draw the registers of 8-bit operands from AH to BH. */
@@ -88,7 +91,18 @@ const REGISTER_ONLY = new Map<Kind, number>([
   [Kind.r64_opcode, 64],
   [Kind.r64_vvvv, 64],
 ]);
+/** XMM, MMX and x87 registers: the first of the class, and whether memory may stand there instead. */
+const VECTOR_REGISTERS = new Map<Kind, { first: Register; orMemory: boolean }>([
+  [Kind.xmm_reg, { first: Register.XMM0, orMemory: false }],
+  [Kind.xmm_rm, { first: Register.XMM0, orMemory: false }],
+  [Kind.xmm_or_mem, { first: Register.XMM0, orMemory: true }],
+  [Kind.mm_reg, { first: Register.MM0, orMemory: false }],
+  [Kind.mm_rm, { first: Register.MM0, orMemory: false }],
+  [Kind.mm_or_mem, { first: Register.MM0, orMemory: true }],
+  [Kind.sti_opcode, { first: Register.ST0, orMemory: false }],
+]);
 const FIXED_REGISTERS = new Map<Kind, Register>([
+  [Kind.st0, Register.ST0],
   [Kind.es, Register.ES],
   [Kind.cs, Register.CS],
   [Kind.ss, Register.SS],
@@ -125,7 +139,9 @@ const BRANCHES = new Map<Kind, OpKind>([
 export const hasImmediate = (code: Code): boolean =>
   operandKinds(code).some((kind) => IMMEDIATES.has(kind) && kind !== Kind.imm8_const_1);
 export const canBeMemory = (code: Code): boolean =>
-  operandKinds(code).some((kind) => REGISTER_OR_MEMORY.has(kind) || kind === Kind.mem);
+  operandKinds(code).some(
+    (kind) => REGISTER_OR_MEMORY.has(kind) || kind === Kind.mem || VECTOR_REGISTERS.get(kind)?.orMemory === true,
+  );
 export const mustBeMemory = (code: Code): boolean => operandKinds(code).includes(Kind.mem);
 
 const LOW_BYTES = [Register.AL, Register.CL, Register.DL, Register.BL];
@@ -187,6 +203,11 @@ const STRING_KINDS: Record<'source' | 'destination', Record<number, OpKind>> = {
   source: { 16: OpKind.MemorySegSI, 32: OpKind.MemorySegESI, 64: OpKind.MemorySegRSI },
   destination: { 16: OpKind.MemoryESDI, 32: OpKind.MemoryESEDI, 64: OpKind.MemoryESRDI },
 };
+const MASKED_STORE_KINDS: Record<number, OpKind> = {
+  16: OpKind.MemorySegDI,
+  32: OpKind.MemorySegEDI,
+  64: OpKind.MemorySegRDI,
+};
 const TABLE_REGISTERS: Record<number, Register> = { 16: Register.BX, 32: Register.EBX, 64: Register.RBX };
 
 function setSpecialMemory(
@@ -198,6 +219,7 @@ function setSpecialMemory(
 ): boolean {
   const bits = wish.addressBits ?? mode;
   if (kind === Kind.seg_rSI) instruction.setOpKind(operand, STRING_KINDS.source[bits] ?? 0);
+  else if (kind === Kind.seg_rDI) instruction.setOpKind(operand, MASKED_STORE_KINDS[bits] ?? 0);
   else if (kind === Kind.es_rDI) instruction.setOpKind(operand, STRING_KINDS.destination[bits] ?? 0);
   else if (kind === Kind.seg_rBX_al) {
     instruction.setOpKind(operand, OpKind.Memory);
@@ -231,13 +253,24 @@ function setRegister(draft: Draft, operand: number, bits: number): void {
   draft.instruction.setOpRegister(operand, register);
 }
 
+function setVectorRegister(draft: Draft, operand: number, first: Register): void {
+  const { mode, wish, random } = draft;
+  const drawn = first + random.below(first === Register.XMM0 && mode === 64 ? 16 : 8);
+  const alike = wish.sameRegister && RegisterExt.base(draft.first) === first;
+  draft.first = alike ? draft.first : drawn;
+  draft.instruction.setOpKind(operand, OpKind.Register);
+  draft.instruction.setOpRegister(operand, draft.first);
+}
+
 function setOperand(draft: Draft, operand: number, kind: Kind, avoid: readonly number[]): AddressPlan | undefined {
   const { instruction, mode, wish, random } = draft;
   const eitherBits = REGISTER_OR_MEMORY.get(kind);
   const registerBits = REGISTER_ONLY.get(kind) ?? (wish.shape === undefined ? eitherBits : undefined);
+  const vector = VECTOR_REGISTERS.get(kind);
   if (registerBits !== undefined) setRegister(draft, operand, registerBits);
-  else if (kind === Kind.mem || eitherBits !== undefined) {
-    return planAddress(instruction, operand, wish.shape ?? 'base', mode, avoid, random);
+  else if (vector && (wish.shape === undefined || !vector.orMemory)) setVectorRegister(draft, operand, vector.first);
+  else if (kind === Kind.mem || eitherBits !== undefined || vector) {
+    return planAddress(instruction, operand, wish.shape ?? 'base', mode, avoid, random, wish.align);
   } else if (FIXED_REGISTERS.has(kind)) {
     instruction.setOpKind(operand, OpKind.Register);
     instruction.setOpRegister(operand, FIXED_REGISTERS.get(kind) ?? Register.None);

@@ -17,18 +17,27 @@ import {
   prefixCases,
   stackFaultCases,
   stringFaultCases,
+  undefinedVectorCases,
 } from './special-cases.ts';
+import { vectorCasesOfCode } from './vector-cases.ts';
+import { VECTOR_FAMILIES, vectorCodes, type VectorFamily } from './vector-families.ts';
 import { compress, familyText, outcomeOf } from './write.ts';
 
 const SEED = 'firstlight';
 const MODES: readonly VectorMode[] = [64, 32, 16];
 const DATA = fileURLToPath(new URL('../../test/vectors/data/', import.meta.url));
+const ILLEGAL_VECTOR = 'illegal-vector';
 const LOCK_FAMILIES = ['arithmetic', 'logic', 'shift', 'move', 'atomic', 'bits', 'flags', 'hint'];
 
 function specialCases(family: string, mode: VectorMode, universe: Universe, random: Random): Case[] {
   if (family === 'illegal') {
     const codes = LOCK_FAMILIES.flatMap((name) => universe.byFamily.get(name) ?? []);
     return [...illegalCases(mode), ...illegalLocks(codes, mode, random)];
+  }
+  if (family === ILLEGAL_VECTOR) {
+    if (mode !== 64) return [];
+    const codes = VECTOR_FAMILIES.flatMap((name) => universe.byFamily.get(name) ?? []);
+    return [...undefinedVectorCases(mode), ...illegalLocks(codes, mode, random)];
   }
   if (family === 'prefix') return prefixCases(mode, random);
   if (family === 'fault') {
@@ -51,10 +60,15 @@ function codesOf(family: string, universe: Universe): Code[] {
   return [...(universe.byFamily.get(family) ?? []), ...(family === 'address' ? ADDRESSED : [])];
 }
 
+const isVectorFamily = (family: string): family is VectorFamily =>
+  (VECTOR_FAMILIES as readonly string[]).includes(family);
+
 function familyCases(family: string, universe: Universe): Case[] {
   return MODES.flatMap((mode) => {
     const random = seededRandom(`${SEED} ${family} ${mode}`);
-    const walked = codesOf(family, universe).flatMap((code) => casesOfCode(code, mode, family, random));
+    const walked = codesOf(family, universe).flatMap((code) =>
+      isVectorFamily(family) ? vectorCasesOfCode(code, mode, family, random) : casesOfCode(code, mode, family, random),
+    );
     return [...walked, ...specialCases(family, mode, universe, random)];
   });
 }
@@ -107,11 +121,18 @@ function reportMissing(universe: Universe, covered: ReadonlySet<string>): void {
   }
 }
 
+function everyCode(): Universe {
+  const [general, vector] = [generalPurposeCodes(), vectorCodes()];
+  const codes = new Set([...vector.byFamily.values()].flat().map((code) => Code[code] ?? ''));
+  const leftOut = [...general.leftOut, ...vector.leftOut].filter(([name]) => !codes.has(name));
+  return { byFamily: new Map([...general.byFamily, ...vector.byFamily]), leftOut: new Map(leftOut) };
+}
+
 function main([recorder, ...wanted]: string[]): void {
   if (!recorder) throw new Error('usage: record.ts RECORDER [FAMILY...]');
-  const universe = generalPurposeCodes();
+  const universe = everyCode();
   const covered = new Set<string>();
-  const families = wanted.length > 0 ? wanted : [...universe.byFamily.keys(), 'prefix', 'fault'];
+  const families = wanted.length > 0 ? wanted : [...universe.byFamily.keys(), 'prefix', 'fault', ILLEGAL_VECTOR];
   mkdirSync(DATA, { recursive: true });
   for (const family of families) recordFamily(family, recorder, universe, covered);
   if (wanted.length === 0) reportMissing(universe, covered);

@@ -1,8 +1,8 @@
 /*
  * Runs single instructions on the CPU it runs on and reports what came out.
  *
- * Each request gives a mode, the instruction's bytes, all general registers, the flags and a few
- * blocks of memory; each reply gives the same afterwards, or the exception. There is no assembly
+ * Each request gives a mode, the instruction's bytes, all general registers, the flags, x87 and SSE
+ * state and a few blocks of memory; each reply gives the same afterwards, or the exception. There is no assembly
  * trampoline: a signal handler rewrites the saved context of the previous vector into the next
  * one's and returns, so the kernel's sigreturn loads every register (rsp included) at once. All
  * executable memory around the instruction is filled with INT3; the instruction ends in one of
@@ -27,7 +27,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, MAX_CODE = 24, GS_BASE = 0x10000f20 };
+enum { PAGE = 4096, MAX_CODE = 24, GS_BASE = 0x10000f20, FX_BYTES = 416, XSTATE_HEADER = 512 };
 
 struct request {
   uint8_t mode; /* 64, 32 or 16 */
@@ -38,6 +38,7 @@ struct request {
   uint64_t rip;
   uint64_t regs[16]; /* in encoding order: rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */
   uint8_t code[MAX_CODE];
+  uint8_t fx[FX_BYTES]; /* x87, XMM and MXCSR, as FXSAVE lays them out */
 };
 
 struct block {
@@ -54,6 +55,7 @@ struct reply {
   uint32_t error;
   uint16_t es, cs, ss, ds, fs, gs;
   uint32_t stray; /* memory outside the blocks was written */
+  uint8_t fx[FX_BYTES];
 };
 
 struct region {
@@ -146,12 +148,20 @@ static void take_reply(const ucontext_t *context) {
   reply->cs = (uint16_t)gregs[REG_CSGSFS];
   reply->ss = (uint16_t)((uint64_t)gregs[REG_CSGSFS] >> 48);
   output_next = append_blocks((uint8_t *)(reply + 1), current);
+  memcpy(reply->fx, context->uc_mcontext.fpregs, FX_BYTES);
   memset((void *)current->rip, 0xcc, current->code_length);
   reply->stray = (uint32_t)stray_writes();
   if (reply->stray) clean_regions();
 }
 
 static uint64_t code_selector(int mode) { return mode == 64 ? 0x33 : mode == 32 ? 0x23 : 0x07; }
+
+/* The kernel loads the frame's FXSAVE area with XRSTOR; its header says which parts are not in their initial state. */
+static void load_fx(ucontext_t *context) {
+  uint8_t *frame = (uint8_t *)context->uc_mcontext.fpregs;
+  memcpy(frame, current->fx, FX_BYTES);
+  *(uint64_t *)(frame + XSTATE_HEADER) |= 3; /* x87, SSE */
+}
 
 static void load_request(ucontext_t *context) {
   greg_t *gregs = context->uc_mcontext.gregs;
@@ -167,6 +177,7 @@ static void load_request(ucontext_t *context) {
   gregs[REG_RIP] = (greg_t)current->rip;
   gregs[REG_EFL] = current->rflags;
   gregs[REG_CSGSFS] = (greg_t)(code_selector(current->mode) | 0x2bULL << 48);
+  load_fx(context);
   alarm(5); /* an instruction that never ends is a mistake of the generator */
 }
 

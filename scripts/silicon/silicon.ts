@@ -1,8 +1,12 @@
 // Talks to the recorder: requests and replies are the structures at the top of recorder.c.
 import { spawnSync } from 'node:child_process';
 import {
+  backgroundFpu,
   BLOCK_BYTES,
   codeAddress,
+  type FpuState,
+  fpuOfImage,
+  fxImage,
   REGIONS,
   type RegionName,
   SEGMENT_NAMES,
@@ -20,6 +24,7 @@ export interface Observation {
   segments: Segments;
   /** Memory outside the blocks was written. */
   stray: boolean;
+  fpu: FpuState;
   blocks: Map<RegionName, Uint8Array>;
 }
 
@@ -28,10 +33,13 @@ export interface Request {
   state: State;
 }
 
-const REQUEST_BYTES = 168;
+const FX_BYTES = 416;
+const REQUEST_FX = 168;
+const REQUEST_BYTES = REQUEST_FX + FX_BYTES;
 const MAX_CODE = 24;
 const BLOCK_HEADER_BYTES = 16;
-const REPLY_BYTES = 176;
+const REPLY_FX = 176;
+const REPLY_BYTES = REPLY_FX + FX_BYTES;
 
 function encodeRequest({ bytes, state }: Request): Buffer {
   const buffer = Buffer.alloc(REQUEST_BYTES + state.blocks.size * (BLOCK_HEADER_BYTES + BLOCK_BYTES));
@@ -43,6 +51,7 @@ function encodeRequest({ bytes, state }: Request): Buffer {
   buffer.writeBigUInt64LE(codeAddress(state.mode), 8);
   state.regs.forEach((value, index) => buffer.writeBigUInt64LE(value, 16 + index * 8));
   buffer.set(bytes, 144);
+  buffer.set(fxImage(state.fpu ?? backgroundFpu()), REQUEST_FX);
   let at = REQUEST_BYTES;
   for (const [region, block] of state.blocks) {
     buffer.writeBigUInt64LE(REGIONS[region].block, at);
@@ -70,6 +79,7 @@ function decodeReply(buffer: Buffer, at: number, regions: Iterable<RegionName>):
     error: buffer.readUInt32LE(at + 156),
     segments: Object.fromEntries(selectors) as unknown as Segments,
     stray: buffer.readUInt32LE(at + 172) !== 0,
+    fpu: fpuOfImage(buffer.subarray(at + REPLY_FX, at + REPLY_BYTES)),
     blocks,
   };
 }

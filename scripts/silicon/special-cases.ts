@@ -78,6 +78,30 @@ export function illegalCases(mode: VectorMode): Case[] {
   ];
 }
 
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, at) => from + at);
+
+// Every opcode behind 0F with each mandatory prefix, on registers and on memory, and every x87 opcode.
+function opcodesAround(): Uint8Array[] {
+  const twoByte = [[], [0x66], [0xf3], [0xf2]].flatMap((prefix) =>
+    range(0x10, 0x100).flatMap((opcode) => [0xc1, 0x01, 0xf9].map((rest) => [...prefix, 0x0f, opcode, rest])),
+  );
+  const x87 = range(0xd8, 0xe0).flatMap((opcode) => [
+    ...range(0xc0, 0x100).map((rest) => [opcode, rest]),
+    ...range(0, 8).map((group) => [opcode, 0x01 | (group << 3)]),
+  ]);
+  return [...twoByte, ...x87].map((bytes) => Uint8Array.from(bytes));
+}
+
+/** What no manual gives a meaning, in the maps that SSE, MMX and x87 stand in: #UD. */
+export function undefinedVectorCases(mode: VectorMode): Case[] {
+  const padding = new Uint8Array(8).fill(0xcc);
+  const isUndefined = (bytes: Uint8Array): boolean =>
+    disassemble(Uint8Array.from([...bytes, ...padding]), mode).instruction.code === Code.INVALID;
+  return opcodesAround()
+    .filter(isUndefined)
+    .map((bytes) => raw(bytes, mode, 'undefined'));
+}
+
 // Prefixes that change nothing, or that a later one takes over (Intel SDM vol. 2, 2.1.1 and 2.2.1): ignored segments,
 // repeated 66, REX that is not last, REX.W over 66, a REPE that means nothing to the instruction.
 const HARMLESS_64 = [

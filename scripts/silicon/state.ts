@@ -3,6 +3,7 @@ import { Register, RegisterExt } from 'iced-x86';
 import {
   BACKGROUND_RFLAGS,
   BLOCK_BYTES,
+  type FpuState,
   REGIONS,
   REGION_NAMES,
   type RegionName,
@@ -16,6 +17,8 @@ export interface State {
   regs: bigint[];
   rflags: number;
   blocks: Map<RegionName, Uint8Array>;
+  /** Only in the families that show it. */
+  fpu?: FpuState;
 }
 
 /** A general register or a part of one: `high` is AH, CH, DH or BH, whose `index` is that of RAX, RCX, RDX, RBX. */

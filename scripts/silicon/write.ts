@@ -1,10 +1,13 @@
 // The text of a family's file; test/vectors/README.md documents it, test/vectors/load.ts reads it.
 import { gzipSync } from 'node:zlib';
 import {
+  ARITHMETIC_FLAGS,
   backgroundBlock,
+  backgroundFpu,
   BACKGROUND_RFLAGS,
   backgroundRegister,
   codeAddress,
+  type FpuState,
   initialSegments,
   type RegionName,
   REGISTER_NAMES,
@@ -12,6 +15,7 @@ import {
   SEGMENT_NAMES,
 } from '../../test/vectors/layout.ts';
 import type { Case } from './cases.ts';
+import { definedStatus } from './defined-status.ts';
 import { definedAfterFault } from './defined-flags.ts';
 import type { Observation } from './silicon.ts';
 
@@ -36,10 +40,29 @@ function memoryTokens(region: RegionName, block: Uint8Array, before: Uint8Array)
   return tokens;
 }
 
+/** What differs from `before`. XMM registers that the mode can't name are left out. */
+function fpuTokens(fpu: FpuState | undefined, before: FpuState | undefined, mode: number): string[] {
+  if (!fpu || !before) return [];
+  const words = [
+    ['mx', fpu.mxcsr, before.mxcsr],
+    ['cw', fpu.fcw, before.fcw],
+    ['sw', fpu.fsw, before.fsw],
+    ['tw', fpu.ftw, before.ftw],
+  ] as const;
+  const wide = (letter: string, values: readonly bigint[], old: readonly bigint[]): string[] =>
+    values.flatMap((value, index) => (value === old[index] ? [] : [`${letter}${index}=${hex(value)}`]));
+  return [
+    ...wide('x', fpu.xmm.slice(0, mode === 64 ? 16 : 8), before.xmm),
+    ...wide('p', fpu.physical, before.physical),
+    ...words.flatMap(([name, value, old]) => (value === old ? [] : [`${name}=${hex(value)}`])),
+  ];
+}
+
 function inputTokens({ state }: Case): string[] {
   const memory = [...state.blocks].flatMap(([region, block]) => memoryTokens(region, block, backgroundBlock()));
   const flags = state.rflags === BACKGROUND_RFLAGS ? [] : [`f=${hex(state.rflags)}`];
-  return [...registerTokens(state.regs, (index) => backgroundRegister(state.mode, index)), ...flags, ...memory];
+  const fpu = fpuTokens(state.fpu, backgroundFpu(), state.mode);
+  return [...registerTokens(state.regs, (index) => backgroundRegister(state.mode, index)), ...flags, ...fpu, ...memory];
 }
 
 export interface Outcome {
@@ -59,7 +82,7 @@ export function outcomeOf({ state, bytes }: Case, seen: Observation): Outcome {
   return seen.trapno === 3 && !inside ? { vector: undefined, rip: landed } : { vector: seen.trapno, rip: seen.rip };
 }
 
-function outputTokens(item: Case, seen: Observation, flagsMask: number): string[] {
+function outputTokens(item: Case, seen: Observation, flagsMask: number, statusMask: number): string[] {
   const { state, bytes } = item;
   const { vector, rip } = outcomeOf(item, seen);
   const rflags = seen.rflags & ~RFLAGS_BITS.RF;
@@ -75,10 +98,25 @@ function outputTokens(item: Case, seen: Observation, flagsMask: number): string[
   if (rip !== (vector === undefined ? start + BigInt(bytes.length) : start)) tokens.push(`rip=${hex(rip)}`);
   if (vector !== undefined) tokens.push(HAS_ERROR_CODE.has(vector) ? `!${vector}:${hex(seen.error)}` : `!${vector}`);
   if (vector === PAGE_FAULT) tokens.push(`cr2=${hex(seen.cr2)}`);
-  const compared = vector === undefined ? item.flagsMask : definedAfterFault(item.form, vector);
+  const compared = vector === undefined ? flagsMaskOf(item, seen) : definedAfterFault(item.form, vector);
   if (compared !== flagsMask) tokens.push(`m=${hex(compared)}`);
+  if (state.fpu) {
+    tokens.push(...fpuTokens(seen.fpu, state.fpu, state.mode));
+    const status = statusMaskOf(item, seen);
+    if (status !== statusMask) tokens.push(`n=${hex(status)}`);
+  }
   return tokens;
 }
+
+/** FCOMI with an unmasked invalid operand: AMD sets the flags, Intel leaves them alone. */
+const COMPARES_TO_FLAGS = /^Fu?comip?$/;
+const flagsMaskOf = (item: Case, seen: Observation): number =>
+  COMPARES_TO_FLAGS.test(item.form?.mnemonic ?? '') && seen.fpu.fsw & 0x80
+    ? item.flagsMask & ~ARITHMETIC_FLAGS
+    : item.flagsMask;
+
+const statusMaskOf = (item: Case, seen: Observation): number =>
+  item.form ? definedStatus(item.form, item.state, seen, outcomeOf(item, seen).vector !== undefined) : 0xffff;
 
 const groupKey = ({ state, bytes }: Case): string =>
   `${state.mode} ${hexBytes(bytes)} ${[...state.blocks.keys()].join('')}`;
@@ -94,9 +132,11 @@ function groupText(group: readonly { item: Case; seen: Observation }[]): string 
   if (!first) return '';
   const mask = mostFrequent(group.map(({ item }) => item.flagsMask));
   const regions = [...first.state.blocks.keys()].join('') || '-';
-  const head = `i ${first.state.mode} ${hexBytes(first.bytes)} ${hex(mask)} ${regions} ${first.name} | ${first.text}`;
+  const status = first.state.fpu ? mostFrequent(group.map(({ item, seen }) => statusMaskOf(item, seen))) : 0;
+  const [letter, masks] = first.state.fpu ? ['x', `${hex(mask)}/${hex(status)}`] : ['i', hex(mask)];
+  const head = `${letter} ${first.state.mode} ${hexBytes(first.bytes)} ${masks} ${regions} ${first.name} | ${first.text}`;
   const lines = group.map(
-    ({ item, seen }) => `${inputTokens(item).join(' ')} > ${outputTokens(item, seen, mask).join(' ')}`,
+    ({ item, seen }) => `${inputTokens(item).join(' ')} > ${outputTokens(item, seen, mask, status).join(' ')}`,
   );
   return [head, ...new Set(lines)].join('\n');
 }

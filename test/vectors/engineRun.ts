@@ -8,7 +8,16 @@ import { SEG, type SegmentIndex } from '../../src/cpu/state.ts';
 import { physAddr } from '../../src/bits/address.ts';
 import { findModel } from '../../src/x86/models.ts';
 import { vectorInfo } from '../../src/x86/vectors.ts';
-import { CODE_REGIONS, codeAddress, REGIONS, SEGMENT_NAMES, type SegmentName } from './layout.ts';
+import {
+  CODE_REGIONS,
+  codeAddress,
+  FX_IMAGE_BYTES,
+  fpuOfImage,
+  fxImage,
+  REGIONS,
+  SEGMENT_NAMES,
+  type SegmentName,
+} from './layout.ts';
 import type { VectorInput } from './load.ts';
 import type { RunOutput } from './replay.ts';
 
@@ -91,6 +100,7 @@ for (const region of CODE_REGIONS) {
 }
 for (const { page } of Object.values(REGIONS)) mapUser(page, true);
 
+let unimplemented: string | undefined;
 const model = findModel('max');
 if (!model) throw new Error("the model 'max' is gone");
 export const engine = new Engine({
@@ -100,7 +110,9 @@ export const engine = new Engine({
   devices: { read: () => 0xffn, write: () => {}, emptyAccesses: 0 },
   random: () => 0n,
   timestamp: (retired) => retired,
-  unimplemented: () => {},
+  unimplemented: (what) => {
+    unimplemented ??= what;
+  },
   interruptRequested: () => false,
 });
 
@@ -122,6 +134,22 @@ const ATTRIBUTES: Record<number, number> = { 0x23: 0xc0fb, 0x2b: 0xc0f3, 0x33: 0
 const INT1 = 0xf1;
 const INT3 = 0xcc;
 const MAX_PIECES = 20000;
+
+function setFpu(image: Uint8Array): void {
+  const view = new DataView(image.buffer);
+  for (let offset = 0; offset < FX_IMAGE_BYTES; offset += 8) {
+    engine.state.setU64(at.FXSTATE + offset, view.getBigUint64(offset, true));
+  }
+}
+
+function fpu(input: VectorInput): Pick<RunOutput, 'fpu' | 'unimplemented'> {
+  if (!input.fpu) return {};
+  const image = new DataView(new ArrayBuffer(FX_IMAGE_BYTES));
+  for (let offset = 0; offset < FX_IMAGE_BYTES; offset += 8) {
+    image.setBigUint64(offset, engine.state.u64(at.FXSTATE + offset), true);
+  }
+  return { fpu: fpuOfImage(new Uint8Array(image.buffer)), unimplemented };
+}
 
 function enter(input: VectorInput): void {
   const { state } = engine;
@@ -146,6 +174,8 @@ function enter(input: VectorInput): void {
   });
   state.rflags = input.rflags;
   state.rip = input.rip;
+  if (input.fpu) setFpu(fxImage(input.fpu));
+  unimplemented = undefined;
   state.setU32(at.HALTED, 0);
   state.setU32(at.INTERRUPT_SHADOW, 0);
   engine.modeChanged();
@@ -237,7 +267,14 @@ const registers = (): bigint[] => Array.from({ length: 16 }, (_, index) => engin
 
 function running(input: VectorInput): RunOutput {
   const { state } = engine;
-  return { regs: registers(), rflags: state.rflags, rip: state.rip, memory: blocks(input), segments: selectors() };
+  return {
+    regs: registers(),
+    rflags: state.rflags,
+    rip: state.rip,
+    memory: blocks(input),
+    segments: selectors(),
+    ...fpu(input),
+  };
 }
 
 /** An exception came: what it reported is on the handler's stack. */
@@ -262,5 +299,6 @@ function stopped(input: VectorInput): RunOutput {
     errorCode,
     cr2: vector === 14 ? state.u64(at.CR2) : undefined,
     segments,
+    ...fpu(input),
   };
 }

@@ -93,3 +93,84 @@ export const ARITHMETIC_FLAGS = CF | PF | AF | ZF | SF | OF;
 export const DEFAULT_FLAGS_MASK = ARITHMETIC_FLAGS | DF;
 /** Flags that a vector does not mention: the always-one bit 1, and IF, which no program at CPL 3 and IOPL 0 can change. */
 export const BACKGROUND_RFLAGS = 0x2 | IF;
+
+/** Vector and x87 state, in the families that show it. */
+export interface FpuState {
+  /** XMM0 to XMM15, 128 bits each; outside 64-bit mode an instruction can't name those from XMM8 on. */
+  xmm: bigint[];
+  mxcsr: number;
+  /** x87 registers by their physical number, 80 bits each: ST(i) is number (TOP + i) mod 8. MMi is the low part of number i. */
+  physical: bigint[];
+  /** Control word, status word, and abridged tag word (bit n: register n is not empty). */
+  fcw: number;
+  fsw: number;
+  ftw: number;
+}
+
+/** TOP of a status word. */
+export const topOf = (fsw: number): number => (fsw >> 11) & 7;
+
+/** What an XMM register holds that a vector does not mention: every byte differs. */
+function backgroundXmm(index: number): bigint {
+  let value = 0n;
+  for (let byte = 15; byte >= 0; byte--) value = (value << 8n) | BigInt((index << 4) | byte);
+  return value;
+}
+
+// 1.11, 2.22... as far as hexadecimal goes: normal numbers, each told by its digits.
+const backgroundX87 = (index: number): bigint =>
+  (BigInt(0x3fff + index) << 64n) | 0x8000_0000_0000_0000n | (0x0111_1111_1111_1111n * BigInt(index + 1));
+
+/** All registers in use, TOP = 0, everything masked, no flag set. */
+export const backgroundFpu = (): FpuState => ({
+  xmm: Array.from({ length: 16 }, (_, index) => backgroundXmm(index)),
+  mxcsr: 0x1f80,
+  physical: Array.from({ length: 8 }, (_, index) => backgroundX87(index)),
+  fcw: 0x37f,
+  fsw: 0,
+  ftw: 0xff,
+});
+
+/** Bytes of an FXSAVE image that hold state (Intel SDM vol. 1, table 10-2). */
+export const FX_IMAGE_BYTES = 416;
+const FX_MXCSR = 24;
+const FX_ST = 32;
+const FX_XMM = 160;
+
+const putWide = (view: DataView, at: number, value: bigint): void => {
+  view.setBigUint64(at, BigInt.asUintN(64, value), true);
+  view.setBigUint64(at + 8, value >> 64n, true);
+};
+const getWide = (view: DataView, at: number, highMask: bigint): bigint =>
+  view.getBigUint64(at, true) | ((view.getBigUint64(at + 8, true) & highMask) << 64n);
+
+/** The state as FXSAVE writes it in 64-bit mode: x87 registers in stack order, instruction and data pointers 0. */
+export function fxImage(state: FpuState): Uint8Array {
+  const bytes = new Uint8Array(FX_IMAGE_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, state.fcw, true);
+  view.setUint16(2, state.fsw, true);
+  view.setUint8(4, state.ftw);
+  view.setUint32(FX_MXCSR, state.mxcsr, true);
+  const top = topOf(state.fsw);
+  for (let st = 0; st < 8; st++) putWide(view, FX_ST + 16 * st, state.physical[(top + st) & 7] ?? 0n);
+  state.xmm.forEach((value, index) => {
+    putWide(view, FX_XMM + 16 * index, value);
+  });
+  return bytes;
+}
+
+/** The inverse of `fxImage`. */
+export function fpuOfImage(bytes: Uint8Array): FpuState {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const fsw = view.getUint16(2, true);
+  const top = topOf(fsw);
+  return {
+    fcw: view.getUint16(0, true),
+    fsw,
+    ftw: view.getUint8(4),
+    mxcsr: view.getUint32(FX_MXCSR, true),
+    physical: Array.from({ length: 8 }, (_, index) => getWide(view, FX_ST + 16 * ((index - top) & 7), 0xffffn)),
+    xmm: Array.from({ length: 16 }, (_, index) => getWide(view, FX_XMM + 16 * index, 0xffff_ffff_ffff_ffffn)),
+  };
+}

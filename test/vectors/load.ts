@@ -5,9 +5,11 @@ import { gunzipSync } from 'node:zlib';
 import {
   BACKGROUND_RFLAGS,
   backgroundBlock,
+  backgroundFpu,
   backgroundRegister,
   BLOCK_BYTES,
   codeAddress,
+  type FpuState,
   GS_BASE,
   initialSegments,
   REGIONS,
@@ -39,6 +41,8 @@ export interface VectorInput {
   readonly gsBase: bigint;
   /** The 256-byte blocks the instruction may touch; the rest of their pages is 0. */
   readonly memory: readonly MemoryBlock[];
+  /** Vector and x87 state, in the families that show it; in the others it does not matter. */
+  readonly fpu?: FpuState;
 }
 
 /** What the CPU has after the instruction, or at the exception's delivery. */
@@ -50,6 +54,8 @@ export interface VectorOutput {
   readonly segments: Segments;
   /** The same blocks as in the input, in the same order. */
   readonly memory: readonly MemoryBlock[];
+  /** There if the input has it. What an empty x87 register holds is only what this one CPU did. */
+  readonly fpu?: FpuState;
   /** Exception vector; undefined when the instruction ran to its end. */
   readonly vector?: number;
   /** Only with vectors that push one. */
@@ -62,6 +68,8 @@ export interface Vector extends VectorInput {
   readonly out: VectorOutput;
   /** RFLAGS bits that the manual defines here; the others of `out.rflags` are what this one CPU happened to do. */
   readonly flagsMask: number;
+  /** Bits of the x87 status word that the manual defines here. */
+  readonly statusMask: number;
   /** AT&T text. */
   readonly text: string;
   /** iced's Code by name, or a word for what the bytes are ("undefined", "too-long", ...). */
@@ -75,6 +83,9 @@ interface InstructionLine {
   mode: VectorMode;
   code: Uint8Array;
   flagsMask: number;
+  /** The vectors show vector and x87 state. */
+  showsFpu: boolean;
+  statusMask: number;
   regions: RegionName[];
   iced: string;
   text: string;
@@ -87,6 +98,8 @@ interface State {
   segments: Record<SegmentName, number>;
   blocks: { region: RegionName; bytes: Uint8Array }[];
   flagsMask: number;
+  fpu?: FpuState;
+  statusMask: number;
   vector?: number;
   errorCode?: number;
   cr2?: bigint;
@@ -107,14 +120,18 @@ const BACKGROUND = new Map<VectorMode, readonly bigint[]>(
   ([64, 32, 16] as const).map((mode) => [mode, REGISTER_NAMES.map((_, index) => backgroundRegister(mode, index))]),
 );
 const BLOCK = backgroundBlock();
+const FPU = backgroundFpu();
 
 function parseInstruction(line: string): InstructionLine {
   const bar = line.indexOf(' | ');
-  const [, mode, code, mask, regions, iced] = line.slice(0, bar).split(' ');
+  const [letter, mode, code, masks, regions, iced] = line.slice(0, bar).split(' ');
+  const [mask, statusMask] = (masks ?? '').split('/');
   return {
     mode: Number(mode) as VectorMode,
     code: fromHex(code ?? ''),
     flagsMask: Number.parseInt(mask ?? '', 16),
+    showsFpu: letter === 'x',
+    statusMask: Number.parseInt(statusMask ?? '0', 16),
     regions: regions === '-' ? [] : ((regions ?? '').split('') as RegionName[]),
     iced: iced ?? '',
     text: line.slice(bar + 3),
@@ -137,6 +154,21 @@ function setMemory(state: State, token: string): void {
   block.bytes.set(bytes, offset);
 }
 
+const FPU_WORDS: Record<string, 'mxcsr' | 'fcw' | 'fsw' | 'ftw'> = { mx: 'mxcsr', cw: 'fcw', sw: 'fsw', tw: 'ftw' };
+
+/** Takes "x3=", "p3=", "mx=" and the like; false if the token is none of these. */
+function setFpu(state: State, name: string, value: string): boolean {
+  const { fpu } = state;
+  if (!fpu) return false;
+  const word = FPU_WORDS[name];
+  const index = Number(name.slice(1));
+  if (word) fpu[word] = Number.parseInt(value, 16);
+  else if (name[0] === 'x' && index < 16) fpu.xmm[index] = BigInt(`0x${value}`);
+  else if (name[0] === 'p' && index < 8) fpu.physical[index] = BigInt(`0x${value}`);
+  else return false;
+  return true;
+}
+
 function applyToken(state: State, token: string): void {
   if (token.startsWith('!')) return setException(state, token);
   if (token[1] === '+') return setMemory(state, token);
@@ -147,12 +179,15 @@ function applyToken(state: State, token: string): void {
   if (register !== undefined) state.regs[register] = BigInt(`0x${value}`);
   else if (name === 'f') state.rflags = Number.parseInt(value, 16);
   else if (name === 'm') state.flagsMask = Number.parseInt(value, 16);
+  else if (name === 'n') state.statusMask = Number.parseInt(value, 16);
   else if (name === 'rip') state.rip = BigInt(`0x${value}`);
   else if (name === 'cr2') state.cr2 = BigInt(`0x${value}`);
   else if ((SEGMENT_NAMES as readonly string[]).includes(name))
     state.segments[name as SegmentName] = Number.parseInt(value, 16);
-  else throw new Error(`bad vector token ${token}`);
+  else if (!setFpu(state, name, value)) throw new Error(`bad vector token ${token}`);
 }
+
+const copyFpu = (fpu: FpuState): FpuState => ({ ...fpu, xmm: [...fpu.xmm], physical: [...fpu.physical] });
 
 const memoryOf = (state: State): MemoryBlock[] =>
   state.blocks.map(({ region, bytes }) => ({ address: REGIONS[region].block, bytes }));
@@ -165,6 +200,8 @@ function inputState(head: InstructionLine, tokens: string): State {
     segments: initialSegments(head.mode),
     blocks: head.regions.map((region) => ({ region, bytes: Uint8Array.from(BLOCK) })),
     flagsMask: head.flagsMask,
+    statusMask: head.statusMask,
+    ...(head.showsFpu && { fpu: copyFpu(FPU) }),
   };
   for (const token of tokens.split(' ')) if (token !== '') applyToken(state, token);
   return state;
@@ -176,6 +213,7 @@ function outputState(head: InstructionLine, input: State, tokens: string): State
     regs: [...input.regs],
     segments: { ...input.segments },
     blocks: input.blocks.map(({ region, bytes }) => ({ region, bytes: Uint8Array.from(bytes) })),
+    ...(input.fpu && { fpu: copyFpu(input.fpu) }),
   };
   // Not said where: at the next instruction, or at this one if there is an exception.
   state.rip = input.rip + (tokens.includes('!') ? 0n : BigInt(head.code.length));
@@ -188,7 +226,7 @@ function parseVector(head: InstructionLine, line: string, family: string, number
   if (arrow < 0) throw new Error(`${family}:${number}: no ">" in a vector`);
   const input = inputState(head, line.slice(0, arrow));
   const output = outputState(head, input, line.slice(arrow + 1));
-  const { regs, rflags, rip, segments, vector, errorCode, cr2, flagsMask } = output;
+  const { regs, rflags, rip, segments, fpu, vector, errorCode, cr2, flagsMask, statusMask } = output;
   return {
     code: head.code,
     mode: head.mode,
@@ -198,17 +236,20 @@ function parseVector(head: InstructionLine, line: string, family: string, number
     segments: input.segments,
     gsBase: head.mode === 64 ? GS_BASE : 0n,
     memory: memoryOf(input),
+    ...(input.fpu && { fpu: input.fpu }),
     out: {
       regs,
       rflags,
       rip,
       segments,
       memory: memoryOf(output),
+      ...(fpu && { fpu }),
       ...(vector !== undefined && { vector }),
       ...(errorCode !== undefined && { errorCode }),
       ...(cr2 !== undefined && { cr2 }),
     },
     flagsMask,
+    statusMask,
     text: head.text,
     iced: head.iced,
     family,
@@ -223,7 +264,7 @@ export function* parseVectors(text: string, family: string): Iterable<Vector> {
   for (const line of text.split('\n')) {
     number++;
     if (line === '' || line.startsWith('#')) continue;
-    if (line.startsWith('i ')) head = parseInstruction(line);
+    if (line.startsWith('i ') || line.startsWith('x ')) head = parseInstruction(line);
     else if (head) yield parseVector(head, line, family, number);
     else throw new Error(`${family}:${number}: a vector before any instruction`);
   }

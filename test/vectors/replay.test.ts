@@ -1,7 +1,7 @@
 // The vectors' own tests: the files can be read and are whole, and the comparison catches a run that is wrong.
 import { Decoder } from 'iced-x86';
 import { describe, expect, it } from 'vitest';
-import { ARITHMETIC_FLAGS, RFLAGS_BITS } from './layout.ts';
+import { ARITHMETIC_FLAGS, type FpuState, RFLAGS_BITS } from './layout.ts';
 import { loadVectors, parseVectors, type Vector, vectorFamilies } from './load.ts';
 import { describeMismatch, replay, replayFamily, type Run, type RunOutput } from './replay.ts';
 
@@ -111,10 +111,65 @@ describe('comparison of a run with a vector', () => {
   });
 });
 
+describe('comparison of vector and x87 state', () => {
+  const text = [
+    'x 64 0f58c1 cd5/ffff - Addps_xmm_xmmm128 | addps %xmm1,%xmm0',
+    'x0=1 x1=2 mx=1f81 > x0=3 mx=1fa1',
+    'x 64 d8c1 cd5/baff - Fadd_st0_sti | fadd %st(1),%st',
+    'p0=3fff8000000000000001 tw=3 > p0=3fff8000000000000002 sw=4020 n=bf',
+  ].join('\n');
+  const parsed = (family: string): [Vector, Vector] => [...parseVectors(text, family)] as [Vector, Vector];
+  const [addps, fadd] = parsed('example');
+  const changed = (vector: Vector, change: Partial<FpuState>): readonly string[] | undefined =>
+    replayChanged(vector, { fpu: { ...(vector.out.fpu as FpuState), ...change } })?.differences;
+  const physical = (vector: Vector, index: number, value: bigint): Partial<FpuState> => ({
+    physical: (vector.out.fpu as FpuState).physical.map((old, at) => (at === index ? value : old)),
+  });
+
+  it('accepts what was recorded', () => {
+    expect(replay(addps, () => recorded(addps))).toBeUndefined();
+    expect(replay(fadd, () => recorded(fadd))).toBeUndefined();
+  });
+
+  it('catches a wrong XMM register and MXCSR', () => {
+    const xmm = (addps.out.fpu as FpuState).xmm.map((value, index) => (index === 15 ? 0n : value));
+    expect(changed(addps, { xmm })).toEqual(['xmm15: 0x0, should be 0xfffefdfcfbfaf9f8f7f6f5f4f3f2f1f0']);
+    expect(changed(addps, { mxcsr: 0x1f81 })).toEqual(['mxcsr: 0x1f81, should be 0x1fa1']);
+  });
+
+  it('catches a wrong x87 register, and does not look at empty ones', () => {
+    expect(changed(fadd, physical(fadd, 0, 1n))).toEqual(['st(0): 0x1, should be 0x3fff8000000000000002']);
+    expect(changed(fadd, physical(fadd, 7, 1n))).toBeUndefined();
+  });
+
+  it('compares the status word where it is defined', () => {
+    expect(changed(fadd, { fsw: 0x20 })).toBeUndefined();
+    expect(changed(fadd, { fsw: 0x4021 })).toEqual(['x87 status word: 0x21, should be 0x20']);
+  });
+
+  it('allows transcendental results two units in the last place, and no more', () => {
+    const [, inexact] = parsed('transcendental');
+    expect(changed(inexact, physical(inexact, 0, 0x3fff8000000000000004n))).toBeUndefined();
+    expect(changed(inexact, physical(inexact, 0, 0x3ffeffffffffffffffffn))).toHaveLength(1);
+    expect(changed(inexact, physical(inexact, 0, 0x3fff8000000000000005n))).toHaveLength(1);
+  });
+
+  it('asks for the state', () => {
+    expect(replayChanged(addps, { fpu: undefined })?.differences).toEqual(['no vector and x87 state']);
+  });
+
+  it('takes a processor at its word that it does not know an instruction', () => {
+    expect(replayChanged(addps, { unimplemented: 'addps' })).toMatchObject({
+      unimplemented: true,
+      differences: ['unimplemented: addps'],
+    });
+  });
+});
+
 describe('recorded data', () => {
   it('has a family for every group of instructions', () => {
     expect(vectorFamilies()).toEqual(
-      'address arithmetic atomic bcd bits bmi branch condition divide far fault flags hint illegal interrupt logic move multiply prefix privileged rotate segment shift stack string'.split(
+      'address arithmetic atomic bcd bits bmi branch condition divide far fault flags hint illegal illegal-vector interrupt logic mmx move multiply prefix privileged rotate segment shift sse-float sse-integer sse-moves stack string transcendental x87'.split(
         ' ',
       ),
     );

@@ -1,5 +1,6 @@
 // Runs recorded vectors on anything that can run one instruction, and says in words what came out differently.
-import { REGISTER_NAMES, RFLAGS_BITS, SEGMENT_NAMES, type SegmentName } from './layout.ts';
+import { describeFpu, differencesOfFpu } from './replayFpu.ts';
+import { type FpuState, REGISTER_NAMES, RFLAGS_BITS, SEGMENT_NAMES, type SegmentName } from './layout.ts';
 import { loadVectors, type MemoryBlock, type Vector, type VectorInput } from './load.ts';
 
 /** What a run gives back; the fields mean what they mean in VectorOutput. */
@@ -9,6 +10,10 @@ export interface RunOutput {
   readonly rip: bigint;
   /** The input's blocks afterwards, in the same order. */
   readonly memory: readonly MemoryBlock[];
+  /** Asked for where the input has it. */
+  readonly fpu?: FpuState | undefined;
+  /** What the processor says it does not know; the output is then no answer. */
+  readonly unimplemented?: string | undefined;
   readonly vector?: number | undefined;
   readonly errorCode?: number | undefined;
   readonly cr2?: bigint | undefined;
@@ -23,6 +28,8 @@ export interface Mismatch {
   readonly vector: Vector;
   /** One line a difference: "rax: 0x1, should be 0x2". */
   readonly differences: readonly string[];
+  /** The processor said that it does not know the instruction. */
+  readonly unimplemented: boolean;
 }
 
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
@@ -94,18 +101,22 @@ export function compareOutput(vector: Vector, got: RunOutput): string[] {
     ...flagDifferences(vector, got),
     ...memoryDifferences(vector, got),
     ...segmentDifferences(vector, got),
+    ...differencesOfFpu(vector, got.fpu),
   ];
 }
 
 /** Runs one vector; undefined when everything defined came out as recorded. An exception of `run` is a difference too. */
 export function replay(vector: Vector, run: Run): Mismatch | undefined {
   let differences: string[];
+  let unimplemented = false;
   try {
-    differences = compareOutput(vector, run(vector));
+    const got = run(vector);
+    unimplemented = got.unimplemented !== undefined;
+    differences = unimplemented ? [`unimplemented: ${got.unimplemented}`] : compareOutput(vector, got);
   } catch (error) {
     differences = [`threw ${error instanceof Error ? error.message : String(error)}`];
   }
-  return differences.length === 0 ? undefined : { vector, differences };
+  return differences.length === 0 ? undefined : { vector, differences, unimplemented };
 }
 
 export interface FamilyResult {
@@ -135,6 +146,7 @@ export function describeMismatch({ vector, differences }: Mismatch): string {
   return [
     `${vector.family}:${vector.line} ${vector.mode}-bit ${vector.text}  [${bytes}, ${vector.iced}]`,
     `  before: rflags=${vector.rflags.toString(16)} ${regs}`,
+    ...describeFpu(vector),
     ...differences.map((difference) => `  ${difference}`),
   ].join('\n');
 }
