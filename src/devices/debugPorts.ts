@@ -55,10 +55,10 @@ export const createDebugConsole = (options: { readonly output: (byte: number) =>
 const sized = (value: number, size: AccessSize): number =>
   size === 4 ? value >>> 0 : value & (size === 1 ? 0xff : 0xffff);
 
-/** isa-debug-exit at offset 0: a write ends the run; QEMU would leave with the status (value << 1) | 1. */
+/** isa-debug-exit, four ports wide: a write ends the run; QEMU would leave with the status (value << 1) | 1. Reads as 0. */
 export const createDebugExit = (options: { readonly exit: (value: number) => void }): Device => ({
   name: 'debugExit',
-  read: (_offset, size) => sized(0xffff_ffff, size),
+  read: () => 0,
   write: (_offset, size, value) => options.exit(sized(value, size)),
   state: () => ({}),
   restore: () => {},

@@ -27,9 +27,13 @@ export const PORTS = {
   debugConsole: at([0xe9, 1]),
   /** QEMU's isa-debug-exit. */
   debugExit: at([0xf4, 4]),
+  /** QEMU's firmware configuration: selector, data. */
+  fwCfg: at([0x510, 2]),
   com2: at([0x2f8, 8]),
   vga: at([0x3c0, 0x20]),
   com1: at([0x3f8, 8]),
+  /** ACPI power management: PM1a event and control blocks, PM timer. */
+  acpiPm: at([0x600, 0xc]),
   /** Reset control register. */
   resetControl: at([0xcf9, 1]),
   /** PCI configuration mechanism 1: CONFIG_ADDRESS, CONFIG_DATA. */
@@ -37,4 +41,4 @@ export const PORTS = {
 } as const;
 
 /** ISA interrupt numbers (inputs of the 8259A pair, 8 and up on the slave). */
-export const IRQ = { timer: 0, keyboard: 1, cascade: 2, com2: 3, com1: 4, rtc: 8, mouse: 12 } as const;
+export const IRQ = { timer: 0, keyboard: 1, cascade: 2, com2: 3, com1: 4, rtc: 8, sci: 9, mouse: 12 } as const;

@@ -2,10 +2,13 @@
 
 import { describe, expect, it } from 'vitest';
 import { createA20Gate } from '../../src/devices/a20Gate.ts';
+import { createAcpiPm } from '../../src/devices/acpiPm.ts';
 import { createCmos } from '../../src/devices/cmos.ts';
 import { createDebugConsole, createDebugExit, createPostCode } from '../../src/devices/debugPorts.ts';
 import type { Device, DeviceState } from '../../src/devices/device.ts';
 import { createI8042 } from '../../src/devices/i8042.ts';
+import { createIoApic } from '../../src/devices/ioApic.ts';
+import { createLocalApic } from '../../src/devices/localApic.ts';
 import { createPciConfig } from '../../src/devices/pciConfig.ts';
 import { createPic8259 } from '../../src/devices/pic8259.ts';
 import { createPit8254 } from '../../src/devices/pit8254.ts';
@@ -77,6 +80,36 @@ const CHIPS: Readonly<Record<string, Case>> = {
     ],
     reads: [1],
   },
+  localApic: {
+    make: () =>
+      createLocalApic({
+        clock,
+        tscOffset: () => 0n,
+        x2apic: true,
+        tscDeadline: true,
+        endOfInterrupt: ignore,
+        changed: ignore,
+        unimplemented,
+      }),
+    writes: [
+      [0xf0, 0x1ff, 4],
+      [0x80, 0x20, 4],
+      [0x320, 0x2_0040, 4],
+      [0x3e0, 0xb, 4],
+      [0x380, 1000, 4],
+      [0x300, 0x4_4055, 4],
+    ],
+    reads: [0x80, 0x220, 0x320, 0x390, 0x380],
+  },
+  ioApic: {
+    make: () => createIoApic({ send: () => true, changed: ignore, unimplemented }),
+    writes: [
+      [0, 0x12, 4],
+      [0x10, 0x8031, 4],
+      [0, 0x13, 4],
+    ],
+    reads: [0, 0x10],
+  },
   i8042: {
     make: () =>
       createI8042({ keyboardInterrupt: interrupt, auxInterrupt: interrupt, a20: a20(), reset: ignore, unimplemented }),
@@ -93,6 +126,15 @@ const CHIPS: Readonly<Record<string, Case>> = {
     make: () => createSystemControl({ a20: a20(), reset: ignore, unimplemented }),
     writes: [[0, 0x82]],
     reads: [0],
+  },
+  acpiPm: {
+    make: () => createAcpiPm({ clock, interrupt, powerOff: ignore, unimplemented }),
+    writes: [
+      [2, 0x01],
+      [3, 0x07],
+      [5, 0x08],
+    ],
+    reads: [0, 1, 2, 3, 4, 5],
   },
   resetControl: { make: () => createResetControl({ reset: ignore, unimplemented }), writes: [[0, 0x02]], reads: [0] },
   postCode: { make: createPostCode, writes: [[0, 0x42]], reads: [0] },

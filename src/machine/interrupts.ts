@@ -1,0 +1,89 @@
+// How interrupts come to the processor: through the 8259A pair alone, or, with a local APIC, through an IO-APIC too that
+// sees the same lines. Firmware leaves the APIC in virtual wire mode (MP specification 3.6.2.2): what the 8259A pair asks
+// for passes it by.
+
+import type { Device, GuestClock, InterruptLine, TimedDevice, Unimplemented } from '../devices/device.ts';
+import { createIoApic, IO_APIC_BASE, IO_APIC_SIZE } from '../devices/ioApic.ts';
+import { createLocalApic, type LocalApic } from '../devices/localApic.ts';
+import { createPic8259, type Pic8259 } from '../devices/pic8259.ts';
+import { IRQ } from '../devices/ports.ts';
+import type { CpuModel } from '../x86/models.ts';
+import type { DeviceWindow } from './memoryBus.ts';
+
+export type InterruptOptions = {
+  /** With feature APIC there is a local APIC and an IO-APIC. */
+  readonly model: CpuModel;
+  readonly clock: GuestClock;
+  /** Time stamp counter less guest time. */
+  readonly tscOffset: () => bigint;
+  /** The next interrupt may come sooner than was thought. */
+  readonly changed: () => void;
+  readonly unimplemented: Unimplemented;
+};
+
+export type Interrupts = {
+  readonly pic: Pic8259;
+  readonly localApic: LocalApic | undefined;
+  /** The chips that are not reached by ports. */
+  readonly devices: readonly Device[];
+  readonly timed: readonly TimedDevice[];
+  readonly windows: readonly DeviceWindow[];
+  /** The line of an ISA interrupt. */
+  line(irq: number): InterruptLine;
+  /** Is there one that the processor should take? */
+  pending(): boolean;
+  /** Takes it: its vector. */
+  acknowledge(): number;
+};
+
+const APIC_SIZE = 0x1000;
+
+export function createInterrupts(options: InterruptOptions): Interrupts {
+  const pic = createPic8259(options);
+  return options.model.features.has('APIC') ? withApics(pic, options) : picAlone(pic);
+}
+
+const picAlone = (pic: Pic8259): Interrupts => ({
+  pic,
+  localApic: undefined,
+  devices: [],
+  timed: [],
+  windows: [],
+  line: (irq) => pic.line(irq),
+  pending: () => pic.pending(),
+  acknowledge: () => pic.acknowledge(),
+});
+
+function withApics(pic: Pic8259, options: InterruptOptions): Interrupts {
+  const { changed, unimplemented } = options;
+  const localApic: LocalApic = createLocalApic({
+    ...options,
+    x2apic: options.model.features.has('X2APIC'),
+    tscDeadline: options.model.features.has('TSC_DEADLINE'),
+    endOfInterrupt: (vector) => ioApic.endOfInterrupt(vector),
+  });
+  const ioApic = createIoApic({ send: (message) => localApic.receive(message), changed, unimplemented });
+  localApic.virtualWire();
+  const picAsks = (): boolean => pic.pending() && (localApic.passesPic() || ioApic.passesPic());
+  return {
+    pic,
+    localApic,
+    devices: [localApic, ioApic],
+    timed: [localApic],
+    windows: [
+      { base: () => localApic.mmioBase, size: APIC_SIZE, device: localApic },
+      { base: () => IO_APIC_BASE, size: IO_APIC_SIZE, device: ioApic },
+    ],
+    line: (irq) => {
+      const toPic = pic.line(irq);
+      // The 8254 is at input 2, because input 0 is the 8259A pair's; the MADT says so to kernels.
+      const toIoApic = ioApic.line(irq === IRQ.timer ? 2 : irq);
+      return (level) => {
+        toPic(level);
+        toIoApic(level);
+      };
+    },
+    pending: () => localApic.pending() || picAsks(),
+    acknowledge: () => (localApic.pending() ? localApic.acknowledge() : pic.acknowledge()),
+  };
+}
