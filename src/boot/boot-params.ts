@@ -36,6 +36,8 @@ export interface BootParamsInput {
   readonly cmdline: Range;
   readonly initrd: Range | undefined;
   readonly loadAddress: number;
+  /** Guest-physical address of the ACPI RSDP. */
+  readonly rsdp: number | undefined;
 }
 
 /**
@@ -71,6 +73,8 @@ function fillCommon(params: Uint8Array, input: BootParamsInput): void {
   putSplit(params, 'cmd_line_ptr', BOOT_PARAMS.ext_cmd_line_ptr, input.cmdline.start);
   putSplit(params, 'ramdisk_image', BOOT_PARAMS.ext_ramdisk_image, input.initrd?.start ?? 0);
   putSplit(params, 'ramdisk_size', BOOT_PARAMS.ext_ramdisk_size, input.initrd?.size ?? 0);
+  // Protocol 2.14; before that nobody reads it, and the kernel searches the BIOS area.
+  putU64(params, BOOT_PARAMS.acpi_rsdp_addr, BigInt(input.rsdp ?? 0));
   fillMemory(params, input.e820);
 }
 

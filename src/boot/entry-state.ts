@@ -69,6 +69,8 @@ export interface EntryState {
   readonly idtBase: bigint;
   readonly idtLimit: number;
   readonly segments: Readonly<Record<SegmentName, SegmentState>>;
+  /** The task register, where the protocol speaks of it. */
+  readonly tr?: SegmentState;
 }
 
 export interface EntryInput {

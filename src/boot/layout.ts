@@ -10,7 +10,7 @@
 //   0x90000 .. 0x9fc00   left alone: the stub puts its 32-bit trampoline below the EBDA, mostly at 0x9d000
 //   0x9fc00 .. 0xa0000   EBDA, reserved
 //   0xa0000 .. 0xf0000   video memory and option ROMs: no RAM
-//   0xf0000 .. 0x100000  BIOS, reserved
+//   0xf0000 .. 0x100000  BIOS, reserved; the ACPI tables lie at its start
 //   0x100000 ..          RAM up to 3 GiB; then the hole for devices; the rest from 4 GiB on
 import { PAGE_SIZE } from '../bits/address.ts';
 import { InputError } from '../bits/errors.ts';
@@ -27,7 +27,7 @@ export const BDA_BASE_MEMORY_KIB = 0x413;
 /** Where RAM ends for an operating system: 639 KiB, as nearly every PC BIOS has it, 1 KiB of EBDA above. */
 export const EBDA_START = 0x9fc00;
 export const CONVENTIONAL_END = 0xa0000;
-/** The last 64 KiB below 1 MiB belong to the BIOS. There is no RSDP in them: the kernel finds no ACPI and does without. */
+/** The last 64 KiB below 1 MiB belong to the BIOS. The RSDP is their first byte, and the other ACPI tables follow it. */
 export const BIOS_START = 0xf0000;
 export const HIGH_MEMORY_START = 1 * MIB;
 /** Devices (IOAPIC, LAPIC, flash) live between here and 4 GiB. */

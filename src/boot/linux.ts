@@ -6,8 +6,8 @@ import { InputError } from '../bits/errors.ts';
 import { hex } from '../bits/hex.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import type { ElfImage } from '../image/elf.ts';
-import type { KernelImage } from '../image/image.ts';
 import { ENTRY_64_OFFSET } from '../image/setup-header.ts';
+import { acpiTables } from './acpi.ts';
 import { bootParamsForBzImage, bootParamsForElf } from './boot-params.ts';
 import { type EntryState, entryState, gdtBytes } from './entry-state.ts';
 import {
@@ -16,6 +16,7 @@ import {
   areasFrom,
   BDA_BASE_MEMORY_KIB,
   BDA_EBDA_SEGMENT,
+  BIOS_START,
   CMDLINE_ROOM,
   checkMemorySize,
   E820_RAM,
@@ -50,7 +51,12 @@ export interface BootOptions {
   readonly plainRam?: boolean | undefined;
   /** The CPU has 1 GiB pages (CPUID.80000001H:EDX.Page1GB). Default false. */
   readonly gigabytePages?: boolean | undefined;
+  /** The machine has a local APIC and an I/O APIC, and the ACPI tables say so. Default false. */
+  readonly apic?: boolean | undefined;
 }
+
+/** What can be entered by the Linux boot protocol. */
+export type LinuxImage = BzImage | ElfImage;
 
 /** All that booting needs of a machine's memory. It must read as zero where nothing was written. */
 export interface WritableMemory {
@@ -65,7 +71,10 @@ export type PlacedName =
   | 'page_tables'
   | 'gdt'
   | 'stack'
-  | 'bios_data_area';
+  | 'bios_data_area'
+  | 'acpi_tables'
+  | 'boot_information'
+  | 'module';
 
 /** One thing in memory that belongs to somebody. */
 export interface Placed extends Range {
@@ -74,6 +83,8 @@ export interface Placed extends Range {
 
 export interface Boot {
   readonly state: EntryState;
+  /** How the image was entered; Multiboot and PVH enter in 32-bit mode. */
+  readonly protocol: 'linux' | 'multiboot' | 'pvh';
   readonly entry: 32 | 64;
   /** Where the image's first byte lies. For a bzImage this is also the load bias: its stub is linked at 0. */
   readonly loadAddress: number;
@@ -90,7 +101,7 @@ const VMLINUX_CMDLINE_SIZE = 2047;
 const VMLINUX_INITRD_ADDR_MAX = 0x7fff_ffff;
 
 /** Loads `image` into `memory`. Throws an InputError where the options, the image and the RAM do not go together. */
-export function bootLinux(options: BootOptions, image: KernelImage, memory: WritableMemory): Boot {
+export function bootLinux(options: BootOptions, image: LinuxImage, memory: WritableMemory): Boot {
   checkMemorySize(options.memoryBytes);
   const plainRam = options.plainRam ?? false;
   const request: LoadRequest = {
@@ -105,7 +116,7 @@ export function bootLinux(options: BootOptions, image: KernelImage, memory: Writ
     : bootElf(options, request, image, memory);
 }
 
-function chooseEntry(options: BootOptions, image: KernelImage): 32 | 64 {
+function chooseEntry(options: BootOptions, image: LinuxImage): 32 | 64 {
   const has64 = image.kind === 'elf' || image.has64BitEntry;
   if (options.entry === 64 && !has64) {
     throw new InputError(
@@ -216,7 +227,8 @@ function placeInitrd(
 
 function paramsInput(load: Load): Parameters<typeof bootParamsForElf>[0] {
   const { request, areas, initrd, place } = load;
-  return { e820: request.e820, cmdline: areas.cmdline, initrd, loadAddress: place.loadAddress };
+  const rsdp = request.plainRam ? undefined : BIOS_START;
+  return { e820: request.e820, cmdline: areas.cmdline, initrd, loadAddress: place.loadAddress, rsdp };
 }
 
 /** Writes what is not image, and gathers the result. */
@@ -227,7 +239,10 @@ function finish(load: Load, memory: WritableMemory, bootParams: Uint8Array, imag
     memory.write(physAddr(start), bytes);
     placement.push({ name, start, size: bytes.length });
   };
-  if (!request.plainRam) putBiosData(put);
+  if (!request.plainRam) {
+    putBiosData(put);
+    put('acpi_tables', BIOS_START, acpiTables(BIOS_START, options.apic ?? false).bytes);
+  }
   put('boot_params', areas.boot_params.start, bootParams);
   put('cmdline', areas.cmdline.start, cmdline);
   put('gdt', areas.gdt.start, gdtBytes(request.entry));
@@ -235,6 +250,7 @@ function finish(load: Load, memory: WritableMemory, bootParams: Uint8Array, imag
   if (initrd !== undefined && options.initrd !== undefined) put('initrd', initrd.start, options.initrd);
   return {
     state: stateOf(load),
+    protocol: 'linux',
     entry: request.entry,
     loadAddress: place.loadAddress,
     runtime: place.runtime,
@@ -244,7 +260,7 @@ function finish(load: Load, memory: WritableMemory, bootParams: Uint8Array, imag
 }
 
 /** The two words of the BIOS data area that stubs read; the rest of it is zero. */
-function putBiosData(put: (name: PlacedName, start: number, bytes: Uint8Array) => void): void {
+export function putBiosData(put: (name: PlacedName, start: number, bytes: Uint8Array) => void): void {
   const bytes = new Uint8Array(BDA_BASE_MEMORY_KIB + 2 - BDA_EBDA_SEGMENT);
   putU16(bytes, 0, EBDA_START >> 4);
   putU16(bytes, BDA_BASE_MEMORY_KIB - BDA_EBDA_SEGMENT, EBDA_START / KIB);

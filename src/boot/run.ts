@@ -7,33 +7,49 @@ import type { FaultLink } from '../cpu/microcode/delivery.ts';
 import { FLAGS, SEG, type SegmentIndex } from '../cpu/state.ts';
 import type { ResetSource } from '../devices/device.ts';
 import { type KernelImage, parseImage } from '../image/image.ts';
+import type { InputByte } from '../machine/input.ts';
 import { Machine, type Unimplemented } from '../machine/machine.ts';
-import { CPU_MODELS, type CpuModel, findModel } from '../x86/models.ts';
+import { CPU_MODELS, type CpuModel, findModel, withApic } from '../x86/models.ts';
+import { bootImage, type Entry } from './boot.ts';
 import type { EntryState, RegisterName } from './entry-state.ts';
 import { GIB, HIGH_MEMORY_START, HIGH_RAM_START, MMIO_HOLE_START, ramRanges } from './layout.ts';
-import { type Boot, bootLinux } from './linux.ts';
+import type { Boot } from './linux.ts';
+import type { Module } from './program.ts';
 import { HANG_RULE, HANG_WINDOW, ProgressWatch, ZeroRun, ZEROS_RULE } from './progress.ts';
 import { type Stage, type StageReached, StageTracker } from './stages.ts';
 
+/** Where a run is to stop: at a stage, or where the guest itself ends it. */
+export type Goal = Stage | 'end';
+
 export type RunConfig = {
   readonly image: Uint8Array;
-  readonly entry?: 32 | 64 | undefined;
+  readonly entry?: Entry | undefined;
   readonly loadAt?: number | undefined;
   readonly paging?: 4 | 5 | undefined;
   readonly cpu: string;
   readonly memoryBytes: number;
   readonly cmdline: string;
   readonly initrd?: Uint8Array | undefined;
-  readonly until: Stage;
+  /** For Multiboot and PVH, behind the initrd. */
+  readonly modules?: readonly Module[] | undefined;
+  readonly until: Goal;
   readonly maxInstructions: bigint;
   readonly seed: number;
   /** Plain RAM everywhere, with no hole below 1 MiB: what a real PC does not have. */
   readonly plainRam?: boolean | undefined;
+  /** With a local APIC and an IO-APIC, beside the 8259A pair. Default: without. */
+  readonly apic?: boolean | undefined;
+  /** What arrives at the serial port, in the order of time: the input log of an earlier run. */
+  readonly input?: readonly InputByte[] | undefined;
 };
 
 type OutcomeBody =
   | { readonly kind: 'stage-reached' }
   | { readonly kind: 'triple-fault'; readonly chain: readonly FaultLink[] }
+  /** The guest switched the machine off, through ACPI. */
+  | { readonly kind: 'powered-off' }
+  /** The guest ended the run through the debug-exit port; `code` is what QEMU would exit with, (value << 1) | 1. */
+  | { readonly kind: 'debug-exit'; readonly value: number; readonly code: number }
   | { readonly kind: 'reset'; readonly source: ResetSource }
   /** HLT with interrupts off, or with nothing left that could interrupt. */
   | { readonly kind: 'halt'; readonly rip: bigint; readonly interruptsEnabled: boolean }
@@ -80,12 +96,12 @@ export class BootRun {
 
   /** Throws InputError where image, options and machine do not go together. Nothing has run yet. */
   constructor(config: RunConfig, image: KernelImage = parseImage(config.image)) {
-    const model = cpuModel(config.cpu);
+    const model = config.apic ? withApic(cpuModel(config.cpu)) : cpuModel(config.cpu);
     checkOptions(config, model);
     this.config = config;
     this.image = image;
     this.machine = new Machine(machineConfig(config, model));
-    this.boot = bootLinux({ ...config, gigabytePages: model.features.has('PDPE1GB') }, image, this.machine.memory);
+    this.boot = bootImage({ ...config, ...linuxOptions(model) }, image, this.machine.memory);
     enter(this.machine, this.boot.state);
     this.stages = new StageTracker(this.machine, image, this.boot.loadAddress);
     const zeros = new ZeroRun(this.machine);
@@ -119,7 +135,7 @@ export class BootRun {
   }
 
   #stretch(target: bigint): void {
-    if (this.stages.has(this.config.until)) return this.#end({ kind: 'stage-reached' });
+    if (this.#goalReached()) return this.#end({ kind: 'stage-reached' });
     const { engine } = this.machine;
     if (engine.retired >= this.config.maxInstructions) return this.#atLimit();
     const ends = [
@@ -130,15 +146,23 @@ export class BootRun {
     ];
     const until = ends.reduce((a, b) => (a < b ? a : b));
     const stop = this.machine.run(until);
-    if (this.stages.has(this.config.until)) return this.#end({ kind: 'stage-reached' });
+    if (this.#goalReached()) return this.#end({ kind: 'stage-reached' });
     if (stop?.kind === 'triple-fault') return this.#end({ kind: 'triple-fault', chain: stop.chain });
     if (this.#zeros) return this.#end({ kind: 'hang', rip: engine.state.rip, rule: ZEROS_RULE });
     if (stop?.kind === 'memory-full') return this.#end({ kind: 'memory-limit', rip: engine.state.rip });
-    if (stop?.kind === 'reset') return this.#end({ kind: 'reset', source: stop.source });
+    if (stop?.kind === 'debug-exit')
+      return this.#end({ kind: 'debug-exit', value: stop.value, code: exitCode(stop.value) });
+    if (stop?.kind === 'powered-off') return this.#end(this.#panic() ?? { kind: 'powered-off' });
+    if (stop?.kind === 'reset') return this.#end(this.#panic() ?? { kind: 'reset', source: stop.source });
     if (stop?.kind === 'halt') return this.#end(this.#panic() ?? this.#halted());
     const panic = this.#panic();
     if (panic && engine.retired >= (this.#panicDeadline ?? 0n)) return this.#end(panic);
     if (engine.retired >= this.#windowEnd) this.#endWindow();
+  }
+
+  #goalReached(): boolean {
+    const { until } = this.config;
+    return until !== 'end' && this.stages.has(until);
   }
 
   #atLimit(): void {
@@ -147,7 +171,9 @@ export class BootRun {
 
   #endWindow(): void {
     this.#windowEnd += HANG_WINDOW;
-    if (this.#progress.endWindow()) {
+    const idle = this.#progress.endWindow();
+    // Programs may compute for as long as they like; they are left to --max-instructions.
+    if (idle && !this.stages.has('init')) {
       this.#end(this.#panic() ?? { kind: 'hang', rip: this.machine.engine.state.rip, rule: HANG_RULE });
     }
   }
@@ -198,6 +224,23 @@ export class BootRun {
   }
 }
 
+/** Of an outcome, what says whether it was the one wanted. */
+export type Ending = Pick<Outcome, 'kind'> & { readonly stage?: Stage; readonly code?: number };
+
+/** As isa-debug-exit has it, in 32 bits. */
+const exitCode = (value: number): number => ((value << 1) | 1) >>> 0;
+
+/**
+ * Did the run come to where it was to stop? A guest that was to end it has done so by switching off, or by a reset from
+ * user space; before that nobody has asked for a reset.
+ */
+export function endedAsAsked(outcome: Ending, until: Goal): boolean {
+  if (outcome.kind === 'stage-reached') return true;
+  if (outcome.kind === 'debug-exit') return outcome.code === exitCode(0);
+  if (until !== 'end') return false;
+  return outcome.kind === 'powered-off' || (outcome.kind === 'reset' && outcome.stage === 'init');
+}
+
 /** Instructions run between two looks at the clock, where nobody watches. */
 const WHOLE_SLICE = 1_000_000_000n;
 
@@ -215,6 +258,12 @@ function cpuModel(name: string): CpuModel {
   );
 }
 
+/** What the loader has to know of the processor. */
+const linuxOptions = ({ features }: CpuModel): { gigabytePages: boolean; apic: boolean } => ({
+  gigabytePages: features.has('PDPE1GB'),
+  apic: features.has('APIC'),
+});
+
 /** RAM above the device hole has to lie below the highest address the machine has. */
 const MOST_MEMORY = at.PHYS_LIMIT - (HIGH_RAM_START - MMIO_HOLE_START);
 
@@ -231,7 +280,7 @@ function machineConfig(config: RunConfig, model: CpuModel): ConstructorParameter
   const plain = config.plainRam ?? false;
   const ram = ramRanges(config.memoryBytes, plain).map(({ start, size }) => ({ start, end: start + size }));
   const rom = { start: 0xc0000, end: HIGH_MEMORY_START };
-  return { model, ram, seed: config.seed, ...(plain ? {} : { rom }) };
+  return { model, ram, seed: config.seed, input: config.input, ...(plain ? {} : { rom }) };
 }
 
 const SEGMENT_NAMES: readonly [keyof EntryState['segments'], SegmentIndex][] = [
@@ -260,6 +309,7 @@ function enter(machine: Machine, entry: EntryState): void {
   state.setU64(at.EFER, entry.efer);
   state.setTable(at.GDTR, { base: entry.gdtBase, limit: entry.gdtLimit });
   state.setTable(at.IDTR, { base: entry.idtBase, limit: entry.idtLimit });
+  if (entry.tr) state.setSegment(SEG.TR, entry.tr);
   for (const [name, index] of SEGMENT_NAMES) state.setSegment(index, entry.segments[name]);
   state.cpl = 0;
   machine.engine.modeChanged();

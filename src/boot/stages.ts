@@ -1,9 +1,11 @@
-// How far a boot has come: entry, decompress, handoff, banner. Found by what the guest does, not by names:
+// How far a boot has come: entry, decompress, handoff, banner, init. Found by what the guest does, not by names:
 // - decompress: the first read of the payload's first page that is not a copy (the stub first copies itself whole,
 //   with string moves, and only then reads the payload to unpack it);
 // - handoff: after that, the first code run above 1 MiB that is no code of the stub (wherever the stub has copied itself
 //   to) and lies in a page that was written since: what was just unpacked;
-// - banner: a line with the words "Linux version" on the console, to its end.
+// - banner: a line with the words "Linux version" on the console, to its end;
+// - init: after handoff, the first entry into user mode (CPL 3). That is process 1, unless the kernel runs a helper
+//   program before it (modprobe, from an initrd that has it).
 
 import { Mnemonic } from 'iced-x86';
 import { PAGE_SIZE, type PhysAddr, physAddr } from '../bits/address.ts';
@@ -18,7 +20,7 @@ import type { Machine } from '../machine/machine.ts';
 import { HIGH_MEMORY_START } from './layout.ts';
 import { findStubCopy } from './stubCopies.ts';
 
-export const STAGES = ['entry', 'decompress', 'handoff', 'banner'] as const;
+export const STAGES = ['entry', 'decompress', 'handoff', 'banner', 'init'] as const;
 export type Stage = (typeof STAGES)[number];
 export type StageReached = {
   readonly name: Stage;
@@ -59,12 +61,13 @@ export class StageTracker {
     this.#image = image;
     this.copies.push(loadAddress);
     machine.console.onByte = (byte) => this.#console(byte);
+    machine.engine.onUserMode = () => this.#userMode();
   }
 
   /** To be called once, when all is in place and nothing has run. */
   start(): void {
     this.#reach('entry');
-    if (this.#image.kind === 'elf') {
+    if (this.#image.kind !== 'bzImage') {
       this.#reach('handoff');
       return;
     }
@@ -87,6 +90,13 @@ export class StageTracker {
     const stage = { name, instructions: this.#machine.engine.retired, guestTime: this.#machine.now };
     this.reached.push(stage);
     this.onStage?.(stage);
+  }
+
+  /** Once is enough: from then on the engine has nobody to tell. */
+  #userMode(): void {
+    if (!this.has('handoff')) return;
+    this.#machine.engine.onUserMode = undefined;
+    this.#reach('init');
   }
 
   #console(byte: number): void {

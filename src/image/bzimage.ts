@@ -98,11 +98,17 @@ export function parseBzImage(bytes: Uint8Array): BzImage {
   };
 }
 
+/** Does "HdrS" stand where a bzImage has it? */
+export function hasSetupHeader(bytes: Uint8Array): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return bytes.length >= 0x206 && view.getUint32(0x202, true) === HEADER_MAGIC;
+}
+
 function checkIsBzImage(bytes: Uint8Array): void {
   if (bytes.length === 0) throw new InputError('the file is empty');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const flagged = bytes.length >= 0x200 && view.getUint16(0x1fe, true) === BOOT_FLAG;
-  const named = bytes.length >= 0x206 && view.getUint32(0x202, true) === HEADER_MAGIC;
+  const named = hasSetupHeader(bytes);
   if (flagged && named) return;
   const foreign = foreignKind(bytes);
   if (foreign !== undefined) throw new InputError(`this is ${foreign}; Firstlight boots x86-64 kernels`);

@@ -118,25 +118,35 @@ function readSegments(file: Reader): ElfSegment[] {
   }
   const all = Array.from({ length: count }, (_, i) => table + i * PHDR_SIZE);
   const loads = all.filter((at) => file.u32(at) === PT_LOAD).map((at) => readSegment(file, at));
+  return checkedSegments(loads, file.bytes.length);
+}
+
+/**
+ * PT_LOAD segments that have something to load, by physical address, held against the file and each other.
+ * Throws an InputError where one leaves the file or memory, two overlap, or there is none.
+ */
+export function checkedSegments(loads: readonly ElfSegment[], fileLength: number): ElfSegment[] {
+  for (const segment of loads) checkSegment(segment, fileLength);
   const segments = loads.filter((s) => s.memSize > 0).sort((a, b) => a.physAddr - b.physAddr);
   if (segments.length === 0) throw new InputError('this ELF file has nothing to load (no PT_LOAD segment)');
   checkNoOverlap(segments);
   return segments;
 }
 
-function readSegment(file: Reader, at: number): ElfSegment {
-  const segment = {
-    flags: file.u32(at + 4),
-    fileOffset: file.size64(at + 8, 'p_offset'),
-    virtAddr: file.u64(at + 16),
-    physAddr: file.size64(at + 24, 'p_paddr'),
-    fileSize: file.size64(at + 32, 'p_filesz'),
-    memSize: file.size64(at + 40, 'p_memsz'),
-  };
+const readSegment = (file: Reader, at: number): ElfSegment => ({
+  flags: file.u32(at + 4),
+  fileOffset: file.size64(at + 8, 'p_offset'),
+  virtAddr: file.u64(at + 16),
+  physAddr: file.size64(at + 24, 'p_paddr'),
+  fileSize: file.size64(at + 32, 'p_filesz'),
+  memSize: file.size64(at + 40, 'p_memsz'),
+});
+
+function checkSegment(segment: ElfSegment, fileLength: number): void {
   const where = `the segment at ${hex(segment.physAddr)}`;
-  if (!inside(segment.fileOffset, segment.fileSize, file.bytes.length)) {
+  if (!inside(segment.fileOffset, segment.fileSize, fileLength)) {
     throw new InputError(
-      `the ELF file ends at ${hex(file.bytes.length)}, but ${where} takes ${hex(segment.fileSize)} bytes from ${hex(segment.fileOffset)} on`,
+      `the ELF file ends at ${hex(fileLength)}, but ${where} takes ${hex(segment.fileSize)} bytes from ${hex(segment.fileOffset)} on`,
     );
   }
   if (segment.memSize < segment.fileSize) {
@@ -147,7 +157,6 @@ function readSegment(file: Reader, at: number): ElfSegment {
   if (!inside(segment.physAddr, segment.memSize, MAX_PHYS_ADDR)) {
     throw new InputError(`${where} with ${hex(segment.memSize)} bytes goes beyond any physical address (52 bits)`);
   }
-  return segment;
 }
 
 function checkNoOverlap(sorted: readonly ElfSegment[]): void {
@@ -159,8 +168,8 @@ function checkNoOverlap(sorted: readonly ElfSegment[]): void {
   });
 }
 
-/** A vmlinux names its entry by physical address; others name a virtual one. */
-function physicalEntry(entry: bigint, segments: readonly ElfSegment[]): number {
+/** A vmlinux names its entry by physical address; others name a virtual one. Throws an InputError for neither. */
+export function physicalEntry(entry: bigint, segments: readonly ElfSegment[]): number {
   const within = (start: bigint, size: number): boolean => entry >= start && entry < start + BigInt(size);
   if (segments.some((s) => within(BigInt(s.physAddr), s.memSize))) return Number(entry);
   const virtual = segments.find((s) => within(s.virtAddr, s.memSize));

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
 import { bytesOfHex } from '../../src/bits/hex.ts';
 import { endOf, GIB, MIB, overlap, type Range } from '../../src/boot/layout.ts';
-import { type Boot, type BootOptions, bootLinux, type PlacedName } from '../../src/boot/linux.ts';
+import { bootImage, type ImageOptions } from '../../src/boot/boot.ts';
+import type { Boot, PlacedName } from '../../src/boot/linux.ts';
 import { parseImage } from '../../src/image/image.ts';
 import { makeBzImage, makeElf, SETUP_SIZE } from '../image/synthetic.ts';
 import { type TestMemory, testMemory, walk } from './memory.ts';
@@ -13,9 +14,9 @@ interface Booted {
   readonly params: number;
 }
 
-function booted(options: Partial<BootOptions> = {}, bytes = makeBzImage()): Booted {
+function booted(options: Partial<ImageOptions> = {}, bytes = makeBzImage()): Booted {
   const memory = testMemory();
-  const boot = bootLinux({ memoryBytes: 512 * MIB, ...options }, parseImage(bytes), memory);
+  const boot = bootImage({ memoryBytes: 512 * MIB, ...options }, parseImage(bytes), memory);
   return { boot, memory, params: Number(boot.state.registers.rsi) };
 }
 
@@ -25,10 +26,10 @@ function find(boot: Boot, name: PlacedName): { start: number; size: number } {
   return found;
 }
 
-const refusal = (options: Partial<BootOptions>, bytes = makeBzImage()): string => {
+const refusal = (options: Partial<ImageOptions>, bytes = makeBzImage()): string => {
   const memory = testMemory();
   try {
-    bootLinux({ memoryBytes: 512 * MIB, ...options }, parseImage(bytes), memory);
+    bootImage({ memoryBytes: 512 * MIB, ...options }, parseImage(bytes), memory);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     expect(memory.writes).toEqual([]);
@@ -151,11 +152,20 @@ describe('boot_params', () => {
     expect(memory.read(params + 0x26c, 0x24).every((b) => b === 0)).toBe(true);
   });
 
-  it('is zero before the header but for memory sizes (sentinel, screen_info, acpi_rsdp_addr)', () => {
+  it('is zero before the header but for memory sizes and acpi_rsdp_addr (sentinel, screen_info)', () => {
     const { memory, params } = booted();
     const bytes = memory.read(params, 0x1f1);
     const set = [...bytes.keys()].filter((i) => bytes[i] !== 0);
-    expect(set).toEqual([0x03, 0x1e1, 0x1e2, 0x1e8]);
+    expect(set).toEqual([0x03, 0x72, 0x1e1, 0x1e2, 0x1e8]);
+  });
+
+  it('says where the ACPI tables begin, on a PC', () => {
+    const { memory, params } = booted();
+    const rsdp = Number(memory.u64(params + 0x70));
+    expect([rsdp, new TextDecoder().decode(memory.read(rsdp, 8))]).toEqual([0xf0000, 'RSD PTR ']);
+    const plain = booted({ loadAt: 0, plainRam: true });
+    expect(plain.memory.u64(plain.params + 0x70)).toBe(0n);
+    expect(plain.boot.placement.map((placed) => placed.name)).not.toContain('acpi_tables');
   });
 
   it('tells the memory map of a PC', () => {
@@ -199,25 +209,26 @@ describe('low memory', () => {
 
   it('leaves the trampoline area below the EBDA alone', () => {
     const { boot } = booted({ memoryBytes: 2 ** 40, cmdline: 'x'.repeat(2047) });
-    expect(boot.placement.filter((placed) => overlap(placed, { start: 0x90000, size: 0x70000 }))).toEqual([]);
+    expect(boot.placement.filter((placed) => overlap(placed, { start: 0x90000, size: 0x60000 }))).toEqual([]);
   });
 });
 
 describe('everything put into memory', () => {
-  it.each<[string, Partial<BootOptions>]>([
+  it.each<[string, Partial<ImageOptions>]>([
     ['64-bit', {}],
     ['32-bit', { entry: 32 }],
     ['1 MiB', { loadAt: 0x100000 }],
     ['above 4 GiB', { loadAt: 0x1_0000_0000, memoryBytes: 6 * GIB }],
     ['plain RAM', { loadAt: 0, plainRam: true }],
-  ])('is listed, in RAM, and overlaps nothing else (%s)', (_, options) => {
+  ])('is listed, in RAM (the BIOS in what is reserved for it), and overlaps nothing else (%s)', (_, options) => {
     const { boot, memory } = booted({ cmdline: 'x', initrd: new Uint8Array(100_000).fill(7), ...options });
     const { placement, e820, runtime } = boot;
     const inside = (range: Range, outer: Range): boolean => range.start >= outer.start && endOf(range) <= endOf(outer);
     const others = placement.filter((p) => p.name !== 'image');
     expect(placement.filter((a) => placement.some((b) => a !== b && overlap(a, b)))).toEqual([]);
     expect(others.filter((p) => overlap(p, runtime))).toEqual([]);
-    expect(placement.filter((p) => !e820.some((e) => e.type === 1 && inside(p, e)))).toEqual([]);
+    const typeOf = (p: { name: string }): number => (p.name === 'acpi_tables' ? 2 : 1);
+    expect(placement.filter((p) => !e820.some((e) => e.type === typeOf(p) && inside(p, e)))).toEqual([]);
     expect(memory.writes.filter((write) => !placement.some((p) => inside(write, p)))).toEqual([]);
     expect(memory.writes.length).toBeGreaterThan(3);
   });
@@ -266,7 +277,7 @@ describe('the load address', () => {
     expect(others.filter((placed) => placed.start < 0x2000000)).toEqual([]);
   });
 
-  it.each<[string, Partial<BootOptions>, RegExp, Parameters<typeof makeBzImage>[0]?]>([
+  it.each<[string, Partial<ImageOptions>, RegExp, Parameters<typeof makeBzImage>[0]?]>([
     ['not aligned', { loadAt: 0x1100000 }, /0x1100000 is no multiple of kernel_alignment, 0x200000/],
     [
       'of a fixed kernel',
@@ -374,7 +385,7 @@ describe('an ELF image', () => {
     expect([boot.loadAddress, boot.state.rip]).toEqual([0x2000000, 0x2000000n]);
   });
 
-  it.each<[string, Partial<BootOptions>, Parameters<typeof makeElf>[0], RegExp]>([
+  it.each<[string, Partial<ImageOptions>, Parameters<typeof makeElf>[0], RegExp]>([
     ['at another address than it is linked for', { loadAt: 0x2000000 }, {}, /linked for 0x1000000 \(ET_EXEC\)/],
     ['off by less than a page', { loadAt: 0x2000010 }, { type: 3 }, /whole number of pages/],
     ['by the 32-bit entry', { entry: 32 }, {}, /no 32-bit entry/],

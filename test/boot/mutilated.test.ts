@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
 import { bytesOfHex } from '../../src/bits/hex.ts';
-import { endOf, GIB, MIB } from '../../src/boot/layout.ts';
-import { type BootOptions, bootLinux } from '../../src/boot/linux.ts';
+import { BIOS_START, endOf, GIB, MIB } from '../../src/boot/layout.ts';
+import { bootImage, type ImageOptions } from '../../src/boot/boot.ts';
 import { parseImage } from '../../src/image/image.ts';
 import { listRipRelativeLeas } from '../../src/code/mutant.ts';
 import { parseSymbols } from '../../src/image/symbols.ts';
@@ -24,17 +24,18 @@ function outcome(run: () => void): string {
   }
 }
 
-function bootOutcome(bytes: Uint8Array, options: BootOptions): string {
+function bootOutcome(bytes: Uint8Array, options: ImageOptions): string {
   return outcome(() => {
     const memory = testMemory();
-    const boot = bootLinux(options, parseImage(bytes), memory);
+    const boot = bootImage(options, parseImage(bytes), memory);
     for (const write of memory.writes) {
-      expect(boot.e820.some((e) => e.type === 1 && write.start >= e.start && endOf(write) <= endOf(e))).toBe(true);
+      const type = write.start === BIOS_START && !options.plainRam ? 2 : 1;
+      expect(boot.e820.some((e) => e.type === type && write.start >= e.start && endOf(write) <= endOf(e))).toBe(true);
     }
   });
 }
 
-function someOptions(random: (below: number) => number): BootOptions {
+function someOptions(random: (below: number) => number): ImageOptions {
   const pick = <T>(...choices: T[]): T => choices[random(choices.length)] as T;
   return {
     memoryBytes: pick(64 * MIB, 512 * MIB, 6 * GIB),

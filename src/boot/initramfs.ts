@@ -1,0 +1,77 @@
+// The initramfs of `--run`: busybox, and an /init that mounts the usual places, runs one command and powers off. A static
+// program is all that it can use: there are no libraries in it.
+import { readerOf } from '../bits/cursor.ts';
+import { InputError } from '../bits/errors.ts';
+import { EM_X86_64, isElf } from '../image/elf.ts';
+import { type CpioEntry, cpioArchive, S_IFCHR, S_IFDIR, S_IFREG } from './cpio.ts';
+
+const EM_386 = 3;
+const ELFCLASS32 = 1;
+const ELFCLASS64 = 2;
+const PT_INTERP = 3;
+/** More program headers than this no program has. */
+const MOST_HEADERS = 1024;
+
+/** Where the fields of the two classes are (gABI, "ELF Header"). */
+const LAYOUTS: Readonly<Record<number, { machine: number; phoff: number; phentsize: number; phnum: number }>> = {
+  [ELFCLASS32]: { machine: EM_386, phoff: 28, phentsize: 42, phnum: 44 },
+  [ELFCLASS64]: { machine: EM_X86_64, phoff: 32, phentsize: 54, phnum: 56 },
+};
+
+/** Throws InputError for what is no statically linked x86 program. @param what the file, as the message names it */
+export function checkStaticProgram(bytes: Uint8Array, what: string): void {
+  const file = readerOf(bytes, what);
+  const layout = isElf(bytes) ? LAYOUTS[file.u8(4)] : undefined;
+  if (layout === undefined || file.u16(18) !== layout.machine) throw new InputError(`${what} is no x86 Linux program`);
+  const wide = layout.machine === EM_X86_64;
+  const start = wide ? file.size64(layout.phoff, 'e_phoff') : file.u32(layout.phoff);
+  const count = file.u16(layout.phnum);
+  if (count > MOST_HEADERS) throw new InputError(`${what} has ${count} program headers, which cannot be right`);
+  for (let i = 0; i < count; i++) {
+    if (file.u32(start + i * file.u16(layout.phentsize)) === PT_INTERP) {
+      throw new InputError(`${what} is dynamically linked, and there are no libraries for it in the guest`);
+    }
+  }
+}
+
+/** One word for a shell, whatever is in it. */
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** Text of /init. The directory is /bin for every program that busybox is. */
+function initScript(command: string): string {
+  return [
+    '#!/bin/busybox sh',
+    'export PATH=/bin HOME=/root',
+    '/bin/busybox mount -t proc proc /proc',
+    '/bin/busybox mount -t sysfs sysfs /sys',
+    '/bin/busybox mount -t devtmpfs devtmpfs /dev',
+    '/bin/busybox --install -s /bin',
+    `sh -c ${quoted(command)}`,
+    'status=$?',
+    '[ $status = 0 ] || echo "the command ended with status $status"',
+    'poweroff -f',
+    '',
+  ].join('\n');
+}
+
+const directory = (path: string, permissions = 0o755): CpioEntry => ({ path, mode: S_IFDIR | permissions });
+const program = (path: string, data: Uint8Array): CpioEntry => ({ path, mode: S_IFREG | 0o755, data });
+
+/** The kernel opens it for /init before anything is mounted. */
+const CONSOLE: CpioEntry = { path: 'dev/console', mode: S_IFCHR | 0o600, device: { major: 5, minor: 1 } };
+
+/**
+ * A cpio archive that runs `command` with busybox's `sh -c` and powers off.
+ * @param busybox a program that checkStaticProgram lets through
+ * Throws InputError for a command with a NUL character in it.
+ */
+export function commandInitramfs(command: string, busybox: Uint8Array): Uint8Array {
+  if (command.includes('\0')) throw new InputError('the command contains a NUL character');
+  return cpioArchive([
+    ...['bin', 'dev', 'proc', 'root', 'sys'].map((path) => directory(path)),
+    directory('tmp', 0o1777),
+    CONSOLE,
+    program('bin/busybox', busybox),
+    program('init', new TextEncoder().encode(initScript(command))),
+  ]);
+}
