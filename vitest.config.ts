@@ -7,7 +7,7 @@ export default defineConfig({
     pool: 'threads',
     isolate: false,
     maxWorkers: '100%',
-    testTimeout: 120_000,
+    testTimeout: 400_000,
     hookTimeout: 600_000,
     // A forgotten `.only` would silently pass over everything else.
     allowOnly: false,

@@ -1,6 +1,6 @@
 // Exit codes, as `firstlight --help` lists them.
 
-import type { Outcome } from '../boot/run.ts';
+import { endedAsAsked, type Goal, type Outcome } from '../boot/run.ts';
 
 export const EXIT = {
   reached: 0,
@@ -19,7 +19,11 @@ export const EXIT = {
   outputClosed: 141,
 } as const;
 
-export function exitCodeOf(outcome: Pick<Outcome, 'kind'>): number {
-  if (outcome.kind === 'stage-reached') return EXIT.reached;
+/** @param until where the run was to stop; a stage by default */
+export function exitCodeOf(
+  outcome: Pick<Outcome, 'kind'> & Partial<Pick<Outcome, 'stage'>>,
+  until: Goal = 'banner',
+): number {
+  if (endedAsAsked(outcome, until)) return EXIT.reached;
   return outcome.kind === 'instruction-limit' || outcome.kind === 'memory-limit' ? EXIT.limit : EXIT.died;
 }

@@ -10,6 +10,14 @@ export type Output = {
   write(data: string | Uint8Array): unknown;
 };
 
+/** A terminal in raw mode: each key as it is typed, Ctrl-C too. */
+export type Keyboard = {
+  /** Told of what is typed. */
+  onBytes: ((bytes: Uint8Array) => void) | undefined;
+  /** The terminal is again what it was. May be called twice. */
+  close(): void;
+};
+
 export type Io = {
   readonly stdout: Output;
   readonly stderr: Output;
@@ -22,6 +30,8 @@ export type Io = {
   outputClosed(): boolean;
   /** Calls `handler` at the next Ctrl-C; a second one ends the process. @returns takes the handler back */
   onInterrupt(handler: () => void): () => void;
+  /** Puts the terminal at standard input into raw mode. Undefined where it is none. */
+  openKeyboard?(): Keyboard | undefined;
 };
 
 /** The real thing. From here on a closed pipe is a fact to be asked for instead of an exception. */
@@ -44,7 +54,39 @@ export function processIo(): Io {
       process.once('SIGINT', handler);
       return () => void process.removeListener('SIGINT', handler);
     },
+    openKeyboard: terminalKeyboard,
   };
+}
+
+/** Signals that end the process while the terminal is raw. In raw mode Ctrl-C is none of them. */
+const ENDING = { SIGTERM: 15, SIGHUP: 1, SIGINT: 2 } as const;
+
+function terminalKeyboard(): Keyboard | undefined {
+  const { stdin } = process;
+  if (!stdin.isTTY) return undefined;
+  const restore = (): void => void stdin.setRawMode(false);
+  const ended = (signal: keyof typeof ENDING): void => {
+    restore();
+    process.exit(128 + ENDING[signal]);
+  };
+  const signals = Object.keys(ENDING) as (keyof typeof ENDING)[];
+  const read = (bytes: Uint8Array): void => keyboard.onBytes?.(bytes);
+  const keyboard: Keyboard = {
+    onBytes: undefined,
+    close: () => {
+      restore();
+      stdin.pause();
+      stdin.removeListener('data', read);
+      process.removeListener('exit', restore);
+      for (const signal of signals) process.removeListener(signal, ended);
+    },
+  };
+  process.on('exit', restore);
+  for (const signal of signals) process.on(signal, ended);
+  stdin.setRawMode(true);
+  stdin.on('data', read);
+  stdin.resume();
+  return keyboard;
 }
 
 function isSameFile(a: number, b: number): boolean {

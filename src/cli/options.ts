@@ -1,25 +1,35 @@
 // The options that every command which boots an image has, and what they amount to.
 
 import { InputError } from '../bits/errors.ts';
+import { ENTRIES } from '../boot/boot.ts';
 import { MIB } from '../boot/layout.ts';
-import type { BootRun, RunConfig } from '../boot/run.ts';
+import { commandInitramfs } from '../boot/initramfs.ts';
+import type { Module } from '../boot/program.ts';
+import type { BootRun, Goal, RunConfig } from '../boot/run.ts';
 import { STAGES } from '../boot/stages.ts';
 import { type KernelImage, parseImage } from '../image/image.ts';
 import { CPU_MODELS, DEFAULT_MODEL } from '../x86/models.ts';
+import { findBusybox } from './busybox.ts';
 import { readInput } from './files.ts';
 import { type Given, type OptionRow, UsageError } from './usage.ts';
 import { addressValue, choiceValue, countValue, seedValue, sizeValue } from './values.ts';
 
 const DEFAULT_MEMORY = 512 * MIB;
 const DEFAULT_MAX_INSTRUCTIONS = 20_000_000_000n;
+/** Fifty years of a fast machine. */
+const NO_LIMIT = 10n ** 18n;
 /** No kernel image comes near it. */
 const LARGEST_IMAGE = 1024 * MIB;
 
 export const BOOT_OPTIONS: readonly OptionRow[] = [
   {
     name: 'entry',
-    value: '32|64',
-    help: ["The boot protocol's entry point to use. Default: 64 where the image has it."],
+    value: 'ENTRY',
+    help: [
+      '32 or 64: that entry point of the Linux boot protocol; multiboot or pvh: an',
+      'ELF file by its Multiboot 1 header or its PVH note. Default: multiboot where',
+      'an ELF file has that header; for other images 64 where they have it.',
+    ],
   },
   {
     name: 'load-at',
@@ -45,14 +55,27 @@ export const BOOT_OPTIONS: readonly OptionRow[] = [
     help: ['RAM, as in 512M or 6G; what exceeds 3 GiB lies above 4 GiB. Default: 512M.'],
   },
   { name: 'append', value: 'TEXT', help: ["The kernel's command line. Default: empty."] },
-  { name: 'initrd', value: 'FILE', help: ['A file to load as initial RAM disk.'] },
+  {
+    name: 'initrd',
+    value: 'FILE',
+    help: ['A file to load as initial RAM disk, or as the first module of a Multiboot program.'],
+  },
+  {
+    name: 'module',
+    value: 'FILE[ TEXT]',
+    help: [
+      'A module for a program that is entered by multiboot or pvh, and its command',
+      "line (the file's name where there is none). May be given more than once.",
+    ],
+  },
   {
     name: 'until',
     value: 'STAGE',
     help: [
       'Where to stop. entry: before the first instruction; decompress: the stub',
       'begins to unpack the kernel; handoff: the first instruction of the',
-      'unpacked kernel; banner: "Linux version" on the console. Default: banner.',
+      'unpacked kernel; banner: "Linux version" on the console; init: the first',
+      'instruction in user mode. Default: banner.',
     ],
   },
   {
@@ -69,20 +92,89 @@ export const BOOT_OPTIONS: readonly OptionRow[] = [
   { name: 'quiet', help: ['Say nothing but the outcome, in one line, and what the guest prints.'] },
 ];
 
+/** What only a plain boot has: to go on into user space, to where the guest itself ends the run. */
+export const END_OPTIONS: readonly OptionRow[] = [
+  {
+    name: 'interactive',
+    help: [
+      'Connect the terminal to the serial port. Ctrl-A x leaves, Ctrl-A Ctrl-A',
+      'sends Ctrl-A. Sets --until end and lifts the limit of instructions,',
+      'unless they are given. The run then depends on what is typed, and when.',
+    ],
+  },
+  {
+    name: 'run',
+    value: 'COMMAND',
+    help: [
+      'Make an initial RAM disk of busybox that runs a shell command and powers',
+      'off, as in --run "uname -a; cat /proc/cpuinfo". Sets --until end, and puts',
+      'console=ttyS0 on the command line where it names no console.',
+    ],
+  },
+  {
+    name: 'busybox',
+    value: 'FILE',
+    help: ['The statically linked busybox for --run. Default: /bin/busybox or', '/usr/bin/busybox, where it is one.'],
+  },
+];
+
+/** The row of --until where a run can go on to its end. */
+export const withEnd = (row: OptionRow): OptionRow =>
+  row.name === 'until'
+    ? {
+        ...row,
+        help: [
+          ...row.help.slice(0, -1),
+          'instruction in user mode; end: the guest powers off, resets or dies.',
+          'Default: banner; with --run and --interactive end.',
+        ],
+      }
+    : row;
+
 /** The image given: parsed, and in a configuration that differs from what BootRun takes in nothing. */
 export type BootInput = { readonly config: RunConfig; readonly image: KernelImage };
 
-/** Reads the options and the files they name. Throws UsageError and InputError. */
-export function readBootInput(given: Given, imagePath: string): BootInput {
-  const options = runOptions(given);
+/**
+ * Reads the options and the files they name. Throws UsageError and InputError.
+ * @param goals what --until may name
+ */
+export function readBootInput(given: Given, imagePath: string, goals: readonly Goal[] = STAGES): BootInput {
+  const options = runOptions(given, goals);
   const bytes = readInput(imagePath, LARGEST_IMAGE, 'any kernel image has');
   const image = parseNamed(imagePath, bytes);
-  const initrdPath = given.values.get('initrd');
-  const initrd = initrdPath === undefined ? undefined : readInput(initrdPath, options.memoryBytes, 'the guest has RAM');
-  return { config: { ...options, image: bytes, initrd }, image };
+  const initrd = readInitrd(given, options.memoryBytes);
+  const modules = given.all.get('module')?.map((text) => readModule(text, options.memoryBytes));
+  return { config: { ...options, image: bytes, initrd, modules }, image };
 }
 
-function runOptions({ values }: Given): Omit<RunConfig, 'image' | 'initrd'> {
+/** The file's name ends at the first space. */
+function readModule(value: string, limit: number): Module {
+  const [path = '', ...words] = value.split(' ');
+  const text = words.length > 0 ? words.join(' ') : (path.split('/').at(-1) ?? '');
+  return { bytes: readInput(path, limit, 'the guest has RAM'), text };
+}
+
+/** The file given, or one made for the command given. @param limit bytes of RAM */
+function readInitrd({ values }: Given, limit: number): Uint8Array | undefined {
+  const [path, command, busybox] = [values.get('initrd'), values.get('run'), values.get('busybox')];
+  if (command === undefined) {
+    if (busybox !== undefined) throw new UsageError('--busybox is for --run; without that it has no use');
+    return path === undefined ? undefined : readInput(path, limit, 'the guest has RAM');
+  }
+  if (path !== undefined) throw new UsageError('--run makes the initial RAM disk itself; leave --initrd or --run away');
+  return commandInitramfs(command, findBusybox(busybox));
+}
+
+/** With --run there has to be a console; what is given is kept as it stands. */
+function cmdlineOf({ values }: Given): string {
+  const given = values.get('append') ?? '';
+  if (!values.has('run') || /(?:^|\s)console=/.test(given)) return given;
+  return `console=ttyS0 ${given}`.trimEnd();
+}
+
+function runOptions(given: Given, goals: readonly Goal[]): Omit<RunConfig, 'image' | 'initrd'> {
+  const { values } = given;
+  const interactive = given.switches.has('interactive');
   const convert = <T>(name: string, value: (option: string, text: string) => T): T | undefined => {
     const text = values.get(name);
     return text === undefined ? undefined : value(name, text);
@@ -90,14 +182,14 @@ function runOptions({ values }: Given): Omit<RunConfig, 'image' | 'initrd'> {
   const choice = <T extends string | number>(name: string, choices: readonly T[]): T | undefined =>
     convert(name, (option, text) => choiceValue(option, text, choices));
   return {
-    entry: choice('entry', [32, 64]),
+    entry: choice('entry', ENTRIES),
     loadAt: convert('load-at', addressValue),
     paging: choice('paging', [4, 5]),
     cpu: values.get('cpu') ?? DEFAULT_MODEL,
     memoryBytes: convert('memory', sizeValue) ?? DEFAULT_MEMORY,
-    cmdline: values.get('append') ?? '',
-    until: choice('until', STAGES) ?? 'banner',
-    maxInstructions: convert('max-instructions', countValue) ?? DEFAULT_MAX_INSTRUCTIONS,
+    cmdline: cmdlineOf(given),
+    until: choice('until', goals) ?? (values.has('run') || interactive ? 'end' : 'banner'),
+    maxInstructions: convert('max-instructions', countValue) ?? (interactive ? NO_LIMIT : DEFAULT_MAX_INSTRUCTIONS),
     seed: convert('seed', seedValue) ?? 0,
   };
 }

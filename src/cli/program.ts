@@ -72,8 +72,8 @@ ${commands.join('\n')}
   firstlight help COMMAND            its options, one by one
   firstlight --version
 
-Exit codes: 0 the stage asked for was reached, or nothing was found; 1 the guest died,
-or there are findings or differences; 2 bad usage or unreadable input; 3 instruction limit.
+Exit codes: 0 the stage or end asked for was reached, or nothing was found; 1 the guest
+died, or there are findings or differences; 2 bad usage or unreadable input; 3 a limit.
 `;
 }
 

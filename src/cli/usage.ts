@@ -28,17 +28,20 @@ export type CommandUsage = {
 };
 
 export type Given = {
+  /** Of an option given twice the last. */
   readonly values: ReadonlyMap<string, string>;
+  /** Every value of an option that was given, in order, for those that may be given more than once. */
+  readonly all: ReadonlyMap<string, readonly string[]>;
   readonly switches: ReadonlySet<string>;
   readonly operands: readonly string[];
 };
 
 const HELP: OptionRow = { name: 'help', help: ['Show this help.'] };
 
-/** Reads the arguments after the command's name. Of an option given twice the last counts. Throws UsageError. */
+/** Reads the arguments after the command's name. Throws UsageError. */
 export function readArguments(usage: CommandUsage, args: readonly string[]): Given {
   const rows = new Map([...usage.options, HELP].map((row) => [row.name, row]));
-  const values = new Map<string, string>();
+  const all = new Map<string, string[]>();
   const switches = new Set<string>();
   const operands: string[] = [];
   for (const token of tokensOf(rows, args)) {
@@ -47,9 +50,10 @@ export function readArguments(usage: CommandUsage, args: readonly string[]): Giv
     const row = rows.get(token.name);
     if (row === undefined) throw new UsageError(`unknown option '${token.rawName}'`);
     if (row.value === undefined) switches.add(checkedSwitch(row, token.value));
-    else values.set(row.name, checkedValue(row, row.value, token));
+    else all.set(row.name, [...(all.get(row.name) ?? []), checkedValue(row, row.value, token)]);
   }
-  return { values, switches, operands };
+  const values = new Map([...all].map(([name, given]) => [name, given.at(-1) as string]));
+  return { values, all, switches, operands };
 }
 
 // Not strict: the messages of the strict mode are long, and differ from one version of Node to the next.

@@ -2,6 +2,7 @@
 // Addresses and other 64-bit values are '0x...' strings, because JSON numbers lose bits above 2^53; counts are numbers.
 
 import { hex } from '../bits/hex.ts';
+import type { Boot } from '../boot/linux.ts';
 import type { Outcome, RunConfig, RunResult } from '../boot/run.ts';
 import { E820_RAM } from '../boot/layout.ts';
 import type { StageReached } from '../boot/stages.ts';
@@ -36,6 +37,8 @@ export type JsonOutcome = JsonPoint & {
   readonly interruptsEnabled?: boolean;
   readonly rule?: string;
   readonly message?: string;
+  readonly value?: number;
+  readonly code?: number;
 };
 export type JsonImage = {
   readonly kind: KernelImage['kind'];
@@ -47,6 +50,7 @@ export type JsonMachine = {
   readonly image: JsonImage;
   readonly cpu: string;
   readonly memoryBytes: number;
+  readonly bootProtocol: Boot['protocol'];
   readonly entry: 32 | 64;
   readonly paging: 4 | 5 | null;
   readonly loadAddress: string;
@@ -103,9 +107,12 @@ export function outcomeJson(outcome: Outcome): JsonOutcome {
 function particulars(outcome: Outcome): Partial<JsonOutcome> {
   switch (outcome.kind) {
     case 'stage-reached':
+    case 'powered-off':
       return {};
     case 'triple-fault':
       return { chain: outcome.chain.map(linkJson) };
+    case 'debug-exit':
+      return { value: outcome.value, code: outcome.code };
     case 'reset':
       return { source: outcome.source, port: hex(RESET_PORTS[outcome.source].port) };
     case 'halt':
@@ -146,6 +153,7 @@ function machineJson(config: RunConfig, image: KernelImage, { boot }: RunResult)
     image: imageJson(image),
     cpu: config.cpu,
     memoryBytes: config.memoryBytes,
+    bootProtocol: boot.protocol,
     entry: boot.entry,
     paging: boot.entry === 64 ? (config.paging ?? 4) : null,
     loadAddress: hex(boot.loadAddress),

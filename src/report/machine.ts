@@ -7,19 +7,24 @@ import { protocolText } from '../image/bzimage.ts';
 import type { KernelImage } from '../image/image.ts';
 import { sizeText } from './numbers.ts';
 
+const IMAGE_NAMES = { elf: 'ELF image', elf32: '32-bit ELF image', multiboot: 'Multiboot image' } as const;
+
 /** "bzImage 6.1.0-56-amd64 (boot protocol 2.15)", "ELF image". */
 export function imageText(image: KernelImage): string {
-  if (image.kind === 'elf') return 'ELF image';
+  if (image.kind !== 'bzImage') return IMAGE_NAMES[image.kind];
   const version = image.version?.split(' ')[0];
   return `bzImage${version === undefined ? '' : ` ${version}`} (boot protocol ${protocolText(image.protocol)})`;
 }
+
+const entryText = ({ protocol, entry }: Boot): string =>
+  protocol === 'multiboot' ? 'entered by Multiboot' : protocol === 'pvh' ? 'PVH entry' : `${entry}-bit entry`;
 
 /** "loaded at 0x1000000, 64-bit entry, 4-level paging, CPU max, 512 MiB of RAM". */
 export function machineText(config: RunConfig, boot: Boot): string {
   const paging = boot.entry === 32 ? [] : [`${config.paging ?? 4}-level paging`];
   return [
     `loaded at ${hex(boot.loadAddress)}`,
-    `${boot.entry}-bit entry`,
+    entryText(boot),
     ...paging,
     `CPU ${config.cpu}`,
     `${sizeText(config.memoryBytes)} of RAM`,

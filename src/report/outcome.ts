@@ -36,6 +36,10 @@ export function endText(outcome: Exclude<Outcome, { kind: 'stage-reached' }>): s
   switch (outcome.kind) {
     case 'triple-fault':
       return `triple fault: ${firstExceptionText(outcome.chain)}`;
+    case 'debug-exit':
+      return `the guest ended the run with ${hex(outcome.value)} on the debug-exit port (exit code ${outcome.code})`;
+    case 'powered-off':
+      return 'powered off';
     case 'reset':
       return resetText(outcome.source);
     case 'halt':
@@ -60,6 +64,7 @@ function resetText(source: ResetSource): string {
 export function outcomeDetails(result: RunResult): string[] {
   const { outcome } = result;
   const chain = outcome.kind === 'triple-fault' ? chainLines(outcome.chain).map((line) => `  ${line}`) : [];
-  const silence = outcome.kind === 'stage-reached' ? [] : [consoleText(result.console)];
+  const isWell = outcome.kind === 'stage-reached' || outcome.kind === 'powered-off' || outcome.kind === 'debug-exit';
+  const silence = isWell ? [] : [consoleText(result.console)];
   return [...chain, ...silence, ...unimplementedLines(result.unimplemented)];
 }

@@ -18,6 +18,7 @@ const STAGES: Readonly<Record<Stage, string>> = {
   decompress: 'in the boot stub, which had begun to unpack the kernel',
   handoff: 'in the unpacked kernel, before its first line',
   banner: 'in the unpacked kernel, after its first line',
+  init: 'with programs running',
 };
 
 export type Death = Exclude<Outcome, { kind: 'stage-reached' }>;

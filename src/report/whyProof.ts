@@ -10,6 +10,8 @@ const HEAD = ['image', 'loaded at', 'entry', 'paging', 'CPU', 'result'];
 const ENDS: Readonly<Record<ProofBoot['outcome'], string>> = {
   'stage-reached': 'reached its stage',
   'triple-fault': 'triple fault',
+  'powered-off': 'powered off',
+  'debug-exit': 'ended by debug-exit',
   reset: 'reset',
   halt: 'halted for ever',
   hang: 'hang',

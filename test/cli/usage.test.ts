@@ -92,11 +92,20 @@ describe('arguments', () => {
   it('are read in any order, with = or without', () => {
     const given = readArguments(usage, ['--fast', 'image', '--size=1']);
     expect(given).toEqual(readArguments(usage, ['--size', '1', 'image', '--fast']));
-    expect(given).toEqual({ values: new Map([['size', '1']]), switches: new Set(['fast']), operands: ['image'] });
+    expect(given).toEqual({
+      values: new Map([['size', '1']]),
+      all: new Map([['size', ['1']]]),
+      switches: new Set(['fast']),
+      operands: ['image'],
+    });
   });
 
   it('given twice count the last time', () => {
     expect(readArguments(usage, ['--size', '1', '--size', '2']).values.get('size')).toBe('2');
+  });
+
+  it('given twice are all there', () => {
+    expect(readArguments(usage, ['--size', '1', '--size', '2']).all.get('size')).toEqual(['1', '2']);
   });
 
   it('behind -- are operands', () => {

@@ -52,6 +52,7 @@ describe('the object of a boot', () => {
         image: { kind: 'bzImage', bytes: 3, protocol: '2.15', version: '6.1' },
         cpu: 'max',
         memoryBytes: 0x20000000,
+        bootProtocol: 'linux',
         entry: 64,
         paging: 4,
         loadAddress: '0x1000000',

@@ -40,6 +40,7 @@ describe('an outcome in one line', () => {
       { kind: 'instruction-limit', rip: 0xffffffff81000000n },
       `instruction limit reached, at 0xffffffff81000000; ${WHEN}`,
     ],
+    [{ kind: 'powered-off' }, `powered off; ${WHEN}`],
     [{ kind: 'stage-reached' }, 'reached decompress after 1,234,567 instructions (1.234 ms of guest time)'],
   ] as const)('$kind', (ending, text) => {
     expect(outcomeText(outcomeOf(ending))).toBe(text);
@@ -105,6 +106,7 @@ describe('the details of an outcome', () => {
 
   it('are silent about the console when all went well', () => {
     expect(outcomeDetails(resultOf({ kind: 'stage-reached' }, { console: 'Linux version' }))).toEqual([]);
+    expect(outcomeDetails(resultOf({ kind: 'powered-off' }, { console: 'Power down' }))).toEqual([]);
   });
 
   it('indent the chain', () => {

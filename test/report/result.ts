@@ -26,6 +26,7 @@ export const CONFIG: RunConfig = {
 };
 
 export const BOOT = {
+  protocol: 'linux',
   entry: 64,
   loadAddress: 0x1000000,
   placement: [{ name: 'image', start: 0x1000000, size: 3 }],

@@ -1,0 +1,136 @@
+// `--run`, `--busybox`, and ends that the guest brings about itself. The guests are a few instructions long.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { findBusybox } from '../../src/cli/busybox.ts';
+import { exitCodeOf } from '../../src/cli/exit.ts';
+import { makeElf } from '../image/synthetic.ts';
+import { firstlight, GOOD } from './fakeIo.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'firstlight-run-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+const file = (name: string, bytes: Uint8Array): string => {
+  const path = join(directory, name);
+  writeFileSync(path, bytes);
+  return path;
+};
+
+const ENTRY = 0x1000000n;
+const kernel = (name: string, code: readonly number[]): string => {
+  const bytes = Uint8Array.from(code);
+  const segment = { physAddr: ENTRY, virtAddr: ENTRY, memSize: 0x1000n, bytes };
+  return file(name, makeElf({ segments: [segment], entry: ENTRY }));
+};
+/** mov $0x604,%dx; mov $0x3400,%ax; out %ax,(%dx) */
+const POWERS_OFF = kernel('off', [0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x34, 0x66, 0xef]);
+/** mov $0xcf9,%dx; mov $6,%al; out %al,(%dx) */
+const RESETS = kernel('reset', [0x66, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee]);
+const BUSYBOX = file('busybox', makeElf());
+const dynamic = makeElf();
+dynamic[64] = 3;
+const DYNAMIC = file('dynamic', dynamic);
+const MISSING = join(directory, 'missing');
+
+const boot = (...args: string[]) => firstlight(['boot', ...args]);
+const machineOf = (stdout: string): Record<string, unknown> =>
+  (JSON.parse(stdout) as { machine: Record<string, unknown> }).machine;
+
+describe('firstlight boot --until end', () => {
+  it('ends well when the guest powers off', async () => {
+    const { code, stderr } = await boot(POWERS_OFF, '--until', 'end');
+    expect(code).toBe(0);
+    expect(stderr).toMatch(
+      /\nfirstlight: powered off; after 3 instructions \(3 ns of guest time\), last stage: handoff\n$/,
+    );
+  });
+
+  it('says so in JSON', async () => {
+    const { code, stdout } = await boot(POWERS_OFF, '--until', 'end', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      outcome: { kind: 'powered-off', stage: 'handoff', instructions: 3 },
+      machine: { until: 'end' },
+    });
+  });
+
+  it('takes a reset before user space for a death', async () => {
+    const { code, stderr } = await boot(RESETS, '--until', 'end', '--quiet');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^firstlight: the guest reset the machine .*\(port 0xcf9\)/);
+  });
+
+  it('is not for why, which looks for deaths before that', async () => {
+    const { code, stderr } = await firstlight(['why', GOOD, '--until', 'end']);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining("--until: 'end' is none of") });
+  });
+});
+
+describe('a guest that powers off before the stage asked for', () => {
+  it('has not reached it', async () => {
+    expect((await boot(POWERS_OFF, '--quiet')).code).toBe(1);
+  });
+});
+
+describe('firstlight boot --run', () => {
+  const run = (...args: string[]) => boot(POWERS_OFF, '--run', 'true', '--busybox', BUSYBOX, '--json', ...args);
+
+  it('makes an initrd, asks for a console, and goes on to the end', async () => {
+    const { code, stdout } = await run();
+    expect(code).toBe(0);
+    expect(machineOf(stdout)).toMatchObject({
+      until: 'end',
+      cmdline: 'console=ttyS0',
+      initrdBytes: expect.any(Number),
+    });
+  });
+
+  it.each([
+    ['quiet', 'console=ttyS0 quiet'],
+    ['quiet console=ttyS1', 'quiet console=ttyS1'],
+    ['nokaslr noconsole=1', 'console=ttyS0 nokaslr noconsole=1'],
+  ])('with --append "%s" has the command line "%s"', async (append, cmdline) => {
+    expect(machineOf((await run('--append', append)).stdout)).toMatchObject({ cmdline });
+  });
+
+  it('stops earlier where that is asked for', async () => {
+    const { code, stdout } = await run('--until', 'handoff');
+    expect([code, machineOf(stdout)['until']]).toEqual([0, 'handoff']);
+  });
+
+  it.each([
+    [['--run', 'true', '--initrd', GOOD], '--run makes the initial RAM disk itself; leave --initrd or --run away'],
+    [['--busybox', BUSYBOX], '--busybox is for --run'],
+    [['--run', 'true', '--busybox', MISSING], 'no such file'],
+    [['--run', 'true', '--busybox', DYNAMIC], 'is dynamically linked'],
+    [['--run', 'true', '--busybox', GOOD], 'is no x86 Linux program'],
+  ])('with %j is refused', async (args, message) => {
+    const { code, stderr } = await boot(POWERS_OFF, ...args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+  });
+});
+
+describe('the search for busybox', () => {
+  it('takes the first place that has a static one', () => {
+    expect(findBusybox(undefined, [MISSING, DYNAMIC, BUSYBOX])).toEqual(findBusybox(BUSYBOX));
+  });
+
+  it('says how to get one, and what was wrong with what is there', () => {
+    expect(() => findBusybox(undefined, [MISSING, DYNAMIC])).toThrow(
+      /^--run needs a statically linked busybox: install Debian's package busybox-static, or name a file with --busybox \(.*missing': no such file; .*dynamic' is dynamically linked/,
+    );
+  });
+});
+
+describe('the exit code', () => {
+  it.each([
+    ['powered-off', 'end', 0],
+    ['powered-off', 'init', 1],
+    ['reset', 'end', 0],
+    ['panic', 'end', 1],
+    ['instruction-limit', 'end', 3],
+  ] as const)('of %s where %s was asked for is %d', (kind, until, code) => {
+    expect(exitCodeOf({ kind, stage: 'init' }, until)).toBe(code);
+  });
+});
