@@ -1,7 +1,5 @@
 // CPU models as data: what each has, and the CPUID tables that say so (SDM 2A, CPUID).
-// A model never advertises what is not implemented. One exception: x86-64 kernels refuse to start without FPU, MMX,
-// SSE and SSE2. Their state and its moves are there (FXSAVE, FXRSTOR, FNINIT, FNSTSW, FNSTCW, FLDCW, LDMXCSR, STMXCSR,
-// EMMS, FWAIT, CLTS); arithmetic on it is not yet, and says so loudly before it raises #UD.
+// A model never advertises what is not implemented.
 // A model has no APIC bit: whether there is a local APIC is the machine's choice (withApic).
 
 import { InputError } from '../bits/errors.ts';

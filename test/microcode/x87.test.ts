@@ -308,3 +308,14 @@ describe('environment and state in memory', () => {
     expect(cpu.state.u64(at.FXSTATE + 40)).toBe(0xffffn);
   });
 });
+
+describe('FYL2XP1', () => {
+  it('ends at once for an argument just above -1, where its series would not', () => {
+    const cpu = fpu();
+    regs.push(cpu.state, ONE);
+    regs.push(cpu.state, 0xbffe_ffff_ffff_ffff_ffffn);
+    expect(run(cpu, 'd9f9')).toBe('next');
+    // log2 of 2^-64
+    expect(hex(st(cpu, 0))).toBe('c0058000000000000000');
+  });
+});
