@@ -7,7 +7,8 @@ import { InputError } from '../bits/errors.ts';
 import { hex, hexBytes } from '../bits/hex.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { parseImage } from '../image/image.ts';
-import { stubInstructions } from './stubCode.ts';
+import { findCode } from './codeMap.ts';
+import { programOfBzImage } from './program.ts';
 
 export type Register64 = (typeof REGISTERS)[number];
 
@@ -51,8 +52,9 @@ export interface RipRelativeLea {
 export function listRipRelativeLeas(bytes: Uint8Array): RipRelativeLea[] {
   const image = bzImageOf(bytes);
   const offset = image.protectedMode.fileOffset;
-  const instructions = stubInstructions(image).filter((i) => i.bits === 64 && i.length === LEA_LENGTH);
-  return instructions.flatMap((i) => readLea(bytes, offset + i.linkAddress, i.linkAddress) ?? []);
+  const { instructions } = findCode(programOfBzImage(image));
+  const candidates = instructions.filter((i) => i.bits === 64 && i.length === LEA_LENGTH);
+  return candidates.flatMap(({ at }) => readLea(bytes, offset + at, at) ?? []);
 }
 
 /**

@@ -19,6 +19,8 @@ const EHDR_SIZE = 64;
 const PHDR_SIZE = 56;
 const SHDR_SIZE = 64;
 export const SHT_SYMTAB = 2;
+/** Where kernels are linked: the upper half of the canonical addresses. A stub is linked at a small address. */
+export const UPPER_HALF = 1n << 63n;
 export const SHT_NOBITS = 8;
 const MAX_PHYS_ADDR = 2 ** 52;
 const LONGEST_NAME = 4096;

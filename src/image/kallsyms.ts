@@ -2,7 +2,7 @@
 // file; here names are expanded and addresses decoded. A kernel for x86-64 is linked to the top 2 GiB, its per-CPU
 // variables formerly to 0, so every link address is the sign extension of 32 bits, and is kept as those.
 import { viewOf } from '../bits/cursor.ts';
-import { type ElfSegment, parseElf } from './elf.ts';
+import { type ElfSegment, parseElf, UPPER_HALF } from './elf.ts';
 import { findKallsyms, type KallsymsPlaces, LONGEST_SYMBOL, nameHead } from './kallsymsTables.ts';
 import type { ListedSymbol } from './nm.ts';
 import type { SymbolEntry, SymbolTable } from './symbols.ts';
@@ -183,5 +183,3 @@ function isPlausible(addresses: Int32Array, segments: readonly ElfSegment[]): bo
   }
   return before > 0x7fffffff;
 }
-
-const UPPER_HALF = 1n << 63n;

@@ -4,7 +4,7 @@ import { InputError } from '../../bits/errors.ts';
 import { findCode } from '../../code/codeMap.ts';
 import { type Program, programOfBzImage, programOfElf } from '../../code/program.ts';
 import { parseBzImage } from '../../image/bzimage.ts';
-import { checkElfHeader, isElf, readSections } from '../../image/elf.ts';
+import { checkElfHeader, isElf, readSections, UPPER_HALF } from '../../image/elf.ts';
 import { kallsyms } from '../../image/kallsyms.ts';
 import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
 import { elfStub, isKernel, refuseProgram } from '../stub/elf.ts';
@@ -94,7 +94,6 @@ function elfSide(bytes: Uint8Array, symbols: SymbolTable | undefined): Side {
   };
 }
 
-const UPPER_HALF = 1n << 63n;
 const SHF_ALLOC = 2n;
 
 /** Offsets count from the lowest section of the upper half; per-CPU variables, linked at 0, are no part of it. */

@@ -3,7 +3,15 @@
 import { type Reader, readerOf } from '../../bits/cursor.ts';
 import { hex } from '../../bits/hex.ts';
 import { cString } from '../../bits/text.ts';
-import { type ElfImage, type ElfSection, parseElf, readSections, SHT_NOBITS, SHT_SYMTAB } from '../../image/elf.ts';
+import {
+  type ElfImage,
+  type ElfSection,
+  parseElf,
+  readSections,
+  SHT_NOBITS,
+  SHT_SYMTAB,
+  UPPER_HALF,
+} from '../../image/elf.ts';
 import type { Confidence, Finding, Severity } from '../types.ts';
 
 const SHT_RELA = 4;
@@ -28,8 +36,6 @@ const SYMBOL_SIZE = 24;
 const SLOT = 8;
 /** .got.plt begins with three words for a dynamic loader: the first is the link address of .dynamic, and harmless. */
 const RESERVED_SLOTS = 3;
-/** Where the kernel itself is linked: such a file is no stub. */
-const KERNEL_HALF = 1n << 63n;
 const MOST_NAMED = 4;
 const LONGEST_NAME = 256;
 
@@ -111,7 +117,7 @@ const ELF_ROWS: readonly ElfRow[] = [
  */
 export function auditElfLayout(bytes: Uint8Array): Finding[] {
   const image = parseElf(bytes);
-  if (image.segments.some((s) => s.virtAddr >= KERNEL_HALF)) return [];
+  if (image.segments.some((s) => s.virtAddr >= UPPER_HALF)) return [];
   const file = readerOf(bytes, 'the ELF file');
   const elf = { file, image, sections: readSections(file) };
   return ELF_ROWS.flatMap((row) => {

@@ -4,12 +4,9 @@ import { type Reader, readerOf } from '../../bits/cursor.ts';
 import { InputError } from '../../bits/errors.ts';
 import type { Bits } from '../../code/disassembly.ts';
 import { type Program, programOfElf, type Start, stretchAt } from '../../code/program.ts';
-import { readSections } from '../../image/elf.ts';
+import { readSections, UPPER_HALF } from '../../image/elf.ts';
 import { ENTRY_64_OFFSET } from '../../image/setup-header.ts';
 import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
-
-/** The kernel proper is linked to the upper half of the address space, a stub at a small address. */
-const UPPER_HALF = 1n << 63n;
 
 const PT_LOAD = 1;
 const PT_DYNAMIC = 2;

@@ -82,19 +82,35 @@ const readEnvironment = (cpu: Cpu, place: MemoryPlace, wide: boolean): number[] 
   return fields;
 };
 
-/** FNSTENV; it masks all exceptions afterwards. */
-export const fnstenv =
-  (wide: boolean): Handler =>
+/** Stores the environment and what may follow it; then the state changes. @param more bytes behind the environment */
+const storing =
+  (
+    wide: boolean,
+    more: number,
+    write: (cpu: Cpu, place: MemoryPlace, from: number) => Fault | undefined,
+    then: (state: CpuState) => void,
+  ): Handler =>
   (cpu, insn) => {
     const denied = x87Denied(cpu);
     if (denied) return denied;
     const place = placeOf(cpu, insn);
     if (place === undefined) return next(cpu, insn);
-    const failed = probeWrite(cpu, place, 0, FIELDS * fieldBytes(wide)) ?? writeEnvironment(cpu, place, wide);
+    const from = FIELDS * fieldBytes(wide);
+    const failed =
+      probeWrite(cpu, place, 0, from + more) ?? writeEnvironment(cpu, place, wide) ?? write(cpu, place, from);
     if (failed) return failed;
-    regs.setControlWord(cpu.state, regs.controlWord(cpu.state) | 0x3f);
+    then(cpu.state);
     return next(cpu, insn);
   };
+
+/** FNSTENV; it masks all exceptions afterwards. */
+export const fnstenv = (wide: boolean): Handler =>
+  storing(
+    wide,
+    0,
+    () => undefined,
+    (state) => regs.setControlWord(state, regs.controlWord(state) | 0x3f),
+  );
 
 export const fldenv =
   (wide: boolean): Handler =>
@@ -120,22 +136,7 @@ const writeRegisters = (cpu: Cpu, place: MemoryPlace, from: number): Fault | und
 };
 
 /** FNSAVE; the FPU is as after FNINIT then. */
-export const fnsave =
-  (wide: boolean): Handler =>
-  (cpu, insn) => {
-    const denied = x87Denied(cpu);
-    if (denied) return denied;
-    const place = placeOf(cpu, insn);
-    if (place === undefined) return next(cpu, insn);
-    const from = FIELDS * fieldBytes(wide);
-    const failed =
-      probeWrite(cpu, place, 0, from + 8 * TEN) ??
-      writeEnvironment(cpu, place, wide) ??
-      writeRegisters(cpu, place, from);
-    if (failed) return failed;
-    regs.initialise(cpu.state);
-    return next(cpu, insn);
-  };
+export const fnsave = (wide: boolean): Handler => storing(wide, 8 * TEN, writeRegisters, regs.initialise);
 
 const readRegisters = (cpu: Cpu, place: MemoryPlace, from: number): bigint[] | Fault => {
   const values: bigint[] = [];
