@@ -7,12 +7,12 @@
 //   node scripts/fetch-kernels.mjs [--refresh] [--attempts N]
 //
 // Exit status: 0 the manifest names at least one kernel, 3 none can be had (the reason on stderr), 2 usage.
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { aptOptions, run, Unavailable, unpackPackage } from './apt.mjs';
 import { underLock } from './lock.mjs';
 
 const root = resolve(fileURLToPath(import.meta.url), '../..');
@@ -31,38 +31,8 @@ const METAPACKAGE = /^6\.\d+$/;
 const VERSIONS_TRIED = 3;
 const PAUSE_MS = 10_000;
 
-class Unavailable extends Error {}
-
 function say(text) {
   process.stderr.write(`fetch-kernels: ${text}\n`);
-}
-
-/** Runs a program; throws Unavailable, with the last line it wrote about an error, when it is absent or fails. */
-function run(program, args, options = {}) {
-  const { status, error, stdout, stderr } = spawnSync(program, args, {
-    encoding: 'utf8',
-    maxBuffer: 1 << 26,
-    env: { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' },
-    ...options,
-  });
-  if (error?.code === 'ENOENT') throw new Unavailable(`there is no ${program} on this machine`);
-  if (error) throw new Unavailable(`${program}: ${error.message}`);
-  if (status !== 0) {
-    const lines = `${stdout}\n${stderr}`.split('\n').filter((line) => /^[EW]: /.test(line));
-    throw new Unavailable(`${program} ${args.at(0)} failed: ${lines.at(-1)?.slice(3) ?? `status ${status}`}`);
-  }
-  return stdout;
-}
-
-/** Options for apt: the system's package lists, or lists of our own. Never asks, tries a transfer three times. */
-function aptOptions({ ownLists }) {
-  const options = ['-o', 'Acquire::Retries=3', '-o', 'Acquire::http::Timeout=30', '-o', 'APT::Sandbox::User=root'];
-  if (!ownLists) return options;
-  const lists = join(cache, 'apt/lists');
-  const files = join(cache, 'apt/cache');
-  mkdirSync(join(lists, 'partial'), { recursive: true });
-  mkdirSync(join(files, 'archives/partial'), { recursive: true });
-  return [...options, '-o', `Dir::State::Lists=${lists}/`, '-o', `Dir::Cache=${files}/`];
 }
 
 const byVersion = (a, b) => a.version.localeCompare(b.version, 'en', { numeric: true });
@@ -94,11 +64,11 @@ function choose(found) {
 
 /** The candidates, from the system's lists or, where those know no kernel or are `stale`, from fresh ones of our own. */
 function askApt({ stale }) {
-  const system = aptOptions({ ownLists: false });
+  const system = aptOptions();
   const known = choose(candidates(system));
   const mayUpdate = process.env.FIRSTLIGHT_APT_UPDATE !== '0';
   if (!mayUpdate || (known.length > 0 && !stale)) return { options: system, chosen: known };
-  const options = aptOptions({ ownLists: true });
+  const options = aptOptions({ lists: join(cache, 'apt') });
   say('updating package lists');
   run('apt-get', [...options, '-q', 'update']);
   return { options, chosen: choose(candidates(options)) };
@@ -113,12 +83,7 @@ function fetchOne(one, options) {
   const work = mkdtempSync(join(cache, 'fetching-'));
   try {
     say(`fetching ${one.package}`);
-    run('apt-get', [...options, '-q', 'download', one.package], { cwd: work });
-    const deb = readdirSync(work).find((file) => file.endsWith('.deb'));
-    if (!deb) throw new Unavailable(`apt-get download ${one.package} left no package`);
-    // Through a pipe: a generic kernel's modules are some hundred megabytes that nobody wants.
-    const unpack = 'dpkg-deb --fsys-tarfile "$1" | tar -x --wildcards "./boot/vmlinuz-*" "./boot/config-*"';
-    run('sh', ['-c', unpack, 'sh', deb], { cwd: work });
+    const deb = unpackPackage(one.package, ['./boot/vmlinuz-*', './boot/config-*'], work, options);
     const files = readdirSync(join(work, 'boot'));
     const [kernel, config] = ['vmlinuz-', 'config-'].map((start) => files.find((file) => file.startsWith(start)));
     if (!kernel || !config) throw new Unavailable(`${one.package} holds no kernel`);

@@ -37,7 +37,7 @@ export type RunConfig = {
   readonly seed: number;
   /** Plain RAM everywhere, with no hole below 1 MiB: what a real PC does not have. */
   readonly plainRam?: boolean | undefined;
-  /** With a local APIC and an IO-APIC, beside the 8259A pair. Default: without. */
+  /** With a local APIC and an IO-APIC, beside the 8259A pair. Default: true. */
   readonly apic?: boolean | undefined;
   /** What arrives at the serial port, in the order of time: the input log of an earlier run. */
   readonly input?: readonly InputByte[] | undefined;
@@ -96,7 +96,7 @@ export class BootRun {
 
   /** Throws InputError where image, options and machine do not go together. Nothing has run yet. */
   constructor(config: RunConfig, image: KernelImage = parseImage(config.image)) {
-    const model = config.apic ? withApic(cpuModel(config.cpu)) : cpuModel(config.cpu);
+    const model = config.apic === false ? cpuModel(config.cpu) : withApic(cpuModel(config.cpu));
     checkOptions(config, model);
     this.config = config;
     this.image = image;

@@ -54,6 +54,10 @@ export const BOOT_OPTIONS: readonly OptionRow[] = [
     value: 'SIZE',
     help: ['RAM, as in 512M or 6G; what exceeds 3 GiB lies above 4 GiB. Default: 512M.'],
   },
+  {
+    name: 'no-apic',
+    help: ['A machine with the two 8259A interrupt controllers only: no local APIC, no I/O APIC.'],
+  },
   { name: 'append', value: 'TEXT', help: ["The kernel's command line. Default: empty."] },
   {
     name: 'initrd',
@@ -191,6 +195,7 @@ function runOptions(given: Given, goals: readonly Goal[]): Omit<RunConfig, 'imag
     until: choice('until', goals) ?? (values.has('run') || interactive ? 'end' : 'banner'),
     maxInstructions: convert('max-instructions', countValue) ?? (interactive ? NO_LIMIT : DEFAULT_MAX_INSTRUCTIONS),
     seed: convert('seed', seedValue) ?? 0,
+    apic: !given.switches.has('no-apic'),
   };
 }
 

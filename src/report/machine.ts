@@ -26,7 +26,7 @@ export function machineText(config: RunConfig, boot: Boot): string {
     `loaded at ${hex(boot.loadAddress)}`,
     entryText(boot),
     ...paging,
-    `CPU ${config.cpu}`,
+    `CPU ${config.cpu}${config.apic === false ? ' without APIC' : ''}`,
     `${sizeText(config.memoryBytes)} of RAM`,
   ].join(', ');
 }
