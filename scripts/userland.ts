@@ -2,10 +2,11 @@
 // 5-level paging, entered with either, KASLR on and off. Their logs are held against QEMU's. A row each; the last line is
 // the sum. Kernels and busybox come from scripts/fetch-kernels.mjs and scripts/fetch-more.mjs.
 //
-//   npm run userland -- [--kernel NAME]... [--quick] [--qemu] [--no-apic] [--jobs N] [--logs FOLDER]
+//   npm run userland -- [--kernel NAME]... [--quick | --all] [--qemu] [--no-apic] [--jobs N] [--logs FOLDER]
 //
 // --kernel   as in .cache/kernels; default: all there are
 // --quick    of each kernel 5-level paging with KASLR only
+// --all      each number of levels entered with each, not with one KASLR setting only
 // --qemu     boot each kernel once in qemu-system-x86_64 too, and tell complaints in our log that are not in that one's
 // --no-apic  in a machine with the 8259A pair only
 // --jobs     so many processes at once; default 1
@@ -26,14 +27,14 @@ import type { UserlandRow, UserlandTask } from './userland-worker.ts';
 
 const MIB = 2 ** 20;
 const MEMORY = 512 * MIB;
-const LINES = 120_000;
-const PRIME = 120_011;
+const LINES = 80_000;
+const PRIME = 80_021;
 const FACTOR = 7919;
 
 /** What busybox is to do. Its shell is all that is needed: nothing is mounted but what --run mounts. */
 const SCRIPT = [
   'cat /proc/cpuinfo | grep -m1 "model name"',
-  `seq 1 ${LINES} | awk '{ printf "%06d the line of %d, %.3f of all\\n", ($1 * ${FACTOR}) % ${PRIME}, $1, $1 / ${LINES} }' > /tmp/lines`,
+  `seq 1 ${LINES} | awk '{ printf "%06d the line of %d, %.3f weeks\\n", ($1 * ${FACTOR}) % ${PRIME}, $1, $1 / 7 }' > /tmp/lines`,
   'sha256sum < /tmp/lines',
   'sort < /tmp/lines | sha256sum',
   'gzip -c /tmp/lines > /tmp/lines.gz; gzip -dc /tmp/lines.gz | sha256sum',
@@ -48,12 +49,12 @@ const sha256 = (text: string): string => createHash('sha256').update(text).diges
 function expectedLines(): string[] {
   const lines = Array.from({ length: LINES }, (_, i) => {
     const key = (((i + 1) * FACTOR) % PRIME).toString().padStart(6, '0');
-    return `${key} the line of ${i + 1}, ${((i + 1) / LINES).toFixed(3)} of all\n`;
+    return `${key} the line of ${i + 1}, ${((i + 1) / 7).toFixed(3)} weeks\n`;
   });
   const parts = Array.from({ length: 20 }, (_, i) => `${sha256(lines.slice(0, (i + 1) * 100).join(''))}  -\n`);
   const whole = sha256(lines.join(''));
   // Each key is six digits and stands once, so the order of lines is that of their keys.
-  return [whole, sha256(lines.toSorted().join('')), whole, sha256(parts.join(''))].map((digest) => `${digest}  -`);
+  return [whole, sha256([...lines].sort().join('')), whole, sha256(parts.join(''))].map((digest) => `${digest}  -`);
 }
 
 interface Kernel {
@@ -81,14 +82,21 @@ interface Mode {
   readonly kaslr: boolean;
 }
 
-/** The kernel's own levels and those it is entered with: the stub changes between them in both directions. */
-function modesOf(kernel: Kernel, quick: boolean): Mode[] {
+type Extent = 'one' | 'four' | 'all';
+
+/**
+ * The kernel's own levels with KASLR on and off, entered with as many levels or the other number: the stub changes between
+ * them in both directions. Four show each pair of own levels and KASLR.
+ */
+function modesOf(kernel: Kernel, extent: Extent): Mode[] {
   if (kernel.is32) return [true, false].map((kaslr) => ({ levels: undefined, entryPaging: undefined, kaslr }));
   const levels = [5, 4] as const;
   const all = levels.flatMap((own) =>
     levels.flatMap((entryPaging) => [true, false].map((kaslr) => ({ levels: own, entryPaging, kaslr }))),
   );
-  return quick ? all.slice(0, 1) : all;
+  if (extent === 'all') return all;
+  const four = all.filter(({ levels: own, entryPaging, kaslr }) => (own === entryPaging) !== kaslr);
+  return extent === 'four' ? four : four.slice(0, 1);
 }
 
 const cmdlineOf = ({ levels, kaslr }: Mode): string =>
@@ -100,8 +108,8 @@ interface Planned {
   readonly task: UserlandTask;
 }
 
-function plan(kernel: Kernel, quick: boolean, apic: boolean): Planned[] {
-  return modesOf(kernel, quick).map((mode) => ({
+function plan(kernel: Kernel, extent: Extent, apic: boolean): Planned[] {
+  return modesOf(kernel, extent).map((mode) => ({
     kernel,
     mode,
     task: {
@@ -188,7 +196,15 @@ function readOptions() {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
   const { values } = parseArgs({
-    options: { kernel: { ...text, multiple: true }, quick: flag, qemu: flag, 'no-apic': flag, jobs: text, logs: text },
+    options: {
+      kernel: { ...text, multiple: true },
+      quick: flag,
+      all: flag,
+      qemu: flag,
+      'no-apic': flag,
+      jobs: text,
+      logs: text,
+    },
   });
   return { ...values, jobs: jobsOption(values.jobs) };
 }
@@ -208,7 +224,8 @@ async function main(): Promise<number> {
     return 3;
   }
   const expected = expectedLines();
-  const planned = chosen(options.kernel).flatMap((one) => plan(one, options.quick ?? false, !options['no-apic']));
+  const extent = options.quick ? 'one' : options.all ? 'all' : 'four';
+  const planned = chosen(options.kernel).flatMap((one) => plan(one, extent, !options['no-apic']));
   const qemu = new Map<string, string>();
   const keep = (name: string, text: string): void => {
     if (options.logs === undefined) return;
