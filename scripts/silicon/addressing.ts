@@ -231,3 +231,17 @@ export function planAddress(
   const region: RegionName = usable === 'high' ? 'H' : 'D';
   return planRegisters(fields, bits, region, usable === 'stack pointer+disp8');
 }
+
+/** A gather's operand: base and displacement lead to where an index of 0 would. */
+export function planVectorIndex(
+  instruction: Instruction,
+  operand: number,
+  index: Register,
+  mode: VectorMode,
+  random: Random,
+): AddressPlan {
+  const bits = mode === 64 && random.chance(80) ? 64 : 32;
+  const fields = fieldsOf(random.pick(['base', 'base+disp8', 'base+disp32'] as const), bits, mode, [], random);
+  setMemory(instruction, operand, { ...fields, index, scale: random.pick([1, 2, 4, 8]) });
+  return planRegisters(fields, bits, 'D', false);
+}

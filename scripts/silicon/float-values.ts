@@ -11,6 +11,7 @@ export interface FloatFormat {
   explicit: boolean;
 }
 
+export const HALF: FloatFormat = { bits: 16, exponentBits: 5, fractionBits: 10, explicit: false };
 export const SINGLE: FloatFormat = { bits: 32, exponentBits: 8, fractionBits: 23, explicit: false };
 export const DOUBLE: FloatFormat = { bits: 64, exponentBits: 11, fractionBits: 52, explicit: false };
 export const EXTENDED: FloatFormat = { bits: 80, exponentBits: 15, fractionBits: 63, explicit: true };
@@ -84,7 +85,7 @@ export function specials(format: FloatFormat): bigint[] {
   ]);
 }
 
-const SPECIALS = new Map([SINGLE, DOUBLE, EXTENDED].map((format) => [format.bits, specials(format)]));
+const SPECIALS = new Map([HALF, SINGLE, DOUBLE, EXTENDED].map((format) => [format.bits, specials(format)]));
 
 /** What the 80-bit format can say and no arithmetic takes: unnormals, pseudo-infinities, pseudo-NaNs; pseudo-denormals are taken. */
 export const UNSUPPORTED_80 = [

@@ -15,7 +15,7 @@ import {
   RegisterExt,
 } from 'iced-x86';
 import { codeAddress, type VectorMode } from '../../test/vectors/layout.ts';
-import { type AddressPlan, type AddressShape, planAddress } from './addressing.ts';
+import { type AddressPlan, type AddressShape, planAddress, planVectorIndex } from './addressing.ts';
 import type { Random } from './random.ts';
 import { edgeValue, SHIFT_COUNTS } from './values.ts';
 
@@ -96,10 +96,24 @@ const VECTOR_REGISTERS = new Map<Kind, { first: Register; orMemory: boolean }>([
   [Kind.xmm_reg, { first: Register.XMM0, orMemory: false }],
   [Kind.xmm_rm, { first: Register.XMM0, orMemory: false }],
   [Kind.xmm_or_mem, { first: Register.XMM0, orMemory: true }],
+  [Kind.xmm_vvvv, { first: Register.XMM0, orMemory: false }],
+  [Kind.xmm_is4, { first: Register.XMM0, orMemory: false }],
+  [Kind.ymm_reg, { first: Register.YMM0, orMemory: false }],
+  [Kind.ymm_rm, { first: Register.YMM0, orMemory: false }],
+  [Kind.ymm_vvvv, { first: Register.YMM0, orMemory: false }],
+  [Kind.ymm_is4, { first: Register.YMM0, orMemory: false }],
+  [Kind.ymm_or_mem, { first: Register.YMM0, orMemory: true }],
   [Kind.mm_reg, { first: Register.MM0, orMemory: false }],
   [Kind.mm_rm, { first: Register.MM0, orMemory: false }],
   [Kind.mm_or_mem, { first: Register.MM0, orMemory: true }],
   [Kind.sti_opcode, { first: Register.ST0, orMemory: false }],
+]);
+/** The index of a gather. */
+const VECTOR_INDEX = new Map<Kind, Register>([
+  [Kind.mem_vsib32x, Register.XMM0],
+  [Kind.mem_vsib64x, Register.XMM0],
+  [Kind.mem_vsib32y, Register.YMM0],
+  [Kind.mem_vsib64y, Register.YMM0],
 ]);
 const FIXED_REGISTERS = new Map<Kind, Register>([
   [Kind.st0, Register.ST0],
@@ -142,7 +156,8 @@ export const canBeMemory = (code: Code): boolean =>
   operandKinds(code).some(
     (kind) => REGISTER_OR_MEMORY.has(kind) || kind === Kind.mem || VECTOR_REGISTERS.get(kind)?.orMemory === true,
   );
-export const mustBeMemory = (code: Code): boolean => operandKinds(code).includes(Kind.mem);
+export const mustBeMemory = (code: Code): boolean =>
+  operandKinds(code).some((kind) => kind === Kind.mem || VECTOR_INDEX.has(kind));
 
 const LOW_BYTES = [Register.AL, Register.CL, Register.DL, Register.BL];
 const HIGH_BYTES = [Register.AH, Register.CH, Register.DH, Register.BH];
@@ -255,7 +270,7 @@ function setRegister(draft: Draft, operand: number, bits: number): void {
 
 function setVectorRegister(draft: Draft, operand: number, first: Register): void {
   const { mode, wish, random } = draft;
-  const drawn = first + random.below(first === Register.XMM0 && mode === 64 ? 16 : 8);
+  const drawn = first + random.below(first !== Register.MM0 && first !== Register.ST0 && mode === 64 ? 16 : 8);
   const alike = wish.sameRegister && RegisterExt.base(draft.first) === first;
   draft.first = alike ? draft.first : drawn;
   draft.instruction.setOpKind(operand, OpKind.Register);
@@ -269,7 +284,10 @@ function setOperand(draft: Draft, operand: number, kind: Kind, avoid: readonly n
   const vector = VECTOR_REGISTERS.get(kind);
   if (registerBits !== undefined) setRegister(draft, operand, registerBits);
   else if (vector && (wish.shape === undefined || !vector.orMemory)) setVectorRegister(draft, operand, vector.first);
-  else if (kind === Kind.mem || eitherBits !== undefined || vector) {
+  else if (VECTOR_INDEX.has(kind)) {
+    const index = (VECTOR_INDEX.get(kind) ?? 0) + random.below(mode === 64 ? 16 : 8);
+    return planVectorIndex(instruction, operand, index, mode, random);
+  } else if (kind === Kind.mem || eitherBits !== undefined || vector) {
     return planAddress(instruction, operand, wish.shape ?? 'base', mode, avoid, random, wish.align);
   } else if (FIXED_REGISTERS.has(kind)) {
     instruction.setOpKind(operand, OpKind.Register);

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Records the instruction vectors anew on this machine's CPU: scripts/silicon/record.sh [FAMILY...]
-# Needs gcc, an x86-64 Linux with 32-bit emulation, and a CPU with BMI1, BMI2, ADX and MOVBE.
+# Needs gcc, an x86-64 Linux with 32-bit emulation, and a CPU with BMI1, BMI2, ADX,
+# MOVBE, AVX2, FMA and F16C.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(mktemp -d)

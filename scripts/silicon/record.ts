@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Code } from 'iced-x86';
 import type { VectorMode } from '../../test/vectors/layout.ts';
+import { avxCasesOfCode, illegalVexCases } from './avx-cases.ts';
+import { AVX_FAMILIES, avxCodes, type AvxFamily } from './avx-families.ts';
 import { type Case, casesOfCode } from './cases.ts';
 import { disassemble } from './forms.ts';
 import { generalPurposeCodes, type Universe } from './families.ts';
@@ -27,6 +29,7 @@ const SEED = 'firstlight';
 const MODES: readonly VectorMode[] = [64, 32, 16];
 const DATA = fileURLToPath(new URL('../../test/vectors/data/', import.meta.url));
 const ILLEGAL_VECTOR = 'illegal-vector';
+const ILLEGAL_VEX = 'illegal-vex';
 const LOCK_FAMILIES = ['arithmetic', 'logic', 'shift', 'move', 'atomic', 'bits', 'flags', 'hint'];
 
 function specialCases(family: string, mode: VectorMode, universe: Universe, random: Random): Case[] {
@@ -38,6 +41,10 @@ function specialCases(family: string, mode: VectorMode, universe: Universe, rand
     if (mode !== 64) return [];
     const codes = VECTOR_FAMILIES.flatMap((name) => universe.byFamily.get(name) ?? []);
     return [...undefinedVectorCases(mode), ...illegalLocks(codes, mode, random)];
+  }
+  if (family === ILLEGAL_VEX) {
+    const codes = AVX_FAMILIES.flatMap((name) => universe.byFamily.get(name) ?? []);
+    return illegalVexCases(codes, mode, random);
   }
   if (family === 'prefix') return prefixCases(mode, random);
   if (family === 'fault') {
@@ -60,6 +67,7 @@ function codesOf(family: string, universe: Universe): Code[] {
   return [...(universe.byFamily.get(family) ?? []), ...(family === 'address' ? ADDRESSED : [])];
 }
 
+const isAvxFamily = (family: string): family is AvxFamily => (AVX_FAMILIES as readonly string[]).includes(family);
 const isVectorFamily = (family: string): family is VectorFamily =>
   (VECTOR_FAMILIES as readonly string[]).includes(family);
 
@@ -67,7 +75,11 @@ function familyCases(family: string, universe: Universe): Case[] {
   return MODES.flatMap((mode) => {
     const random = seededRandom(`${SEED} ${family} ${mode}`);
     const walked = codesOf(family, universe).flatMap((code) =>
-      isVectorFamily(family) ? vectorCasesOfCode(code, mode, family, random) : casesOfCode(code, mode, family, random),
+      isAvxFamily(family)
+        ? avxCasesOfCode(code, mode, family, random)
+        : isVectorFamily(family)
+          ? vectorCasesOfCode(code, mode, family, random)
+          : casesOfCode(code, mode, family, random),
     );
     return [...walked, ...specialCases(family, mode, universe, random)];
   });
@@ -122,17 +134,18 @@ function reportMissing(universe: Universe, covered: ReadonlySet<string>): void {
 }
 
 function everyCode(): Universe {
-  const [general, vector] = [generalPurposeCodes(), vectorCodes()];
-  const codes = new Set([...vector.byFamily.values()].flat().map((code) => Code[code] ?? ''));
+  const [general, vector, avx] = [generalPurposeCodes(), vectorCodes(), avxCodes()];
+  const codes = new Set([...vector.byFamily.values(), ...avx.byFamily.values()].flat().map((code) => Code[code] ?? ''));
   const leftOut = [...general.leftOut, ...vector.leftOut].filter(([name]) => !codes.has(name));
-  return { byFamily: new Map([...general.byFamily, ...vector.byFamily]), leftOut: new Map(leftOut) };
+  return { byFamily: new Map([...general.byFamily, ...vector.byFamily, ...avx.byFamily]), leftOut: new Map(leftOut) };
 }
 
 function main([recorder, ...wanted]: string[]): void {
   if (!recorder) throw new Error('usage: record.ts RECORDER [FAMILY...]');
   const universe = everyCode();
   const covered = new Set<string>();
-  const families = wanted.length > 0 ? wanted : [...universe.byFamily.keys(), 'prefix', 'fault', ILLEGAL_VECTOR];
+  const families =
+    wanted.length > 0 ? wanted : [...universe.byFamily.keys(), 'prefix', 'fault', ILLEGAL_VECTOR, ILLEGAL_VEX];
   mkdirSync(DATA, { recursive: true });
   for (const family of families) recordFamily(family, recorder, universe, covered);
   if (wanted.length === 0) reportMissing(universe, covered);

@@ -27,7 +27,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, MAX_CODE = 24, GS_BASE = 0x10000f20, FX_BYTES = 416, XSTATE_HEADER = 512 };
+enum { PAGE = 4096, MAX_CODE = 24, GS_BASE = 0x10000f20, FX_BYTES = 416, UPPER_BYTES = 256, XSTATE_HEADER = 512, XSTATE_UPPER = 576 };
 
 struct request {
   uint8_t mode; /* 64, 32 or 16 */
@@ -39,6 +39,7 @@ struct request {
   uint64_t regs[16]; /* in encoding order: rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */
   uint8_t code[MAX_CODE];
   uint8_t fx[FX_BYTES]; /* x87, XMM and MXCSR, as FXSAVE lays them out */
+  uint8_t upper[UPPER_BYTES]; /* upper halves of the YMM registers */
 };
 
 struct block {
@@ -56,6 +57,7 @@ struct reply {
   uint16_t es, cs, ss, ds, fs, gs;
   uint32_t stray; /* memory outside the blocks was written */
   uint8_t fx[FX_BYTES];
+  uint8_t upper[UPPER_BYTES];
 };
 
 struct region {
@@ -148,7 +150,10 @@ static void take_reply(const ucontext_t *context) {
   reply->cs = (uint16_t)gregs[REG_CSGSFS];
   reply->ss = (uint16_t)((uint64_t)gregs[REG_CSGSFS] >> 48);
   output_next = append_blocks((uint8_t *)(reply + 1), current);
-  memcpy(reply->fx, context->uc_mcontext.fpregs, FX_BYTES);
+  const uint8_t *frame = (const uint8_t *)context->uc_mcontext.fpregs;
+  memcpy(reply->fx, frame, FX_BYTES);
+  /* A part that the header does not name is in its initial state: zeros. */
+  if (*(const uint64_t *)(frame + XSTATE_HEADER) & 4) memcpy(reply->upper, frame + XSTATE_UPPER, UPPER_BYTES);
   memset((void *)current->rip, 0xcc, current->code_length);
   reply->stray = (uint32_t)stray_writes();
   if (reply->stray) clean_regions();
@@ -160,7 +165,8 @@ static uint64_t code_selector(int mode) { return mode == 64 ? 0x33 : mode == 32 
 static void load_fx(ucontext_t *context) {
   uint8_t *frame = (uint8_t *)context->uc_mcontext.fpregs;
   memcpy(frame, current->fx, FX_BYTES);
-  *(uint64_t *)(frame + XSTATE_HEADER) |= 3; /* x87, SSE */
+  memcpy(frame + XSTATE_UPPER, current->upper, UPPER_BYTES);
+  *(uint64_t *)(frame + XSTATE_HEADER) |= 7; /* x87, SSE, AVX */
 }
 
 static void load_request(ucontext_t *context) {

@@ -11,6 +11,8 @@ import {
   type RegionName,
   SEGMENT_NAMES,
   type Segments,
+  upperImage,
+  uppersOfImage,
 } from '../../test/vectors/layout.ts';
 import type { State } from './state.ts';
 
@@ -34,12 +36,13 @@ export interface Request {
 }
 
 const FX_BYTES = 416;
+const UPPER_BYTES = 256;
 const REQUEST_FX = 168;
-const REQUEST_BYTES = REQUEST_FX + FX_BYTES;
+const REQUEST_BYTES = REQUEST_FX + FX_BYTES + UPPER_BYTES;
 const MAX_CODE = 24;
 const BLOCK_HEADER_BYTES = 16;
 const REPLY_FX = 176;
-const REPLY_BYTES = REPLY_FX + FX_BYTES;
+const REPLY_BYTES = REPLY_FX + FX_BYTES + UPPER_BYTES;
 
 function encodeRequest({ bytes, state }: Request): Buffer {
   const buffer = Buffer.alloc(REQUEST_BYTES + state.blocks.size * (BLOCK_HEADER_BYTES + BLOCK_BYTES));
@@ -52,6 +55,7 @@ function encodeRequest({ bytes, state }: Request): Buffer {
   state.regs.forEach((value, index) => buffer.writeBigUInt64LE(value, 16 + index * 8));
   buffer.set(bytes, 144);
   buffer.set(fxImage(state.fpu ?? backgroundFpu()), REQUEST_FX);
+  if (state.fpu?.upper) buffer.set(upperImage(state.fpu.upper), REQUEST_FX + FX_BYTES);
   let at = REQUEST_BYTES;
   for (const [region, block] of state.blocks) {
     buffer.writeBigUInt64LE(REGIONS[region].block, at);
@@ -79,7 +83,10 @@ function decodeReply(buffer: Buffer, at: number, regions: Iterable<RegionName>):
     error: buffer.readUInt32LE(at + 156),
     segments: Object.fromEntries(selectors) as unknown as Segments,
     stray: buffer.readUInt32LE(at + 172) !== 0,
-    fpu: fpuOfImage(buffer.subarray(at + REPLY_FX, at + REPLY_BYTES)),
+    fpu: {
+      ...fpuOfImage(buffer.subarray(at + REPLY_FX, at + REPLY_FX + FX_BYTES)),
+      upper: uppersOfImage(buffer.subarray(at + REPLY_FX + FX_BYTES, at + REPLY_BYTES)),
+    },
     blocks,
   };
 }

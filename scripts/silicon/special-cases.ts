@@ -80,16 +80,26 @@ export function illegalCases(mode: VectorMode): Case[] {
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, at) => from + at);
 
+const MANDATORY = [[], [0x66], [0xf3], [0xf2]];
+/** Rows of the maps behind 0F 38 and 0F 3A that SSSE3 and SSE4 stand in. */
+const THREE_BYTE = [
+  ...range(0x00, 0x43).map((opcode) => [0x38, opcode]),
+  ...range(0x00, 0x64).map((opcode) => [0x3a, opcode]),
+];
+
 // Every opcode behind 0F with each mandatory prefix, on registers and on memory, and every x87 opcode.
 function opcodesAround(): Uint8Array[] {
-  const twoByte = [[], [0x66], [0xf3], [0xf2]].flatMap((prefix) =>
+  const twoByte = MANDATORY.flatMap((prefix) =>
     range(0x10, 0x100).flatMap((opcode) => [0xc1, 0x01, 0xf9].map((rest) => [...prefix, 0x0f, opcode, rest])),
+  );
+  const threeByte = MANDATORY.flatMap((prefix) =>
+    THREE_BYTE.flatMap((opcode) => [0xc1, 0x01].map((rest) => [...prefix, 0x0f, ...opcode, rest])),
   );
   const x87 = range(0xd8, 0xe0).flatMap((opcode) => [
     ...range(0xc0, 0x100).map((rest) => [opcode, rest]),
     ...range(0, 8).map((group) => [opcode, 0x01 | (group << 3)]),
   ]);
-  return [...twoByte, ...x87].map((bytes) => Uint8Array.from(bytes));
+  return [...twoByte, ...threeByte, ...x87].map((bytes) => Uint8Array.from(bytes));
 }
 
 /** What no manual gives a meaning, in the maps that SSE, MMX and x87 stand in: #UD. */

@@ -25,6 +25,11 @@ const INPUTS: Record<VectorFamily, Record<VectorMode, number>> = {
   mmx: { 64: 36, 32: 6, 16: 2 },
   x87: { 64: 70, 32: 10, 16: 4 },
   transcendental: { 64: 90, 32: 10, 16: 4 },
+  ssse3: { 64: 36, 32: 6, 16: 2 },
+  'sse4-integer': { 64: 40, 32: 6, 16: 2 },
+  'sse4-float': { 64: 200, 32: 8, 16: 3 },
+  'sse4-string': { 64: 560, 32: 12, 16: 4 },
+  fisttp: { 64: 160, 32: 20, 16: 8 },
 };
 /** Comparisons have eight predicates, and shuffles and shifts their variety, in the immediate. */
 const MORE_IMMEDIATES = 6;
@@ -38,17 +43,32 @@ const alignmentOf = (code: Code): bigint => {
   return size === 16 ? 16n : 1n;
 };
 
+/** Every way of comparing strings that the immediate can ask for; its top bit means nothing. */
+function stringWishes(code: Code, mode: VectorMode, random: Random): Wish[] {
+  const immediates = Array.from({ length: mode === 64 ? 128 : 3 }, (_, at) =>
+    BigInt(mode === 64 ? at : random.below(256)),
+  );
+  const memory = shapes(mode === 64 ? 12 : 1, random).map((shape) => ({ shape, immediate: BigInt(random.below(256)) }));
+  return [...immediates.map((immediate) => ({ immediate })), ...memory];
+}
+
 function wishes(code: Code, mode: VectorMode, random: Random): Wish[] {
   const full = mode === 64;
+  if (/^Pcmp[ei]str/.test(mnemonicOf(code))) return stringWishes(code, mode, random);
   if (mnemonicOf(code).startsWith('Maskmov')) return [{}, { addressBits: mode === 32 ? 16 : 32 }];
   const compares = /^Cmp[ps][sd]$/.test(mnemonicOf(code));
-  const immediate = (at: number): Wish => (compares ? { immediate: BigInt(at % 8) } : {});
+  const rounds = mnemonicOf(code).startsWith('Round');
+  const immediate = (at: number): Wish => {
+    if (rounds) return { immediate: BigInt((at % 16) | (random.chance(10) ? 0xf0 : 0)) };
+    return compares ? { immediate: BigInt(at % 8) } : {};
+  };
   const registers = operandKinds(code).length === 0 ? 1 : full ? 3 : 1;
   const memory = shapes(full ? 3 : 1, random).map((shape) => ({ shape, align: alignmentOf(code) }));
   const list: Wish[] = [];
   for (let at = 0; !mustBeMemory(code) && at < registers; at++) list.push({ sameRegister: at === 2 });
   if (canBeMemory(code)) list.push(...memory);
-  if (hasImmediate(code) && full) list.push(...Array.from({ length: MORE_IMMEDIATES }, () => ({})));
+  if (hasImmediate(code) && full)
+    list.push(...Array.from({ length: rounds ? 3 * MORE_IMMEDIATES : MORE_IMMEDIATES }, () => ({})));
   return list.map((wish, at) => ({ ...immediate(at), ...wish }));
 }
 
@@ -61,11 +81,14 @@ function casesOfForm(form: Form, family: VectorFamily, count: number, random: Ra
   return cases;
 }
 
+const [RAX, RDX] = [0, 2];
+const readsLengths = (code: Code): boolean => mnemonicOf(code).startsWith('Pcmpestr');
+
 /** The cases of one Code in one mode; none where the mode has no such Code. */
 export function vectorCasesOfCode(code: Code, mode: VectorMode, family: VectorFamily, random: Random): Case[] {
   if (!CodeExt.opCode(code).isAvailableInMode(mode)) return [];
   const forms = wishes(code, mode, random)
-    .map((wish) => makeForm(code, mode, wish, random))
+    .map((wish) => makeForm(code, mode, wish, random, readsLengths(code) ? [RAX, RDX] : []))
     .filter((form) => form !== undefined);
   const count = Math.ceil(INPUTS[family][mode] / Math.max(1, forms.length));
   return forms.flatMap((form) => casesOfForm(form, family, count, random));

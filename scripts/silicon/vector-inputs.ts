@@ -141,9 +141,11 @@ function aimMemory(draft: VectorDraft, lane: Lane, previous: bigint | undefined,
   return true;
 }
 
+const COMPUTES = new Set<VectorFamily>(['sse-float', 'sse4-float', 'mmx']);
+
 /** Rounding, flushing, sticky flags and masks; most of the time as programs have them. */
 function drawMxcsr({ family, fpu, random }: VectorDraft): void {
-  if (!random.chance(family === 'sse-float' || family === 'mmx' ? 60 : 10)) return;
+  if (!random.chance(COMPUTES.has(family) ? 60 : 10)) return;
   const rounding = random.below(4) << 13;
   const flush = (random.chance(30) ? 0x8000 : 0) | (random.chance(30) ? 0x40 : 0);
   const sticky = random.chance(25) ? random.below(64) : 0;
@@ -191,7 +193,75 @@ const loadControl: Adjust = ({ state, random, address }) => {
   writeMemory(state, address, 32, BigInt(value >>> 0));
 };
 
+/** The two vector operands of an instruction; what is not in a register is in memory. */
+function setBoth({ form, state, fpu, address }: VectorDraft, first: bigint, second: bigint): void {
+  const { instruction } = form;
+  fpu.xmm[instruction.op0Register - Register.XMM0] = first;
+  if (instruction.op1Kind === OpKind.Register) fpu.xmm[instruction.op1Register - Register.XMM0] = second;
+  else if (address !== undefined) writeMemory(state, address, 128, second);
+}
+
+/** Operands with no bit in common, the one within the other, and none at all. */
+const testedBits: Adjust = (draft) => {
+  const { random } = draft;
+  const first = random.bits(128);
+  const kind = random.below(8);
+  const some = random.bits(128) & random.bits(128);
+  if (kind === 0) setBoth(draft, first, BigInt.asUintN(128, ~first) & some);
+  if (kind === 1) setBoth(draft, first, first & some);
+  if (kind === 2) setBoth(draft, first, 0n);
+  if (kind === 3) setBoth(draft, 0n, first);
+};
+
+/** XMM0 says which elements are taken. */
+const blendMask: Adjust = ({ form, fpu, random }) => {
+  const { instruction } = form;
+  const named = [instruction.op0Register, instruction.op1Register].includes(Register.XMM0);
+  if (!named) fpu.xmm[0] = random.bits(128);
+};
+
+/** Sixteen bytes or eight words of few different values, so that there is something to be found; now and then an end. */
+function text(words: boolean, random: Random): bigint {
+  const bits = words ? 16 : 8;
+  const letters = 2 + random.below(random.chance(50) ? 3 : 40);
+  const base = random.pick([0x61n, 0x7en, 0x7ffen, 0xfffen, 0x0n]);
+  const ends = random.chance(60) ? 8 : 0;
+  let value = 0n;
+  for (let at = 0; at < 128; at += bits) {
+    const letter = random.chance(ends) ? 0n : base + BigInt(random.below(letters));
+    value |= BigInt.asUintN(bits, letter) << BigInt(at);
+  }
+  return value;
+}
+
+const LENGTHS = [0n, 1n, 7n, 8n, 9n, 15n, 16n, 17n, -1n, -7n, -8n, -9n, -16n, -17n, 1n << 31n, -(1n << 31n), 1n << 63n];
+
+const textLength = (random: Random): bigint => {
+  if (random.chance(35)) return random.pick(LENGTHS);
+  const length = BigInt(random.below(17));
+  const signed = random.chance(20) ? -length : length;
+  return random.chance(15) ? (random.bits(32) << 32n) | BigInt.asUintN(32, signed) : signed;
+};
+
+/** What strings of half the time are a part of the other's. */
+export const strings: Adjust = (draft) => {
+  const { form, state, random } = draft;
+  const words = (form.instruction.immediate8 & 1) === 1;
+  const second = text(words, random);
+  const moved = second >> BigInt(8 * (words ? 2 : 1) * random.below(8));
+  setBoth(draft, random.chance(40) ? moved : text(words, random), second);
+  if (!/^V?pcmpestr/i.test(form.mnemonic)) return;
+  for (const index of [0, 2]) state.regs[index] = BigInt.asUintN(64, textLength(random));
+};
+
 const ADJUST: Record<string, Adjust> = {
+  Ptest: testedBits,
+  Pblendvb: blendMask,
+  Blendvps: blendMask,
+  Blendvpd: blendMask,
+  ...Object.fromEntries(
+    ['Pcmpestri', 'Pcmpestri64', 'Pcmpestrm', 'Pcmpestrm64', 'Pcmpistri', 'Pcmpistrm'].map((name) => [name, strings]),
+  ),
   ...Object.fromEntries(
     ['ll', 'rl', 'ra'].flatMap((kind) => ['w', 'd', 'q'].map((size) => [`Ps${kind}${size}`, shiftByVector])),
   ),
@@ -218,7 +288,7 @@ export function makeVectorInput(
   const draft: VectorDraft = { form, family, state, fpu, random };
   state.rflags |= drawFlags(index, random);
   const lane = laneOf(form.mnemonic, random);
-  const isX87 = family === 'x87' || family === 'transcendental';
+  const isX87 = family === 'x87' || family === 'transcendental' || family === 'fisttp';
   if (!drawX87(draft, isX87)) return undefined;
   const previous = isX87 ? undefined : setOperands(draft, lane);
   drawMxcsr(draft);

@@ -2,6 +2,7 @@
 import { gzipSync } from 'node:zlib';
 import {
   ARITHMETIC_FLAGS,
+  backgroundAvx,
   backgroundBlock,
   backgroundFpu,
   BACKGROUND_RFLAGS,
@@ -53,6 +54,7 @@ function fpuTokens(fpu: FpuState | undefined, before: FpuState | undefined, mode
     values.flatMap((value, index) => (value === old[index] ? [] : [`${letter}${index}=${hex(value)}`]));
   return [
     ...wide('x', fpu.xmm.slice(0, mode === 64 ? 16 : 8), before.xmm),
+    ...wide('h', before.upper ? (fpu.upper ?? []).slice(0, mode === 64 ? 16 : 8) : [], before.upper ?? []),
     ...wide('p', fpu.physical, before.physical),
     ...words.flatMap(([name, value, old]) => (value === old ? [] : [`${name}=${hex(value)}`])),
   ];
@@ -61,7 +63,7 @@ function fpuTokens(fpu: FpuState | undefined, before: FpuState | undefined, mode
 function inputTokens({ state }: Case): string[] {
   const memory = [...state.blocks].flatMap(([region, block]) => memoryTokens(region, block, backgroundBlock()));
   const flags = state.rflags === BACKGROUND_RFLAGS ? [] : [`f=${hex(state.rflags)}`];
-  const fpu = fpuTokens(state.fpu, backgroundFpu(), state.mode);
+  const fpu = fpuTokens(state.fpu, state.fpu?.upper ? backgroundAvx() : backgroundFpu(), state.mode);
   return [...registerTokens(state.regs, (index) => backgroundRegister(state.mode, index)), ...flags, ...fpu, ...memory];
 }
 
@@ -133,7 +135,8 @@ function groupText(group: readonly { item: Case; seen: Observation }[]): string 
   const mask = mostFrequent(group.map(({ item }) => item.flagsMask));
   const regions = [...first.state.blocks.keys()].join('') || '-';
   const status = first.state.fpu ? mostFrequent(group.map(({ item, seen }) => statusMaskOf(item, seen))) : 0;
-  const [letter, masks] = first.state.fpu ? ['x', `${hex(mask)}/${hex(status)}`] : ['i', hex(mask)];
+  const { fpu } = first.state;
+  const [letter, masks] = fpu ? [fpu.upper ? 'y' : 'x', `${hex(mask)}/${hex(status)}`] : ['i', hex(mask)];
   const head = `${letter} ${first.state.mode} ${hexBytes(first.bytes)} ${masks} ${regions} ${first.name} | ${first.text}`;
   const lines = group.map(
     ({ item, seen }) => `${inputTokens(item).join(' ')} > ${outputTokens(item, seen, mask, status).join(' ')}`,

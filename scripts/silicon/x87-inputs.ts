@@ -88,6 +88,7 @@ const FIRST: Record<string, (random: Random) => bigint> = {
   Frndint: (random) => (random.chance(50) ? nearInteger(EXTENDED, random) : anyValue(random)),
   Fist: (random) => (random.chance(60) ? nearInteger(EXTENDED, random) : anyValue(random)),
   Fistp: (random) => (random.chance(60) ? nearInteger(EXTENDED, random) : anyValue(random)),
+  Fisttp: (random) => (random.chance(60) ? nearInteger(EXTENDED, random) : anyValue(random)),
   Fbstp: (random) => (random.chance(70) ? nearInteger(EXTENDED, random) : anyValue(random)),
 };
 

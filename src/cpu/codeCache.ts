@@ -4,13 +4,17 @@
 // A store to decoded bytes drops every context of that physical page; its generation tells records in the page before,
 // whose last instruction ran over the edge.
 
-import { Code, Decoder, DecoderError, DecoderOptions, Instruction } from 'iced-x86';
+import { Code, type Instruction } from 'iced-x86';
 import { PAGE_SIZE } from '../bits/address.ts';
+import { InputError } from '../bits/errors.ts';
+import type { Feature } from '../x86/features.ts';
 import { decodeOne } from '../code/disassembly.ts';
-import { type Bitness, Planner, type Plan } from './decode.ts';
+import { type Bitness, Planner } from './decode.ts';
 import { Fuser } from './fuse.ts';
+import { MAX_INSTRUCTION } from './instructionLength.ts';
 import * as at from './layout.ts';
 import type { GuestMemory } from './memory.ts';
+import { InstructionStream, RunWriter, slotAddress } from './runWriter.ts';
 
 /** How code is decoded and addressed; contexts of different modes never mix. */
 export type CodeMode = {
@@ -21,6 +25,10 @@ export type CodeMode = {
   readonly limit: bigint;
   /** XMM registers may be used. */
   readonly sse: boolean;
+  /** There are VEX prefixes: this is neither real nor virtual-8086 mode. */
+  readonly vex: boolean;
+  /** YMM registers may be used. */
+  readonly avx: boolean;
 };
 
 export type Context = {
@@ -32,15 +40,32 @@ export type Context = {
   readonly ip: bigint;
   readonly mode: CodeMode;
   readonly key: string;
+  /** Pages that bytes of instructions at the page's end were taken from, by where these start. */
+  readonly crossings: Map<number, CodePage>;
 };
 
 /** Where a page of code is: what a fetch translation gives. */
 export type CodePage = { readonly hostPage: number; readonly physicalPage: number };
 
-/** Result of decoding: a record to run, or why there is none. */
-export type FetchedPage = (ip: bigint) => CodePage | undefined;
+/** What is decoded of one page of code, without the records: enough to decode it again. */
+export type SavedContext = Pick<Context, 'hostPage' | 'physicalPage' | 'ip' | 'mode'> & {
+  /** A bit for each byte of the page: an instruction that starts there is decoded. */
+  readonly decoded: Uint8Array;
+  readonly crossings: readonly (readonly [offset: number, page: CodePage])[];
+};
 
-const MAX_INSTRUCTION = 15;
+export type SavedCode = {
+  readonly contexts: readonly SavedContext[];
+  /** Contexts, by index, that take bytes from the start of a host page. */
+  readonly crossingFrom: readonly (readonly [hostPage: number, contexts: readonly number[]])[];
+  /** Bytes of the arena in use, and instructions decoded so far. */
+  readonly arena: number;
+  readonly decoded: number;
+};
+
+/** Result of decoding: a record to run, or why there is none. */
+export type FetchedPage = (ip: bigint, offset: number) => CodePage | undefined;
+
 /** Instructions in a run; bounds how far a run may overshoot a budget, with a page of one-byte instructions. */
 const MAX_RUN = 512;
 const RUN_ROOM = (2 * MAX_RUN + 4) * at.RECORD_BYTES;
@@ -50,6 +75,7 @@ export class CodeCache {
   readonly #fuser: Fuser;
   readonly #memory: GuestMemory;
   readonly #contexts = new Map<string, Context>();
+  readonly #byAddress = new Map<number, Context>();
   readonly #byHostPage = new Map<number, Context[]>();
   readonly #crossingFrom = new Map<number, Context[]>();
   readonly #link: { near: number; out: number; cross: number; probe: number };
@@ -66,9 +92,9 @@ export class CodeCache {
   /** A host page has begun to hold code: write translations to it must go. */
   onCodePage: ((hostPage: number) => void) | undefined;
 
-  constructor(memory: GuestMemory, numbers: ReadonlyMap<string, number>) {
+  constructor(memory: GuestMemory, numbers: ReadonlyMap<string, number>, features: ReadonlySet<Feature>) {
     this.#memory = memory;
-    this.planner = new Planner(numbers);
+    this.planner = new Planner(numbers, features);
     this.#fuser = new Fuser(numbers);
     const number = (key: string): number => this.planner.number(key);
     this.#link = {
@@ -79,14 +105,19 @@ export class CodeCache {
     };
   }
 
+  /** Is that the number of a record that stands for no instruction? */
+  isLink(handler: number): boolean {
+    return Object.values(this.#link).includes(handler);
+  }
+
   /** The context for code at an instruction pointer, made if need be. */
   context(ip: bigint, mode: CodeMode, page: CodePage): Context {
     const pageIp = ip - ((ip + mode.base) & 0xfffn);
-    const key = `${page.hostPage}:${pageIp}:${mode.bitness}:${mode.base}:${mode.limit}:${mode.sse}`;
+    const key = `${page.hostPage}:${pageIp}:${mode.bitness}:${mode.base}:${mode.limit}:${mode.sse}:${mode.vex}:${mode.avx}`;
     const known = this.#contexts.get(key);
     if (known) return known;
     if (this.#arena + at.CTX_BYTES + RUN_ROOM > at.ARENA_END) this.flush();
-    const address = this.#allocate(at.CTX_BYTES, 256);
+    const address = this.#allocate(at.CTX_BYTES, at.CTX_ALIGNMENT);
     const context: Context = {
       address,
       hostPage: page.hostPage,
@@ -94,12 +125,14 @@ export class CodeCache {
       ip: pageIp,
       mode,
       key,
+      crossings: new Map(),
     };
     const { view, bytes } = this.#memory;
     bytes.fill(0, address, address + at.CTX_BYTES);
     view.setBigUint64(address + at.CTX_IP, BigInt.asUintN(64, pageIp), true);
     view.setUint32(address + at.CTX_GENERATION, this.#generation++, true);
     this.#contexts.set(key, context);
+    this.#byAddress.set(address, context);
     const siblings = this.#byHostPage.get(page.hostPage);
     if (siblings) siblings.push(context);
     else this.#byHostPage.set(page.hostPage, [context]);
@@ -121,37 +154,58 @@ export class CodeCache {
   }
 
   #decodeRun(context: Context, start: number, next: FetchedPage): number {
-    if (this.#arena + RUN_ROOM + at.RECORD_BYTES > at.ARENA_END) {
+    // Room for a second context too: an instruction that runs over the page makes one while the run is being written.
+    if (this.#arena + at.RECORD_BYTES + RUN_ROOM + at.CTX_ALIGNMENT + at.CTX_BYTES + RUN_ROOM > at.ARENA_END) {
       // Nothing is lost but time: the caller looks its context up again.
       this.flush();
       return 0;
     }
+    const first = this.#writeRun(context, start, next);
+    return this.#contexts.get(context.key) === context ? first : 0;
+  }
+
+  #writeRun(context: Context, start: number, next: FetchedPage, wanted?: (offset: number) => boolean): number {
     const begin = this.#allocate(RUN_ROOM, at.RECORD_BYTES);
     const run = new RunWriter(this.#memory, context, begin);
     const stream = new InstructionStream(this.#memory, context, start);
-    const first = this.#fillRun(run, context, start, next, stream);
+    const first = this.#fillRun(run, context, start, next, stream, wanted);
     stream.free();
     this.#fuser.run(this.#memory.view, begin, run.next);
     // A context may have been made behind the run (an instruction ran over the page); else give the rest back.
     if (this.#arena === begin + RUN_ROOM) this.#arena = run.next;
-    return this.#contexts.get(context.key) === context ? first : 0;
+    return first;
   }
 
-  #fillRun(run: RunWriter, context: Context, start: number, next: FetchedPage, stream: InstructionStream): number {
+  /** @param wanted where it stops: at the first instruction that is not wanted */
+  #fillRun(
+    run: RunWriter,
+    context: Context,
+    start: number,
+    next: FetchedPage,
+    stream: InstructionStream,
+    wanted?: (offset: number) => boolean,
+  ): number {
     let offset = start;
     let first = 0;
+    const last = lastFetchable(context);
     for (let count = 0; count < MAX_RUN; count++) {
       const slot = slotAddress(context, offset);
-      if (count > 0 && this.#memory.view.getUint32(slot, true)) break;
+      if (count > 0 && (this.#memory.view.getUint32(slot, true) || wanted?.(offset) === false)) break;
+      if (offset > last) {
+        run.link(this.#link.out, context.ip + BigInt(offset));
+        return first;
+      }
       const insn = stream.at(offset) ?? this.#decode(context, offset, next);
       if (!insn) break;
       const end = offset + insn.length;
       const entry = run.next;
-      if (end > PAGE_SIZE) this.#writeCrossing(run, context, offset, next);
+      const whole = end - 1 <= last;
+      if (end > PAGE_SIZE && last >= PAGE_SIZE) this.#writeCrossing(run, context, offset, next);
       if (this.probe?.(insn, context)) run.probe(this.#link.probe, offset);
       this.#memory.view.setUint32(slot, entry, true);
       first ||= entry;
-      const plan = this.planner.plan(insn, context.mode.bitness, context.mode.sse);
+      const { bitness, sse, vex, avx } = context.mode;
+      const plan = whole ? this.planner.plan(insn, bitness, sse, vex, avx) : this.planner.microcoded();
       run.write(plan, offset, insn.length);
       this.#mark(context.hostPage, offset, Math.min(end, PAGE_SIZE));
       this.decoded++;
@@ -169,7 +223,7 @@ export class CodeCache {
   /** An instruction that ends in the next page is run only while that page's decoded code is still what it was. */
   #writeCrossing(run: RunWriter, context: Context, offset: number, next: FetchedPage): void {
     const nextIp = context.ip + BigInt(PAGE_SIZE);
-    const page = next(nextIp);
+    const page = next(nextIp, offset);
     if (!page) throw new Error('the next page was there a moment ago');
     const following = this.context(nextIp, context.mode, page);
     this.#mark(page.hostPage, 0, MAX_INSTRUCTION);
@@ -184,17 +238,20 @@ export class CodeCache {
     const ip = context.ip + BigInt(offset);
     const host = context.hostPage * PAGE_SIZE + offset;
     const here = Math.min(MAX_INSTRUCTION, PAGE_SIZE - offset);
-    const bytes = this.#memory.bytes.slice(host, host + here);
+    // Behind the limit of the code segment nothing is fetched: microcode will say what that means.
+    const most = Math.min(MAX_INSTRUCTION, lastFetchable(context) + 1 - offset);
+    const bytes = this.#memory.bytes.slice(host, host + Math.min(here, most));
     const insn = decodeOne(bytes, ip, context.mode.bitness);
-    if (insn.length <= here && (insn.code !== Code.INVALID || here === MAX_INSTRUCTION)) return insn;
+    if (insn.length <= here && (insn.code !== Code.INVALID || here >= most)) return insn;
     insn.free();
-    const page = next(context.ip + BigInt(PAGE_SIZE));
+    const page = next(context.ip + BigInt(PAGE_SIZE), offset);
     if (!page) return undefined;
+    context.crossings.set(offset, page);
     const more = page.hostPage * PAGE_SIZE;
     const joined = new Uint8Array(MAX_INSTRUCTION);
     joined.set(bytes);
     joined.set(this.#memory.bytes.subarray(more, more + MAX_INSTRUCTION - here), here);
-    return decodeOne(joined, ip, context.mode.bitness);
+    return decodeOne(joined.subarray(0, most), ip, context.mode.bitness);
   }
 
   #mark(hostPage: number, from: number, to: number): void {
@@ -229,10 +286,98 @@ export class CodeCache {
     this.#clearSlots(context);
     view.setUint32(context.address + at.CTX_GENERATION, this.#generation++, true);
     if (this.#contexts.get(context.key) === context) this.#contexts.delete(context.key);
+    this.#byAddress.delete(context.address);
   }
 
   #clearSlots(context: Context): void {
+    context.crossings.clear();
     this.#memory.bytes.fill(0, context.address + at.CTX_SLOTS, context.address + at.CTX_BYTES);
+  }
+
+  /**
+   * The instruction that a record stands for, from the bytes it was decoded from; undefined where they are gone. Finding
+   * it looks up no translation, so it changes nothing that the guest can see. The caller frees it.
+   */
+  instructionAt(record: number): Instruction | undefined {
+    const where = this.#memory.view.getUint32(record + at.REC_WHERE, true);
+    const context = this.#byAddress.get((where >>> 12) << 8);
+    const offset = where & 0xfff;
+    return context && this.#decode(context, offset, () => context.crossings.get(offset));
+  }
+
+  /** The live contexts in the order of their addresses, as `save` counts them. */
+  contexts(): Context[] {
+    return [...this.#contexts.values()].sort((a, b) => a.address - b.address);
+  }
+
+  /** What is decoded now. */
+  save(): SavedCode {
+    const contexts = this.contexts();
+    const indices = new Map(contexts.map((context, i) => [context, i]));
+    return {
+      contexts: contexts.map((context) => this.#saveContext(context)),
+      crossingFrom: [...this.#crossingFrom].map(([hostPage, from]) => [
+        hostPage,
+        [...new Set(from)].flatMap((context) => indices.get(context) ?? []),
+      ]),
+      arena: this.#arena - at.ARENA,
+      decoded: this.decoded,
+    };
+  }
+
+  #saveContext(context: Context): SavedContext {
+    const { hostPage, physicalPage, ip, mode } = context;
+    const decoded = new Uint8Array(PAGE_SIZE / 8);
+    const slots = new Uint32Array(this.#memory.bytes.buffer, slotAddress(context, 0), PAGE_SIZE);
+    for (let offset = 0; offset < PAGE_SIZE; offset++) {
+      if (slots[offset] === 0) continue;
+      decoded[offset >> 3] = (decoded[offset >> 3] as number) | (1 << (offset & 7));
+    }
+    return { hostPage, physicalPage, ip, mode, decoded, crossings: [...context.crossings] };
+  }
+
+  /**
+   * Decodes what another cache had decoded of the same memory, no more and no less: what is decoded later, and when the
+   * arena is full, is then as it would have been there. Tells nobody of the contexts.
+   * @returns the contexts, in the order of `saved`
+   */
+  rebuild(saved: SavedCode): Context[] {
+    const { onContext, onFlush } = this;
+    this.flush();
+    this.onContext = undefined;
+    this.onFlush = () => {
+      throw new InputError('it holds more decoded code than there is room for');
+    };
+    const contexts = saved.contexts.map((context) => this.context(context.ip, context.mode, context));
+    for (const [i, { decoded, crossings }] of saved.contexts.entries()) {
+      this.#rebuildContext(contexts[i] as Context, decoded, new Map(crossings));
+    }
+    this.#crossingFrom.clear();
+    for (const [hostPage, from] of saved.crossingFrom) {
+      this.#crossingFrom.set(
+        hostPage,
+        from.map((index) => contexts[index] as Context),
+      );
+    }
+    // Laid in the order of addresses, records never take more room than they had.
+    this.#arena = Math.max(this.#arena, at.ARENA + saved.arena);
+    this.decoded = saved.decoded;
+    this.onContext = onContext;
+    this.onFlush = onFlush;
+    return contexts;
+  }
+
+  #rebuildContext(context: Context, decoded: Uint8Array, crossings: ReadonlyMap<number, CodePage>): void {
+    const wanted = (offset: number): boolean => ((decoded[offset >> 3] as number) & (1 << (offset & 7))) !== 0;
+    let instructions = decoded.reduce((sum, byte) => sum + popcount(byte), 0);
+    for (let offset = 0; offset < PAGE_SIZE; offset++) {
+      if (!wanted(offset) || this.#memory.view.getUint32(slotAddress(context, offset), true)) continue;
+      const room = (Math.min(instructions, MAX_RUN) + 2) * at.RECORD_BYTES;
+      if (this.#arena + room > at.ARENA_END) return;
+      const before = this.decoded;
+      this.#writeRun(context, offset, (_ip, from) => crossings.get(from), wanted);
+      instructions -= this.decoded - before;
+    }
   }
 
   /** Drops everything. */
@@ -243,6 +388,7 @@ export class CodeCache {
       bytes.fill(0, at.CODE_GRANULES + 8 * hostPage, at.CODE_GRANULES + 8 * hostPage + 8);
     }
     this.#contexts.clear();
+    this.#byAddress.clear();
     this.#byHostPage.clear();
     this.#crossingFrom.clear();
     this.#arena = at.ARENA;
@@ -250,140 +396,14 @@ export class CodeCache {
   }
 }
 
-const slotAddress = (context: Context, offset: number): number => context.address + at.CTX_SLOTS + 4 * offset;
-
-/** Operand size, address size, LOCK, REPNE, REP. */
-const OTHER_PREFIXES = new Set([0x66, 0x67, 0xf0, 0xf2, 0xf3]);
-const SEGMENT_PREFIXES = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]);
-
-/** Index of a prefix without which the instruction decodes to the same length, or -1. */
-function idlePrefix(bytes: Uint8Array): number {
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i] as number;
-    if (SEGMENT_PREFIXES.has(byte)) return i;
-    if (!OTHER_PREFIXES.has(byte)) return -1;
-    if (bytes.indexOf(byte) < i) return i;
-  }
-  return -1;
+function popcount(byte: number): number {
+  let count = 0;
+  for (let rest = byte; rest; rest &= rest - 1) count++;
+  return count;
 }
 
-/**
- * Do the 15 bytes an instruction may have not suffice (SDM 3A 6.15: #GP, where other bad code is #UD)?
- * iced calls a 16th byte invalid like any bad opcode; so one prefix that changes nothing is left out, and where decoding
- * then runs out of bytes it would have needed more than 15. No instruction gets that long without such a prefix.
- */
-export function isTooLong(bytes: Uint8Array, bitness: Bitness): boolean {
-  if (bytes.length < MAX_INSTRUCTION) return false;
-  const idle = idlePrefix(bytes.subarray(0, MAX_INSTRUCTION));
-  if (idle < 0) return false;
-  const shorter = bytes.slice(0, MAX_INSTRUCTION);
-  shorter.copyWithin(idle, idle + 1);
-  const decoder = new Decoder(bitness, shorter.subarray(0, MAX_INSTRUCTION - 1), DecoderOptions.None);
-  decoder.decode().free();
-  const error = decoder.lastError;
-  decoder.free();
-  return error === DecoderError.NoMoreBytes;
-}
-
-/** Decodes straight on through a page with one decoder and one instruction object; an instruction that may need more bytes than the page has is left to others. */
-class InstructionStream {
-  readonly #decoder: Decoder;
-  readonly #insn = new Instruction();
-  #offset: number;
-
-  constructor(memory: GuestMemory, context: Context, start: number) {
-    const host = context.hostPage * PAGE_SIZE;
-    const bytes = memory.bytes.slice(host + start, host + PAGE_SIZE);
-    this.#decoder = new Decoder(context.mode.bitness, bytes, DecoderOptions.None);
-    this.#decoder.ip = BigInt.asUintN(64, context.ip + BigInt(start));
-    this.#offset = start;
-  }
-
-  at(offset: number): Instruction | undefined {
-    if (offset !== this.#offset || offset + MAX_INSTRUCTION > PAGE_SIZE) return undefined;
-    this.#decoder.decodeOut(this.#insn);
-    this.#offset += this.#insn.length;
-    return this.#insn;
-  }
-
-  /** To be called with every instruction used, this stream's or not. */
-  done(insn: Instruction): void {
-    if (insn !== this.#insn) insn.free();
-  }
-
-  free(): void {
-    this.#decoder.free();
-    this.#insn.free();
-  }
-}
-
-/** Writes the records of one run, one after the other. */
-class RunWriter {
-  readonly #memory: GuestMemory;
-  readonly #context: Context;
-  next: number;
-
-  constructor(memory: GuestMemory, context: Context, at: number) {
-    this.#memory = memory;
-    this.#context = context;
-    this.next = at;
-  }
-
-  #start(handler: number, offset: number): { view: DataView; record: number } {
-    const { view } = this.#memory;
-    const record = this.next;
-    this.next += at.RECORD_BYTES;
-    view.setUint16(record + at.REC_HANDLER, handler, true);
-    const where = ((this.#context.address >>> 8) << 12) | (offset & 0xfff);
-    view.setUint32(record + at.REC_WHERE, where >>> 0, true);
-    return { view, record };
-  }
-
-  write(plan: Plan, offset: number, length: number): void {
-    const { branch } = plan;
-    const near = branch?.near !== undefined ? this.#nearSlot(branch.target) : undefined;
-    const handler = near !== undefined && branch?.near !== undefined ? branch.near : plan.handler;
-    const { view, record } = this.#start(handler, offset);
-    view.setUint8(record + at.REC_ADDRESSING, plan.addressing);
-    view.setUint8(record + at.REC_LENGTH, length);
-    view.setUint16(record + at.REC_REG1, plan.reg1, true);
-    view.setUint16(record + at.REC_REG2, plan.reg2, true);
-    view.setUint16(record + at.REC_BASE, plan.base, true);
-    view.setUint16(record + at.REC_INDEX, plan.index, true);
-    if (!branch) this.#operands(record, plan.disp, plan.imm);
-    else if (near === undefined) this.#operands(record, branch.target, branch.returnTo ?? 0n);
-    else this.#operands(record, branch.returnTo ?? 0n, BigInt(near));
-  }
-
-  #operands(record: number, disp: bigint, imm: bigint): void {
-    this.#memory.view.setBigInt64(record + at.REC_DISP, BigInt.asIntN(64, disp), true);
-    this.#memory.view.setBigInt64(record + at.REC_IMM, BigInt.asIntN(64, imm), true);
-  }
-
-  /** Slot of a target in this same page, else undefined. */
-  #nearSlot(target: bigint): number | undefined {
-    const offset = target - this.#context.ip;
-    return offset >= 0n && offset < BigInt(PAGE_SIZE) ? slotAddress(this.#context, Number(offset)) : undefined;
-  }
-
-  link(handler: number, target: bigint): void {
-    const { record } = this.#start(handler, 0);
-    this.#operands(record, target, 0n);
-  }
-
-  linkNear(handler: number, offset: number): void {
-    const { record } = this.#start(handler, 0);
-    this.#operands(record, 0n, BigInt(slotAddress(this.#context, offset)));
-  }
-
-  probe(handler: number, offset: number): void {
-    this.#start(handler, offset);
-  }
-
-  cross(handler: number, offset: number, nextIp: bigint, following: number): void {
-    const { view, record } = this.#start(handler, offset);
-    view.setBigInt64(record + at.REC_DISP, BigInt.asIntN(64, nextIp), true);
-    view.setUint32(record + at.REC_IMM, following, true);
-    view.setUint32(record + at.REC_IMM + 4, view.getUint32(following + at.CTX_GENERATION, true), true);
-  }
-}
+/** Offset in the page of the last byte that the code segment's limit lets be fetched; past the page's end if that is further. */
+const lastFetchable = ({ ip, mode }: Context): number => {
+  const offset = mode.limit - ip;
+  return offset < BigInt(2 * PAGE_SIZE) ? Number(offset) : 2 * PAGE_SIZE;
+};

@@ -30,7 +30,13 @@ export const isFault = (value: unknown): value is Fault =>
   typeof value === 'object' && value !== null && (value as { kind?: string }).kind === 'fault';
 
 /** How memory is accessed; `implicit` accesses (descriptor tables, TSS, IDT) are supervisor's whatever the CPL (SDM 3A 4.6). */
-export type Access = { readonly write?: boolean; readonly fetch?: boolean; readonly implicit?: boolean };
+export type Access = {
+  readonly write?: boolean;
+  readonly fetch?: boolean;
+  readonly implicit?: boolean;
+  /** A part of something whose alignment is looked at otherwise, or not at all: never #AC. */
+  readonly unaligned?: boolean;
+};
 
 export type AccessBytes = 1 | 2 | 4 | 8;
 
@@ -73,6 +79,8 @@ export type Cpu = {
   modeChanged(): void;
   /** Guest time stamp counter before IA32_TSC_ADJUST-like offsets; one unit per nanosecond of guest time. */
   timestamp(): bigint;
+  /** The instruction under way takes so many ns more than the one that each takes. */
+  charge(ns: bigint): void;
   /** Next 64-bit value of the seeded random source behind RDRAND and RDSEED. */
   random(): bigint;
   /** Says once that something the guest asked for is not implemented; counted, part of the outcome. */

@@ -1,9 +1,12 @@
 // From iced-x86's decoded instruction to a plan: which handler runs it and what goes into its record's fields. Knows
 // nothing of pages or caches. An instruction without a handler gets `micro`: microcode (or #UD) does it.
 
-import { Code, FlowControl, type Instruction, MemorySizeExt, Mnemonic, OpKind, Register } from 'iced-x86';
+import { Code, EncodingKind, FlowControl, type Instruction, MemorySizeExt, Mnemonic, OpKind, Register } from 'iced-x86';
+import type { Feature } from '../x86/features.ts';
 import * as at from './layout.ts';
+import { isOffered, OLDER_MEANING } from './offered.ts';
 import { SSE_DENIED } from './semantics/sseMove.ts';
+import { AVX_DENIED } from './semantics/ymm.ts';
 
 /** How code is to be decoded: 64-bit mode, or a code segment of 16 or 32 bits. */
 export type Bitness = 16 | 32 | 64;
@@ -50,6 +53,7 @@ for (let index = 0; index < 16; index++) {
 const VECTOR_REGISTERS = new Map<number, { address: number; text: string }>();
 for (let index = 0; index < 16; index++) {
   VECTOR_REGISTERS.set(Register.XMM0 + index, { address: at.xmmAddress(index), text: 'x128' });
+  VECTOR_REGISTERS.set(Register.YMM0 + index, { address: at.xmmAddress(index), text: 'y256' });
   if (index < 8) VECTOR_REGISTERS.set(Register.MM0 + index, { address: at.ST0 + 16 * index, text: 'y64' });
 }
 
@@ -66,10 +70,19 @@ const SEGMENT_INDEX = new Map<number, number>([
 const SAME_AS: Readonly<Record<string, string>> = {
   sal: 'shl',
   ...{ movapd: 'movaps', movdqa: 'movaps', movupd: 'movups', movdqu: 'movups' },
+  ...{ lddqu: 'movups', movntdqa: 'movaps' },
   ...{ movntpd: 'movntps', movntdq: 'movntps', movlpd: 'movlps', movhpd: 'movhps' },
   ...{ xorps: 'pxor', xorpd: 'pxor', orps: 'por', orpd: 'por' },
   ...{ andps: 'pand', andpd: 'pand', andnps: 'pandn', andnpd: 'pandn' },
   ...{ unpcklps: 'punpckldq', unpckhps: 'punpckhdq', unpcklpd: 'punpcklqdq', unpckhpd: 'punpckhqdq' },
+  ...{ vmovapd: 'vmovaps', vmovdqa: 'vmovaps', vmovupd: 'vmovups', vmovdqu: 'vmovups', vlddqu: 'vmovups' },
+  ...{ vmovntpd: 'vmovntps', vmovntdq: 'vmovntps', vmovlpd: 'vmovlps', vmovhpd: 'vmovhps' },
+  ...{ vxorps: 'vpxor', vxorpd: 'vpxor', vorps: 'vpor', vorpd: 'vpor' },
+  ...{ vandps: 'vpand', vandpd: 'vpand', vandnps: 'vpandn', vandnpd: 'vpandn' },
+  ...{ vunpcklps: 'vpunpckldq', vunpckhps: 'vpunpckhdq', vunpcklpd: 'vpunpcklqdq', vunpckhpd: 'vpunpckhqdq' },
+  ...{ vbroadcastss: 'vpbroadcastd', vbroadcastsd: 'vpbroadcastq', vbroadcasti128: 'vbroadcastf128' },
+  ...{ vinserti128: 'vinsertf128', vextracti128: 'vextractf128', vperm2i128: 'vperm2f128' },
+  ...{ vpermpd: 'vpermq', vpermps: 'vpermd', vpblendd: 'vblendps' },
 };
 
 const NAMES = new Map<number, string>();
@@ -84,6 +97,8 @@ const nameOf = (mnemonic: Mnemonic): string => {
 };
 
 const RDI = 7;
+
+const MASKED_STORES = new Set(['maskmovdqu', 'maskmovq', 'vmaskmovdqu']);
 
 const LOG2 = [0, 0, 1, 0, 2, 0, 0, 0, 3] as const;
 
@@ -140,10 +155,13 @@ const SHIFTS = new Set(['shl', 'shr', 'sar', 'rol', 'ror', 'rcl', 'rcr', 'shld',
 
 /** Hints and fences: nothing to do in a machine without caches or speculation, and no access even with a memory operand. */
 const NOTHING = new Set(
-  'nop reservednop pause endbr32 endbr64 lfence mfence sfence prefetch prefetchw prefetchwt1 prefetchnta prefetcht0 prefetcht1 prefetcht2 cldemote'.split(
+  'nop reservednop endbr32 endbr64 lfence mfence sfence prefetch prefetchw prefetchwt1 prefetchnta prefetcht0 prefetcht1 prefetcht2 cldemote'.split(
     ' ',
   ),
 );
+
+/** What loops wait with: it takes its time, and goes on as by a jump. */
+const WAITING = new Set(['pause', 'rdtsc', 'rdtscp']);
 
 const NO_REGISTER_FORM = new Set<number>([
   Code.Reservednop_rm16_r16_0F0D,
@@ -190,11 +208,19 @@ export class Planner {
   readonly #numbers: HandlerNumbers;
   readonly #micro: number;
   readonly #denied: number;
+  readonly #avxDenied: number;
+  /** Handlers of instructions that need a VEX prefix and vector registers: their names begin with V, and no others. */
+  readonly #avx: ReadonlySet<number>;
+  readonly #features: ReadonlySet<Feature> | undefined;
 
-  constructor(numbers: HandlerNumbers) {
+  /** @param features of the processor; where they are not said, it has every instruction */
+  constructor(numbers: HandlerNumbers, features?: ReadonlySet<Feature>) {
     this.#numbers = numbers;
+    this.#features = features;
     this.#micro = this.number('micro');
     this.#denied = this.number(SSE_DENIED);
+    this.#avxDenied = this.number(AVX_DENIED);
+    this.#avx = new Set([...numbers].flatMap(([key, number]) => (key.startsWith('v') ? [number] : [])));
   }
 
   /** Number of a handler that exists (our bug otherwise). */
@@ -202,6 +228,11 @@ export class Planner {
     const found = this.#numbers.get(key);
     if (found === undefined) throw new Error(`no handler '${key}'`);
     return found;
+  }
+
+  /** The plan of an instruction that microcode looks at: a fault, whatever it would do. */
+  microcoded(): Plan {
+    return { ...this.#empty(), ends: true };
   }
 
   #empty(): Plan {
@@ -222,33 +253,51 @@ export class Planner {
   /**
    * @param insn decoded at its instruction-pointer value, in code of that bitness
    * @param sse may XMM registers be used, as CR0 and CR4 have it?
+   * @param vex may there be VEX prefixes (not in real mode)?
+   * @param avx may vector registers be used behind them, as CR0, CR4 and XCR0 have it?
    */
-  plan(insn: Instruction, bitness: Bitness, sse = true): Plan {
+  plan(insn: Instruction, bitness: Bitness, sse = true, vex = true, avx = true): Plan {
     const plan = this.#planned(insn, bitness);
     // Where microcode does the instruction, it looks for itself.
-    if (!sse && plan.handler !== this.#micro && hasXmm(plan)) plan.handler = this.#denied;
+    if (plan.handler !== this.#micro) plan.handler = this.#allowed(plan, insn, sse, vex, avx);
     // What microcode does may go anywhere; code behind it is often data.
     if (plan.handler === this.#micro && ENDS.has(insn.flowControl)) plan.ends = true;
     return plan;
   }
 
+  #allowed(plan: Plan, insn: Instruction, sse: boolean, vex: boolean, avx: boolean): number {
+    if (this.#avx.has(plan.handler)) return vex && avx ? plan.handler : this.#avxDenied;
+    if (!sse && hasXmm(plan)) return this.#denied;
+    return !vex && insn.encoding === EncodingKind.VEX ? this.#avxDenied : plan.handler;
+  }
+
   #planned(insn: Instruction, bitness: Bitness): Plan {
-    const name = nameOf(insn.mnemonic) + (FRAME_BITS.get(insn.code) ?? '');
+    const name = this.#nameOf(insn);
     const plan = this.#empty();
-    if (insn.code === Code.INVALID) return plan;
+    // Microcode knows what else is #UD.
+    if (insn.code === Code.INVALID || name === undefined) return plan;
     // 0F 0D is PREFETCH: it has no register form (recorded: #UD), unlike the other reserved NOPs.
     if (name === 'reservednop' && NO_REGISTER_FORM.has(insn.code) && insn.opKind(0) === OpKind.Register) return plan;
     if (NOTHING.has(name)) return this.#setHandler(plan, 'nop');
+    if (WAITING.has(name)) return this.#setHandler({ ...plan, disp: insn.nextIP }, name);
     if (insn.opCount > 0 && BRANCH_KINDS.has(insn.opKind(0))) return this.#branch(plan, insn, name, bitness);
     // MOVSD is also a move of SSE2.
     if (STRING_NAMES.has(name) && insn.isStringInstruction && insn.opCount > 0)
       return this.#string(plan, insn, name, bitness);
-    if (name === 'maskmovdqu' || name === 'maskmovq') return this.#maskedStore(plan, insn, name);
+    // Handlers know the encodings with VEX; EVEX has the same names.
+    if (name.startsWith('v') && insn.encoding !== EncodingKind.VEX) return plan;
+    if (MASKED_STORES.has(name)) return this.#maskedStore(plan, insn, name);
     if (name === 'jmp' || name === 'call') return this.#indirect(plan, insn, name, bitness);
     if (name === 'ret') return this.#return(plan, insn);
     if (name === 'push' || name === 'pop') return this.#stack(plan, insn, name, bitness);
     if (name === 'lea') return this.#lea(plan, insn, bitness);
     return this.#general(plan, insn, name, bitness);
+  }
+
+  /** The instruction's name in keys; undefined where the processor does not have it. */
+  #nameOf(insn: Instruction): string | undefined {
+    if (this.#features && !isOffered(insn, this.#features)) return OLDER_MEANING.get(insn.mnemonic);
+    return nameOf(insn.mnemonic) + (FRAME_BITS.get(insn.code) ?? '');
   }
 
   #setHandler(plan: Plan, key: string): Plan {
@@ -300,6 +349,9 @@ export class Planner {
     plan.reg1 = registers[0] ?? at.ZERO;
     plan.reg2 = registers[1] ?? at.ZERO;
     if (registers.length > 2) plan.base = registers[2] as number;
+    // The third register beside memory, or the fourth, has the immediate's place (VEX only).
+    const last = registers[memory ? 2 : 3];
+    if (last !== undefined) plan.imm = BigInt(last);
     if (memory) this.#setMemory(plan, memory);
     plan.handler = this.#find(key, parts, place, memory);
     return plan;
@@ -332,6 +384,8 @@ export class Planner {
     if (bitness === 64 && insn.opKind(0) !== OpKind.NearBranch64) return plan;
     const target = insn.nearBranchTarget;
     if (name === 'call') return this.#call(plan, insn, bitness, target, next);
+    // XBEGIN names a target too.
+    if (insn.flowControl === FlowControl.XbeginXabortXend) return plan;
     const count = COUNT_REGISTER.get(insn.code) ?? loopCounter(insn.code);
     const stem = count ? `${name.startsWith('j') ? 'jcxz' : name}.${count}` : name;
     plan.ends = name === 'jmp';

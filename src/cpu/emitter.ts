@@ -41,6 +41,8 @@ export type Shared = {
   readonly storeVectorSlow: number;
   /** (): x87 state as MMX instructions make it: TOP 0, all registers in use. */
   readonly enterMmx: number;
+  /** (pattern v128, text v128, elements of either i32, i32, immediate i32) -> i32: a bit for each element of the text (PCMPxSTRx). */
+  readonly compareStrings: number;
   /** (pc i32, size i32, plus 256 for a write) -> linear i64: any addressing form, segment base and limit checks; sets FAULT_VECTOR. */
   readonly effectiveAddress: number;
   /** (pc i32) -> offset i64: the operand's offset without its segment, as LEA needs it. */
@@ -68,6 +70,10 @@ export type Host = {
   lookup(target: I64): Stmt;
   /** On to a record. */
   taken(record: I32): Stmt;
+  /** This instruction takes so many ns more than the one that each takes. */
+  delay(ns: number): Stmt;
+  /** ns from here to the end of the engine call's budget; undefined where that is not known. */
+  timeToGo(): I32 | undefined;
   /** This instruction again (it has done a part of its work). */
   again(): Stmt;
   /** Leave the engine: microcode has to do this one. */

@@ -1,11 +1,13 @@
 // The interpreter seen from outside: decodes when the generated engine meets code it does not know, runs microcode for
-// what the engine leaves out, delivers exceptions, and counts. Guest time is the number of retired instructions.
+// what the engine leaves out, delivers exceptions, and counts. Guest time is the number of retired instructions, and what
+// is charged for those that take longer.
 
 import { Code, type Instruction, OpKind, Register } from 'iced-x86';
 import type { PhysAddr } from '../bits/address.ts';
+import { crc32 } from '../bits/crc32.ts';
 import type { CpuModel } from '../x86/models.ts';
 import { decodeOne } from '../code/disassembly.ts';
-import { CodeCache, type CodeMode, type CodePage, isTooLong } from './codeCache.ts';
+import { CodeCache, type CodeMode, type CodePage } from './codeCache.ts';
 import {
   type Access,
   type AccessBytes,
@@ -18,6 +20,7 @@ import {
 } from './cpu.ts';
 import { type BuiltEngine, buildEngine } from './engine/module.ts';
 import { allHandlers, hotKeys } from './handlers.ts';
+import { isTooLong, MAX_INSTRUCTION, runsOut } from './instructionLength.ts';
 import * as at from './layout.ts';
 import { accessBits, type DeviceBus, LinearAccess } from './linearAccess.ts';
 import type { GuestMemory } from './memory.ts';
@@ -25,6 +28,7 @@ import { raise, type FaultLink } from './microcode/delivery.ts';
 import { execute } from './microcode/execute.ts';
 import { beginStep, debugActive, endStep, trapsAtOnce } from './microcode/stepping.ts';
 import { recomputeMode, sameMode } from './mode.ts';
+import type { SavedEngine } from './savedEngine.ts';
 import { CpuState } from './state.ts';
 import { Translations } from './translations.ts';
 
@@ -45,10 +49,14 @@ export type EngineOptions = {
   readonly apic?: ApicRegisters | undefined;
   readonly devices: DeviceBus;
   readonly random: () => bigint;
-  readonly timestamp: (retired: bigint) => bigint;
+  /** Time stamp counter, less what the guest added to it, after so many ns of running. */
+  readonly timestamp: (elapsed: bigint) => bigint;
   readonly unimplemented: (what: string) => void;
-  /** Is an interrupt waiting? Asked after microcode that may have enabled interrupts or touched a device. */
-  readonly interruptRequested: () => boolean;
+  /**
+   * Is an interrupt waiting that is taken with RFLAGS.IF so? Asked after microcode that may have enabled interrupts or touched
+   * a device.
+   */
+  readonly interruptRequested: (enabled: boolean) => boolean;
 };
 
 /** Why `run` came back. */
@@ -78,10 +86,16 @@ function engineModule(): { built: BuiltEngine; module: WebAssembly.Module } {
   return { built, module: compiled };
 }
 
+/** Tells this engine from any other: what it generates says what the state block and its parts are. */
+export const engineDigest = (): number => crc32(engineModule().built.bytes);
+
 /** A run may go past its budget by less than this, so the last stretch is stepped. */
 const OVERRUN = 1024;
 /** V8 replaces a function's first, slow code only between calls; so the engine is left now and then. */
 const SLICE = 1_000_000;
+
+/** Later than any run ends. */
+const FOREVER = 1n << 62n;
 
 const PAGE_MASK = 0xfffn;
 /** Accesses where nothing answers that a run may make. */
@@ -101,9 +115,18 @@ export class Engine implements Cpu {
   readonly #exports: Exports;
   readonly #options: EngineOptions;
   #retired = 0n;
+  #charged = 0n;
+  /** What the run under way was asked for, and the count of retired instructions that both come to. */
+  #until = 0n;
+  #deadline = 0n;
+  #limit = 0n;
+  /** Guest ns since `run` was called. */
+  #since = 0;
   #stop = false;
+  /** Two exceptions came one upon the other, with no instruction retired in between. */
+  #repeated = false;
   /** How code is decoded now. */
-  #mode: CodeMode = { bitness: 16, base: 0n, limit: 0xffffn, sse: false };
+  #mode: CodeMode = { bitness: 16, base: 0n, limit: 0xffffn, sse: false, vex: false, avx: false };
   #pendingCode: number[] = [];
   readonly #decoded = new Map<number, Instruction>();
   /** RIP of the probe that was just told of, and the record behind it once it is met again; both hold for one slice. */
@@ -126,7 +149,7 @@ export class Engine implements Cpu {
     this.ports = options.ports;
     this.apic = options.apic;
     this.state = new CpuState(this.memory.wasm);
-    this.code = new CodeCache(this.memory, engine.built.numbers);
+    this.code = new CodeCache(this.memory, engine.built.numbers, options.model.features);
     this.#translations = new Translations(this.memory, this.state);
     this.#linear = new LinearAccess(this.memory, this.code, options.devices, (linear, access) =>
       this.translate(linear, access),
@@ -186,6 +209,67 @@ export class Engine implements Cpu {
     this.#retired = value;
   }
 
+  /** Guest time in ns that the instructions so far took; exact when `retired` is. */
+  get elapsed(): bigint {
+    return this.#retired + this.#charged;
+  }
+
+  /** The instruction under way takes so many ns more than the one that each takes. */
+  charge(ns: bigint): void {
+    this.#charged += ns;
+    this.#since += Number(ns);
+    this.#setLimit();
+  }
+
+  #setLimit(): void {
+    const due = this.#deadline - this.#charged;
+    this.#limit = due < this.#until ? due : this.#until;
+  }
+
+  // Snapshots ---------------------------------------------------------------------------------------------------------
+
+  /** All that later instructions depend on beside memory; between two calls of `run`. Changes nothing. */
+  save(): SavedEngine {
+    const contexts = this.code.contexts();
+    return {
+      retired: this.#retired,
+      charged: this.#charged,
+      state: this.memory.bytes.slice(at.REGS, at.STATE_END),
+      code: this.code.save(),
+      translations: this.#translations.save(new Map(contexts.map(({ address }, i) => [address, i]))),
+      granules: this.#codePages().map((page) => [page, this.state.u64(at.CODE_GRANULES + 8 * page)]),
+    };
+  }
+
+  /** Host pages that are marked to hold code. */
+  #codePages(): number[] {
+    const pages = [at.VOID_PAGE >>> 12];
+    const end = (at.RAM_BASE + this.memory.touchedBytes) >>> 12;
+    for (let page = at.RAM_BASE >>> 12; page < end; page++) pages.push(page);
+    return pages.filter((page) => this.pageHas(page, at.PAGE_CODE));
+  }
+
+  /** To where another engine of the same model was when it was saved; memory has its contents again. */
+  restore(saved: SavedEngine): void {
+    this.#retired = saved.retired;
+    this.#charged = saved.charged;
+    this.memory.bytes.set(saved.state, at.REGS);
+    this.state.clearTransient();
+    this.modeChanged();
+    const contexts = this.code.rebuild(saved.code);
+    for (const [page, map] of saved.granules) this.#markCode(page, map);
+    this.#translations.restore(
+      saved.translations,
+      contexts.map(({ address }) => address),
+    );
+  }
+
+  #markCode(page: number, map: bigint): void {
+    const flags = at.PAGE_FLAGS + page;
+    this.memory.bytes[flags] = (this.memory.bytes[flags] as number) | at.PAGE_CODE;
+    this.state.setU64(at.CODE_GRANULES + 8 * page, map | this.state.u64(at.CODE_GRANULES + 8 * page));
+  }
+
   /** Makes `run` come back before the next instruction. */
   stop(): void {
     this.#stop = true;
@@ -193,16 +277,30 @@ export class Engine implements Cpu {
 
   // Running -----------------------------------------------------------------------------------------------------------
 
-  /** Runs until `until` instructions are retired in all, or something ends it earlier. Deterministic and exact. */
-  run(until: bigint): RunResult {
+  /**
+   * Runs until `until` instructions are retired in all, or `deadline` ns have elapsed, or something ends it earlier.
+   * Deterministic and exact: it comes back at the first instruction boundary at which that is so.
+   */
+  run(until: bigint, deadline = FOREVER): RunResult {
     this.#stop = false;
-    while (this.#retired < until) {
+    this.#until = until;
+    this.#deadline = deadline;
+    this.#setLimit();
+    this.#since = 0;
+    this.state.setU64(at.TSC_START, this.timestamp());
+    while (this.#retired < this.#limit) {
       if (this.#stop) return { kind: 'stopped' };
       if (this.state.u32(at.HALTED)) return { kind: 'halted' };
-      const result = this.#slice(until - this.#retired);
+      const result = this.#slice(this.#limit - this.#retired);
+      if (this.#repeated) this.#countRepeated();
       if (result) return result;
     }
     return this.state.u32(at.HALTED) ? { kind: 'halted' } : { kind: 'budget' };
+  }
+
+  #countRepeated(): void {
+    this.#repeated = false;
+    this.#retired++;
   }
 
   #slice(left: bigint): RunResult | undefined {
@@ -236,8 +334,8 @@ export class Engine implements Cpu {
   }
 
   #takesInterrupt(): boolean {
-    const enabled = (this.state.u32(at.FLAGS_REST) & 0x200) !== 0 && !this.state.u32(at.INTERRUPT_SHADOW);
-    return enabled && this.#options.interruptRequested();
+    if (this.state.u32(at.INTERRUPT_SHADOW)) return false;
+    return this.#options.interruptRequested((this.state.u32(at.FLAGS_REST) & 0x200) !== 0);
   }
 
   #stretch(left: bigint): RunResult | undefined {
@@ -257,13 +355,26 @@ export class Engine implements Cpu {
   }
 
   #enter(budget: number): void {
+    const end = this.#since + budget;
+    this.state.setU32(at.TSC_SINCE, end >>> 0);
+    this.state.setU32(at.TSC_SINCE + 4, Math.floor(end / 2 ** 32));
     this.#exports.run(budget);
-    this.#retired += BigInt(budget - this.state.i32(at.COUNT));
+    this.#count(budget - this.state.i32(at.COUNT));
   }
 
   #enterStep(budget: number): void {
     this.#exports.step(budget);
-    this.#retired += BigInt(budget - this.state.i32(at.COUNT));
+    this.#count(budget - this.state.i32(at.COUNT));
+  }
+
+  /** @param used instructions, and ns where one took more */
+  #count(used: number): void {
+    const delay = this.state.i32(at.DELAY);
+    this.#retired += BigInt(used - delay);
+    this.#since += used - delay;
+    if (delay === 0) return;
+    this.state.setU32(at.DELAY, 0);
+    this.charge(BigInt(delay));
   }
 
   #handle(): RunResult | undefined {
@@ -281,9 +392,27 @@ export class Engine implements Cpu {
         return undefined;
       case at.EXIT.PROBE:
         return this.#probed();
+      case at.EXIT.MISS:
+        return this.#missed();
       default:
-        return undefined; // a miss or the budget: RIP says where to go on
+        return undefined; // the budget: RIP says where to go on
     }
+  }
+
+  /**
+   * RIP says where to go on. A direct jump beyond the code segment's limit is a fault of the jump (SDM 2A JMP); it has
+   * changed nothing else. The other near branches look for themselves, and code that just runs on is found out by #find.
+   */
+  #missed(): RunResult | undefined {
+    if (this.state.rip <= this.#mode.limit) return undefined;
+    const { view } = this.memory;
+    const record = this.state.u32(at.PC);
+    if (this.code.isLink(view.getUint16(record + at.REC_HANDLER, true))) return undefined;
+    const where = view.getUint32(record + at.REC_WHERE, true);
+    this.state.rip = view.getBigUint64(((where >>> 12) << 8) + at.CTX_IP, true) + BigInt(where & 0xfff);
+    this.#retired--;
+    this.#since--;
+    return this.#raise(fault(13, 0));
   }
 
   /**
@@ -397,9 +526,10 @@ export class Engine implements Cpu {
     if (isFault(record)) return this.#raise(record);
     this.state.setU32(at.PC, record);
     this.state.setU32(at.WATCH_BYPASS, 1);
+    const before = this.#retired;
     this.#enterStep(1);
-    if (this.state.u32(at.EXIT_REASON) === at.EXIT.PROBE) {
-      // It was told of before; now it is run.
+    if (this.state.u32(at.EXIT_REASON) === at.EXIT.PROBE && this.#retired === before) {
+      // It was told of before; now it is run. (Else the probe is that of the instruction behind it.)
       this.state.setU32(at.PC, this.state.u32(at.PC) + at.RECORD_BYTES);
       this.#enterStep(1);
     }
@@ -415,7 +545,8 @@ export class Engine implements Cpu {
     const record = this.state.u32(at.PC);
     const known = this.#decoded.get(record);
     if (known) return known;
-    const insn = this.currentInstruction();
+    // Without a page walk: whether it was decoded before must not show in accessed bits.
+    const insn = this.code.instructionAt(record) ?? this.currentInstruction();
     if (isFault(insn)) return insn;
     if (this.#decoded.size >= DECODED_MOST) this.#forgetDecoded();
     this.#decoded.set(record, insn);
@@ -430,27 +561,48 @@ export class Engine implements Cpu {
   #micro(): RunResult | undefined {
     const insn = this.#microcoded();
     if (isFault(insn)) return this.#raise(insn);
-    if (insn.code === Code.INVALID && this.#tooLong()) return this.#raise(fault(13, 0));
+    if (insn.code === Code.INVALID && this.#unfetchable()) return this.#raise(fault(13, 0));
     const before = this.state.u32(at.INTERRUPT_SHADOW);
     const result = execute(this, insn);
     if (isFault(result)) return this.#raise(result);
     if (before && this.state.u32(at.INTERRUPT_SHADOW) === before) this.state.setU32(at.INTERRUPT_SHADOW, 0);
     this.#retired++;
+    this.#since++;
     if (this.onUserMode && this.state.cpl === 3) this.onUserMode();
     const trap = trapsAtOnce(this.state, insn);
     return (trap && this.#raise(trap)) ?? this.#interrupted();
   }
 
-  #tooLong(): boolean {
+  /** Does the instruction need more than 15 bytes, or more than the code segment's limit leaves it? */
+  #unfetchable(): boolean {
     const bytes = this.fetchBytes(this.state.rip);
-    return !isFault(bytes) && isTooLong(bytes, this.#mode.bitness);
+    if (isFault(bytes)) return false;
+    if (this.#fetchable(this.state.rip) < MAX_INSTRUCTION) return runsOut(bytes, this.#mode.bitness);
+    return isTooLong(bytes, this.#mode.bitness);
+  }
+
+  /** Bytes of an instruction that the code segment's limit lets be fetched, at most 15. */
+  #fetchable(ip: bigint): number {
+    const behind = this.#mode.limit - ip;
+    return behind < BigInt(MAX_INSTRUCTION) ? Math.max(0, Number(behind) + 1) : MAX_INSTRUCTION;
   }
 
   #raise(raised: Fault): RunResult | undefined {
     this.onFault?.(raised);
     const result = raise(this, raised);
     if (result.kind === 'triple-fault') return { kind: 'triple-fault', chain: result.chain };
+    this.#delivered();
     return undefined;
+  }
+
+  /**
+   * A handler whose first instruction faults, into itself perhaps, would go on for ever without retiring anything. So
+   * that every run ends, and timers go on, an exception on the heels of another counts as an instruction.
+   */
+  #delivered(): void {
+    const mark = this.#retired + 1n;
+    if (this.state.u64(at.DELIVERED) === mark) this.#repeated = true;
+    this.state.setU64(at.DELIVERED, mark);
   }
 
   /** The instruction at RIP, decoded afresh. The caller frees it. */
@@ -460,18 +612,20 @@ export class Engine implements Cpu {
     return decodeOne(bytes, this.state.rip, this.#mode.bitness);
   }
 
-  /** Up to 15 bytes of code at an instruction pointer; fewer where the next page cannot be fetched. */
+  /** Up to 15 bytes of code at an instruction pointer; fewer where the next page cannot be fetched or CS ends. */
   fetchBytes(ip: bigint): Uint8Array | Fault {
     const linear = BigInt.asUintN(64, ip + this.#mode.base);
     const page = this.#codePage(linear);
     if (isFault(page)) return page;
     const offset = Number(linear & PAGE_MASK);
-    const here = Math.min(15, 4096 - offset);
+    const most = this.#fetchable(ip);
+    const here = Math.min(most, 4096 - offset);
     const start = page.hostPage * 4096 + offset;
     const out = [...this.memory.bytes.slice(start, start + here)];
-    if (here < 15) {
+    if (here < most) {
       const next = this.#codePage(linear + BigInt(here));
-      if (!isFault(next)) out.push(...this.memory.bytes.slice(next.hostPage * 4096, next.hostPage * 4096 + 15 - here));
+      if (!isFault(next))
+        out.push(...this.memory.bytes.slice(next.hostPage * 4096, next.hostPage * 4096 + most - here));
     }
     return Uint8Array.from(out);
   }
@@ -487,11 +641,17 @@ export class Engine implements Cpu {
   }
 
   readLinear(linear: bigint, size: AccessBytes, access: Access = {}): bigint | Fault {
-    return this.#linear.read(linear, size, access);
+    return this.#misaligned(linear, size, access) ?? this.#linear.read(linear, size, access);
   }
 
   writeLinear(linear: bigint, size: AccessBytes, value: bigint, access: Access = {}): Fault | undefined {
-    return this.#linear.write(linear, size, value, access);
+    return this.#misaligned(linear, size, access) ?? this.#linear.write(linear, size, value, access);
+  }
+
+  #misaligned(linear: bigint, size: AccessBytes, access: Access): Fault | undefined {
+    if (this.state.u32(at.MMU_CONTEXT) !== at.ALIGNED_CONTEXT) return undefined;
+    if (access.implicit || access.unaligned || !(linear & BigInt(size - 1))) return undefined;
+    return fault(17, 0);
   }
 
   readPhysical(address: PhysAddr, size: AccessBytes): bigint {
@@ -540,7 +700,7 @@ export class Engine implements Cpu {
   }
 
   timestamp(): bigint {
-    return this.#options.timestamp(this.#retired);
+    return this.#options.timestamp(this.elapsed);
   }
 
   random(): bigint {

@@ -46,6 +46,10 @@ export const WATCH_SIZE = 0x1e8;
 export const WATCH_KIND = 0x1ec;
 /** i32: while not 0, watched pages and pages that hold code are accessed without stopping (one instruction is being stepped over). */
 export const WATCH_BYPASS = 0x1f0;
+/** i32: ns that instructions of the engine call under way took beyond the one each takes; 0 outside of it. */
+export const DELAY = 0x1f4;
+/** i64: guest ns between TSC_START and the end of the budget of the engine call under way. */
+export const TSC_SINCE = 0x1f8;
 
 // Segment registers ES CS SS DS FS GS, then LDTR and TR: 32 bytes each.
 export const SEGMENTS = 0x200;
@@ -66,6 +70,10 @@ export const CR4 = 0x338;
 export const CR8 = 0x340;
 export const EFER = 0x348;
 export const XCR0 = 0x350;
+/** i32: 1 from the delivery of an NMI to the next IRET: no other NMI is taken (SDM 3A 6.7.1). */
+export const NMI_BLOCKED = 0x358;
+/** u32: highest instruction pointer value that CS allows; all ones in 64-bit mode, where no limit holds. */
+export const CODE_LIMIT = 0x35c;
 export const DR0 = 0x360; // DR0..DR7, 8 bytes each
 /** u32: current privilege level. */
 export const CPL = 0x3a0;
@@ -79,8 +87,8 @@ export const PAGING_LEVELS = 0x3ac;
 export const INTERRUPT_SHADOW = 0x3b0;
 /** i32: 1 while the processor is halted. */
 export const HALTED = 0x3b4;
-/** u64: instructions retired before the engine call under way. */
-export const RETIRED = 0x3b8;
+/** i64: the time stamp counter, less IA32_TSC_ADJUST, when the engine was last told to run. */
+export const TSC_START = 0x3b8;
 /** PAE paging keeps its four PDPTEs in registers (SDM 3A 4.4.1). */
 export const PDPTE0 = 0x3c0; // 4 x u64
 /** i64: bits that must be zero in any paging entry: MAXPHYADDR..51. */
@@ -89,6 +97,8 @@ export const RESERVED_PHYS_MASK = 0x3e0;
 export const CODE_BASE = 0x3e8;
 /** i32: 1 where 1 GiB pages exist (CPUID). */
 export const HAS_1G_PAGES = 0x3f0;
+/** i32: 1 where RDTSCP exists (CPUID). */
+export const HAS_RDTSCP = 0x3fc;
 /** i32: byte offset of the MMU context in force (a multiple of TLB_SET_BYTES). */
 export const MMU_CONTEXT = 0x3f4;
 /** i32: bits that the stack pointer keeps: 64, 32 or 16. */
@@ -97,6 +107,8 @@ export const STACK_BITS = 0x3f8;
 /** Model-specific registers that are plain storage: 8 bytes for each slot of x86/msr.ts. */
 export const MSRS = 0x400;
 export const msrAddress = (slot: MsrSlot): number => MSRS + 8 * slot;
+/** u64: 1 more than the instructions retired when an exception was last delivered, 0 before the first. */
+export const DELIVERED = 0xbf8;
 
 /** x87 and SSE state in the form FXSAVE writes (512 bytes). */
 export const FXSTATE = 0xc00;
@@ -109,6 +121,9 @@ export const MXCSR = FXSTATE + 24;
 export const XMM = FXSTATE + 160;
 export const XMM_END = XMM + 16 * 16;
 export const xmmAddress = (index: number): number => XMM + 16 * index;
+/** Upper halves of YMM0..YMM15, 16 bytes each, and how far each is from its lower half. */
+export const YMM_HIGH = FXSTATE + 512;
+export const TO_YMM_HIGH = YMM_HIGH - XMM;
 
 /** End of the architectural state: everything below is hashed and saved as it is. */
 export const STATE_END = 0x1000;
@@ -139,6 +154,16 @@ export const FAULT_MEMORY_FULL = 0x202;
 /** Not a fault either: the access reaches a device that has to see the exact time. */
 export const FAULT_DEVICE = 0x203;
 
+/**
+ * Guest time in ns of the instructions that loops wait with. No manual says how long they take: PAUSE 40 to 140 clocks on
+ * processors of 3 GHz, RDTSC 20 to 40.
+ */
+export const PAUSE_NS = 40;
+export const RDTSC_NS = 20;
+/** CPUID serializes; RDMSR and WRMSR, which also wait for a chip's register, take some 100 clocks and more. */
+export const CPUID_NS = 100;
+export const MSR_NS = 50;
+
 /** Why an engine function returned. */
 export const EXIT = { BUDGET: 0, FAULT: 1, MICRO: 2, MISS: 3, STALE: 4, PROBE: 5 } as const;
 
@@ -155,6 +180,11 @@ export const TLB_FETCH = 2 * TLB_TABLE_BYTES;
 export const TLB_SET_BYTES = 3 * TLB_TABLE_BYTES;
 /** MMU contexts: supervisor, user, supervisor with RFLAGS.AC set under SMAP. */
 export const MMU_CONTEXTS = 3;
+/**
+ * One more behind them: user with alignment checks on (SDM 3A 6.15, #AC). Its read and write tables are never filled, so
+ * that every access takes the slow path, which looks.
+ */
+export const ALIGNED_CONTEXT = MMU_CONTEXTS * TLB_SET_BYTES;
 /** No page address has its low bits set, so an entry with this tag never matches. */
 export const TLB_EMPTY = 1n;
 
@@ -202,6 +232,7 @@ export const CTX_GENERATION = 8;
 /** u32[4096]: record of the instruction that starts at that byte of the page, or 0. */
 export const CTX_SLOTS = 256;
 export const CTX_BYTES = CTX_SLOTS + 4096 * 4;
+export const CTX_ALIGNMENT = 256;
 
 // Record of one decoded instruction: 32 bytes, the next instruction's record follows.
 export const RECORD_BYTES = 32;

@@ -49,7 +49,11 @@ export class LinearAccess {
   }
 
   read(linear: bigint, size: AccessBytes, access: Access): bigint | Fault {
-    const parts = this.#parts(linear, size, access);
+    const first = this.#translate(linear, access);
+    if (isFault(first)) return first;
+    const host = 4096 - (first % 4096) < size ? undefined : this.#memory.hostOf(first);
+    if (host !== undefined) return this.#load(host, size);
+    const parts = this.#parts(first, linear, size, access);
     if (isFault(parts)) return parts;
     let value = 0n;
     let shift = 0n;
@@ -61,7 +65,15 @@ export class LinearAccess {
   }
 
   write(linear: bigint, size: AccessBytes, value: bigint, access: Access): Fault | undefined {
-    const parts = this.#parts(linear, size, { ...access, write: true });
+    const writing = access.write ? access : { ...access, write: true };
+    const first = this.#translate(linear, writing);
+    if (isFault(first)) return first;
+    const host = 4096 - (first % 4096) < size ? undefined : this.#memory.hostOf(first);
+    if (host !== undefined) {
+      this.#store(host, size, value);
+      return undefined;
+    }
+    const parts = this.#parts(first, linear, size, writing);
     if (isFault(parts)) return parts;
     let rest = BigInt.asUintN(8 * size, value);
     for (const part of parts) {
@@ -75,9 +87,8 @@ export class LinearAccess {
     return this.#readPart({ address, size });
   }
 
-  #parts(linear: bigint, size: AccessBytes, access: Access): Part[] | Fault {
-    const first = this.#translate(linear, access);
-    if (isFault(first)) return first;
+  /** @param first where the first byte is */
+  #parts(first: PhysAddr, linear: bigint, size: AccessBytes, access: Access): Part[] | Fault {
     const here = Math.min(size, 4096 - (first % 4096));
     if (here === size) return [{ address: first, size }];
     const second = this.#translate(BigInt.asUintN(64, linear + BigInt(here)), access);
@@ -112,12 +123,27 @@ export class LinearAccess {
     }
   }
 
+  /** Of RAM, within a page. */
+  #load(host: number, size: AccessBytes): bigint {
+    const { view } = this.#memory;
+    if (size === 8) return view.getBigUint64(host, true);
+    if (size === 4) return BigInt(view.getUint32(host, true));
+    return BigInt(size === 2 ? view.getUint16(host, true) : view.getUint8(host));
+  }
+
+  #put(host: number, size: number, value: bigint): void {
+    const { bytes, view } = this.#memory;
+    if (size === 8) view.setBigUint64(host, value, true);
+    else if (size === 4) view.setUint32(host, Number(value & 0xffff_ffffn), true);
+    else for (let i = 0; i < size; i++) bytes[host + i] = Number((value >> BigInt(8 * i)) & 0xffn);
+  }
+
   #store(host: number, size: number, value: bigint): void {
     const { bytes } = this.#memory;
     const flags = at.PAGE_FLAGS + (host >>> 12);
     const old = bytes[flags] ?? 0;
     if (old & at.PAGE_ROM) return;
-    for (let i = 0; i < size; i++) bytes[host + i] = Number((value >> BigInt(8 * i)) & 0xffn);
+    this.#put(host, size, value);
     bytes[flags] = old | at.PAGE_WRITTEN | at.PAGE_FRESH;
     this.#code.invalidate(host >>> 12);
   }

@@ -143,6 +143,28 @@ export class GuestMemory {
     }
   }
 
+  /** Numbers of the chunks that were touched, in that order: it says where each is on the host. */
+  get touchedChunks(): readonly number[] {
+    return this.#touched;
+  }
+
+  /** As if nobody had touched anything: all is zero again, without flags. */
+  forgetTouched(): void {
+    for (const chunk of this.#touched) this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, at.CHUNK_UNTOUCHED, true);
+    this.#u8.fill(0, at.RAM_BASE, this.#next);
+    this.#u8.fill(0, at.PAGE_FLAGS, at.PAGE_FLAGS + (this.#next >>> 12));
+    this.#next = at.RAM_BASE;
+    this.#touched.length = 0;
+  }
+
+  /** Touches a chunk that is RAM and that nobody has touched. @returns its host address. Throws InputError for others. */
+  takeChunk(chunk: number): number {
+    const entry = chunk < at.CHUNK_COUNT ? this.#view.getUint32(at.CHUNK_TABLE + 4 * chunk, true) : at.CHUNK_NONE;
+    const host = entry === at.CHUNK_UNTOUCHED ? this.touchChunk(chunk) : 0;
+    if (host === 0) throw new InputError('its memory is not that of its machine');
+    return host;
+  }
+
   /** Bytes of guest RAM in use on the host. */
   get touchedBytes(): number {
     return this.#next - at.RAM_BASE;

@@ -32,16 +32,21 @@ const evenParity = (byte: number): boolean => {
 
 export class CpuState {
   readonly #memory: WebAssembly.Memory;
+  #buffer: ArrayBuffer;
   #cached: DataView;
 
   constructor(memory: WebAssembly.Memory) {
     this.#memory = memory;
-    this.#cached = new DataView(memory.buffer, 0, at.RAM_BASE);
+    this.#buffer = memory.buffer;
+    this.#cached = new DataView(this.#buffer, 0, at.RAM_BASE);
   }
 
-  /** The view is made anew after the memory grew (growing detaches the old buffer). */
+  /** The view is made anew after the memory grew: growing detaches the old buffer, which has no bytes then. */
   get #view(): DataView {
-    if (this.#cached.buffer !== this.#memory.buffer) this.#cached = new DataView(this.#memory.buffer, 0, at.RAM_BASE);
+    if (this.#buffer.byteLength === 0) {
+      this.#buffer = this.#memory.buffer;
+      this.#cached = new DataView(this.#buffer, 0, at.RAM_BASE);
+    }
     return this.#cached;
   }
 
@@ -58,7 +63,24 @@ export class CpuState {
     return this.#view.getBigUint64(address, true);
   }
   setU64(address: number, value: bigint): void {
-    this.#view.setBigUint64(address, BigInt.asUintN(64, value), true);
+    // Takes the value modulo 2^64.
+    this.#view.setBigUint64(address, value, true);
+  }
+
+  #setHalves(address: number, low: number, high: number): void {
+    this.setU32(address, low);
+    this.setU32(address + 4, high);
+  }
+
+  /** Empties what is only in use while an instruction is under way, and keeps flags of the state block in their range. */
+  clearTransient(): void {
+    this.setU64(at.ZERO, 0n);
+    this.setU32(at.FAULT_VECTOR, at.FAULT_NONE >>> 0);
+    this.setU32(at.FAULT_ERROR, 0xffffffff);
+    this.setU32(at.WATCH_BYPASS, 0);
+    this.setU32(at.DELAY, 0);
+    this.setU32(at.HALTED, this.u32(at.HALTED) ? 1 : 0);
+    this.cpl &= 3;
   }
 
   /** General register by encoding number 0 (RAX) to 15 (R15). */
@@ -77,25 +99,24 @@ export class CpuState {
   }
 
   get rflags(): number {
-    const zr = this.u64(at.FLAG_ZR);
-    const sr = this.u64(at.FLAG_SR);
-    const cv = this.u64(at.FLAG_CV);
+    // By halves: numbers are much faster than bigints.
+    const cv = this.u32(at.FLAG_CV + 4);
     let flags = this.u32(at.FLAGS_REST) | 2;
-    if (cv >> 63n) flags |= FLAGS.CF;
-    if (evenParity(Number(sr & 0xffn))) flags |= FLAGS.PF;
-    if (this.u64(at.FLAG_AR) & 16n) flags |= FLAGS.AF;
-    if (zr === 0n) flags |= FLAGS.ZF;
-    if (sr >> 63n) flags |= FLAGS.SF;
-    if (((cv >> 63n) ^ (cv >> 62n)) & 1n) flags |= FLAGS.OF;
+    if (cv >>> 31) flags |= FLAGS.CF;
+    if (evenParity(this.u32(at.FLAG_SR))) flags |= FLAGS.PF;
+    if (this.u32(at.FLAG_AR) & 16) flags |= FLAGS.AF;
+    if ((this.u32(at.FLAG_ZR) | this.u32(at.FLAG_ZR + 4)) === 0) flags |= FLAGS.ZF;
+    if (this.u32(at.FLAG_SR + 4) >>> 31) flags |= FLAGS.SF;
+    if ((cv ^ (cv << 1)) >>> 31) flags |= FLAGS.OF;
     return flags >>> 0;
   }
   set rflags(value: number) {
-    const carry = value & FLAGS.CF ? 1n : 0n;
-    const overflow = value & FLAGS.OF ? 1n : 0n;
-    this.setU64(at.FLAG_ZR, value & FLAGS.ZF ? 0n : 1n);
-    this.setU64(at.FLAG_SR, (value & FLAGS.SF ? 1n << 63n : 0n) | (value & FLAGS.PF ? 0n : 1n));
-    this.setU64(at.FLAG_CV, (carry << 63n) | ((carry ^ overflow) << 62n));
-    this.setU64(at.FLAG_AR, value & FLAGS.AF ? 16n : 0n);
+    const carry = value & FLAGS.CF ? 1 : 0;
+    const overflow = value & FLAGS.OF ? 1 : 0;
+    this.#setHalves(at.FLAG_ZR, value & FLAGS.ZF ? 0 : 1, 0);
+    this.#setHalves(at.FLAG_SR, value & FLAGS.PF ? 0 : 1, value & FLAGS.SF ? 0x8000_0000 : 0);
+    this.#setHalves(at.FLAG_CV, 0, (carry << 31) | ((carry ^ overflow) << 30));
+    this.#setHalves(at.FLAG_AR, value & FLAGS.AF ? 16 : 0, 0);
     this.setU32(at.FLAGS_REST, value & REST);
   }
 

@@ -11,9 +11,34 @@ const PAGE_MASK = 0xfffn;
 const pageTag = (linear: bigint): bigint => BigInt.asIntN(64, linear & ~PAGE_MASK);
 const indexOf = (linear: bigint): number => Number((linear >> 12n) & BigInt(at.TLB_ENTRIES - 1)) * at.TLB_ENTRY_BYTES;
 
+const regionOf = (linear: bigint, bits: bigint): number => Number((linear >> bits) & BigInt(at.REGION_COUNT - 1));
+
+const TABLES = [at.TLB_READ, at.TLB_WRITE, at.TLB_FETCH];
+/** The context that checks alignment is one more. */
+const ENTRIES = (at.MMU_CONTEXTS + 1) * TABLES.length * at.TLB_ENTRIES;
+
+export type SavedTranslation = {
+  /** Number of the entry, of all tables. */
+  readonly entry: number;
+  /** Page of linear address. */
+  readonly tag: bigint;
+  /** For reads and writes a page of host memory, for fetches a code context, by its place among the live ones. */
+  readonly value: number;
+};
+
+export type SavedTranslations = {
+  readonly entries: readonly SavedTranslation[];
+  /** LARGE_REGIONS and HUGE_REGIONS. */
+  readonly regions: Uint8Array;
+};
+
+const isFetch = (entry: number): boolean => Math.floor(entry / at.TLB_ENTRIES) % TABLES.length === 2;
+
 export class Translations {
   readonly #memory: GuestMemory;
   readonly #state: CpuState;
+  /** Was anything put into the fetch table of the context that checks alignment? Nothing ever is into its others. */
+  #aligned = true;
 
   constructor(memory: GuestMemory, state: CpuState) {
     this.#memory = memory;
@@ -24,32 +49,70 @@ export class Translations {
   clear(): void {
     // Any tag whose low 12 bits are not zero never matches.
     this.#memory.bytes.fill(1, at.TLB, at.TLB + at.MMU_CONTEXTS * at.TLB_SET_BYTES);
+    this.#clearAligned();
     this.#memory.bytes.fill(0, at.LARGE_REGIONS, at.LARGE_REGIONS + at.REGION_COUNT);
     this.#memory.bytes.fill(0, at.HUGE_REGIONS, at.HUGE_REGIONS + at.REGION_COUNT);
   }
 
+  /**
+   * What is cached: it shows in what a guest sees that changed its page tables and told nobody.
+   * @param contexts addresses of the live code contexts, and the place of each among them
+   */
+  save(contexts: ReadonlyMap<number, number>): SavedTranslations {
+    const { view, bytes } = this.#memory;
+    const entries: SavedTranslation[] = [];
+    for (let entry = 0; entry < ENTRIES; entry++) {
+      const address = at.TLB + entry * at.TLB_ENTRY_BYTES;
+      if (view.getUint32(address, true) & 0xfff) continue;
+      const cached = view.getUint32(address + 8, true);
+      const hostPage = (view.getUint32(address, true) + cached) >>> 12;
+      // An entry for a context that is gone finds no record, as no entry does.
+      const value = isFetch(entry) ? contexts.get(cached) : hostPage;
+      if (value !== undefined) entries.push({ entry, tag: view.getBigInt64(address, true), value });
+    }
+    return { entries, regions: bytes.slice(at.LARGE_REGIONS, at.HUGE_REGIONS + at.REGION_COUNT) };
+  }
+
+  /** @param contexts addresses of the code contexts, in the order that `save` was given */
+  restore(saved: SavedTranslations, contexts: readonly number[]): void {
+    const { view, bytes } = this.#memory;
+    this.clear();
+    this.#aligned = true;
+    for (const { entry, tag, value } of saved.entries) {
+      const address = at.TLB + entry * at.TLB_ENTRY_BYTES;
+      const cached = isFetch(entry) ? (contexts[value] as number) : value * 4096 - Number(tag & 0xffff_ffffn);
+      view.setBigInt64(address, tag & ~PAGE_MASK, true);
+      view.setUint32(address + 8, cached >>> 0, true);
+    }
+    bytes.set(saved.regions, at.LARGE_REGIONS);
+  }
+
+  #clearAligned(): void {
+    if (!this.#aligned) return;
+    this.#aligned = false;
+    const start = at.TLB + at.ALIGNED_CONTEXT;
+    this.#memory.bytes.fill(1, start, start + at.TLB_SET_BYTES);
+  }
+
   /** What is cached of one page, in every MMU context: all pieces of a large one (SDM 3A 4.10.4.1). */
   dropPage(linear: bigint): void {
-    const regionOf = (bits: bigint): number => Number((linear >> bits) & BigInt(at.REGION_COUNT - 1));
-    if (this.#memory.bytes[at.HUGE_REGIONS + regionOf(30n)]) this.clear();
-    else if (this.#memory.bytes[at.LARGE_REGIONS + regionOf(21n)]) this.#dropLarge(linear);
+    this.#clearAligned();
+    if (this.#memory.bytes[at.HUGE_REGIONS + regionOf(linear, 30n)]) this.clear();
+    else if (this.#memory.bytes[at.LARGE_REGIONS + regionOf(linear, 21n)]) this.#dropLarge(linear);
     else this.#dropSmall(linear);
   }
 
-  /** Every page of the 2 MiB around an address; they lie side by side in each table. */
+  /**
+   * Every page of the 2 MiB around an address; they lie side by side in each table. What lies there of other regions goes with
+   * them, and so nothing is left of the regions that share the flag.
+   */
   #dropLarge(linear: bigint): void {
-    const { view } = this.#memory;
+    const { bytes } = this.#memory;
     const first = indexOf(linear & ~0x1f_ffffn);
-    const low = Number(linear & 0xffe0_0000n);
-    const high = Number((linear >> 32n) & 0xffff_ffffn);
     for (let table = at.TLB; table < at.TLB + at.MMU_CONTEXTS * at.TLB_SET_BYTES; table += at.TLB_TABLE_BYTES) {
-      const start = table + first;
-      for (let entry = start; entry < start + 512 * at.TLB_ENTRY_BYTES; entry += at.TLB_ENTRY_BYTES) {
-        const same =
-          (view.getUint32(entry, true) & 0xffe0_0000) >>> 0 === low && view.getUint32(entry + 4, true) === high;
-        if (same) view.setBigInt64(entry, at.TLB_EMPTY, true);
-      }
+      bytes.fill(1, table + first, table + first + 512 * at.TLB_ENTRY_BYTES);
     }
+    bytes[at.LARGE_REGIONS + regionOf(linear, 21n)] = 0;
   }
 
   #dropSmall(linear: bigint): void {
@@ -81,6 +144,7 @@ export class Translations {
   /** @param context address of the page's code context */
   setFetch(linear: bigint, context: number): void {
     const entry = this.#fetchEntry(linear);
+    if (this.#state.u32(at.MMU_CONTEXT) === at.ALIGNED_CONTEXT) this.#aligned = true;
     this.#memory.view.setBigInt64(entry, pageTag(linear), true);
     this.#memory.view.setUint32(entry + 8, context, true);
   }

@@ -97,6 +97,7 @@ export const DR6_WRITABLE = 0xe00fn;
 export const DR6_BREAKPOINTS = 0xfn;
 export const DR6_BD = 1n << 13n;
 export const DR6_BS = 1n << 14n;
+export const DR6_BT = 1n << 15n;
 export const DR7_FIXED_ONES = 0x400n;
 /** Everything but the fixed bits 10 (one), 11, 12, 14 and 15 (zero). */
 export const DR7_WRITABLE = 0xffff_23ffn;

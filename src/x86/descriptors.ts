@@ -78,12 +78,14 @@ export type Descriptor = {
 
 /** @param low the first eight bytes @param high the second eight of a 16-byte system descriptor (base bits 32-63) */
 export const decodeDescriptor = (low: bigint, high = 0n): Descriptor => {
-  const upper = Number((low >> 32n) & 0xffff_ffffn);
+  const upper = Number(low >> 32n);
+  const lower = Number(low & 0xffff_ffffn);
   const attributes = (upper >>> 8) & ATTR_MASK;
-  const rawLimit = Number(low & 0xffffn) | (upper & 0xf_0000);
+  const rawLimit = (lower & 0xffff) | (upper & 0xf_0000);
   const code = (attributes & (ATTR_S | ATTR_CODE)) === (ATTR_S | ATTR_CODE);
   const data = (attributes & (ATTR_S | ATTR_CODE)) === ATTR_S;
-  const base = ((low >> 16n) & 0xff_ffffn) | (((low >> 56n) & 0xffn) << 24n) | ((high & 0xffff_ffffn) << 32n);
+  const base32 = BigInt(((lower >>> 16) | ((upper & 0xff) << 16) | (upper & 0xff00_0000)) >>> 0);
+  const base = high === 0n ? base32 : base32 | ((high & 0xffff_ffffn) << 32n);
   return {
     type: attributes & 15,
     isSegment: (attributes & ATTR_S) !== 0,
@@ -129,17 +131,19 @@ export type Gate = {
 
 /** @param high the second eight bytes where the gate has 16 (IA-32e mode) */
 export const decodeGate = (low: bigint, high?: bigint): Gate => {
-  const type = Number((low >> 40n) & 15n);
-  const wide = type >= 8 ? ((low >> 48n) & 0xffffn) << 16n : 0n;
+  const upper = Number(low >> 32n);
+  const lower = Number(low & 0xffff_ffffn);
+  const type = (upper >>> 8) & 15;
+  const offset = BigInt(((lower & 0xffff) | (type >= 8 ? upper & 0xffff_0000 : 0)) >>> 0);
   return {
     type,
-    isSegment: ((low >> 44n) & 1n) === 1n,
-    dpl: Number((low >> 45n) & 3n),
-    present: ((low >> 47n) & 1n) === 1n,
-    selector: Number((low >> 16n) & 0xffffn),
-    offset: (low & 0xffffn) | wide | (((high ?? 0n) & 0xffff_ffffn) << 32n),
-    ist: high === undefined ? 0 : Number((low >> 32n) & 7n),
-    parameters: Number((low >> 32n) & 31n),
+    isSegment: ((upper >>> 12) & 1) === 1,
+    dpl: (upper >>> 13) & 3,
+    present: ((upper >>> 15) & 1) === 1,
+    selector: lower >>> 16,
+    offset: high ? offset | ((high & 0xffff_ffffn) << 32n) : offset,
+    ist: high === undefined ? 0 : upper & 7,
+    parameters: upper & 31,
   };
 };
 
@@ -175,3 +179,23 @@ export const TSS32 = { stack: (level: number) => 4 + 8 * level, spBytes: 4, ssOf
 export const TSS64 = { rsp: (level: number) => 4 + 8 * level, ist: (index: number) => 28 + 8 * index } as const;
 /** u16 offset of the I/O permission bitmap, in 32- and 64-bit TSSs. */
 export const TSS_IO_MAP_BASE = 0x66;
+
+/** Where a task switch finds things in a task-state segment (SDM 3A figures 8-2 and 8-10). */
+export type TaskLayout = {
+  /** Instruction pointer; flags, eight registers and the segment selectors follow, each in a slot of `bytes`. */
+  readonly rip: number;
+  readonly bytes: 2 | 4;
+  /** Segment registers kept: ES, CS, SS, DS, and FS and GS. */
+  readonly segments: 4 | 6;
+  readonly ldt: number;
+  readonly cr3: number | undefined;
+  /** Word whose bit 0 is T. */
+  readonly trap: number | undefined;
+  /** Smallest limit that will do. */
+  readonly limit: number;
+};
+export const TASK16: TaskLayout = {
+  ...{ rip: 0x0e, bytes: 2, segments: 4, ldt: 0x2a },
+  ...{ cr3: undefined, trap: undefined, limit: 0x2b },
+};
+export const TASK32: TaskLayout = { rip: 0x20, bytes: 4, segments: 6, ldt: 0x60, cr3: 0x1c, trap: 0x64, limit: 0x67 };

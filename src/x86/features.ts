@@ -2,6 +2,9 @@
 
 export type CpuidRegister = 'eax' | 'ebx' | 'ecx' | 'edx';
 
+/** Subleaf 1 of a leaf is written as that leaf with this added; no leaf has a number where they could meet. */
+export const SUBLEAF_1 = 0x1_0000;
+
 type Place = readonly [leaf: number, register: CpuidRegister, bit: number];
 
 const PLACES = {
@@ -30,22 +33,30 @@ const PLACES = {
   SSE3: [1, 'ecx', 0],
   MONITOR: [1, 'ecx', 3],
   SSSE3: [1, 'ecx', 9],
+  FMA: [1, 'ecx', 12],
   CX16: [1, 'ecx', 13],
   PCID: [1, 'ecx', 17],
+  SSE4_1: [1, 'ecx', 19],
+  SSE4_2: [1, 'ecx', 20],
   X2APIC: [1, 'ecx', 21],
   MOVBE: [1, 'ecx', 22],
   POPCNT: [1, 'ecx', 23],
   TSC_DEADLINE: [1, 'ecx', 24],
   XSAVE: [1, 'ecx', 26],
+  AVX: [1, 'ecx', 28],
+  F16C: [1, 'ecx', 29],
   RDRAND: [1, 'ecx', 30],
   ARAT: [6, 'eax', 2],
   FSGSBASE: [7, 'ebx', 0],
   TSC_ADJUST: [7, 'ebx', 1],
   BMI1: [7, 'ebx', 3],
+  AVX2: [7, 'ebx', 5],
   SMEP: [7, 'ebx', 7],
   BMI2: [7, 'ebx', 8],
   ERMS: [7, 'ebx', 9],
   INVPCID: [7, 'ebx', 10],
+  /** The x87 environment has no selectors: they read as zero (SDM 1 8.1.8). */
+  ZERO_FCS_FDS: [7, 'ebx', 13],
   RDSEED: [7, 'ebx', 18],
   ADX: [7, 'ebx', 19],
   SMAP: [7, 'ebx', 20],
@@ -57,6 +68,10 @@ const PLACES = {
   RDPID: [7, 'ecx', 22],
   FSRM: [7, 'edx', 4],
   ARCH_CAPABILITIES: [7, 'edx', 29],
+  XSAVEOPT: [0xd | SUBLEAF_1, 'eax', 0],
+  XSAVEC: [0xd | SUBLEAF_1, 'eax', 1],
+  XGETBV1: [0xd | SUBLEAF_1, 'eax', 2],
+  XSAVES: [0xd | SUBLEAF_1, 'eax', 3],
   LAHF_LM: [0x8000_0001, 'ecx', 0],
   LZCNT: [0x8000_0001, 'ecx', 5],
   PREFETCHW: [0x8000_0001, 'ecx', 8],

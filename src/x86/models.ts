@@ -3,8 +3,10 @@
 // A model has no APIC bit: whether there is a local APIC is the machine's choice (withApic).
 
 import { InputError } from '../bits/errors.ts';
-import { featureBits, type CpuidRegister, type Feature } from './features.ts';
+import { featureBits, type CpuidRegister, type Feature, SUBLEAF_1 } from './features.ts';
 import { CR4_OSXSAVE, CR4_PKE } from './control.ts';
+import { MISC_ENABLE_LIMIT_CPUID, MISC_ENABLE_XD_DISABLE } from './msr.ts';
+import { AVX_BYTES, AVX_OFFSET, XSTATE_AVX, XSTATE_X87, xcr0Supported, xsaveBytes } from './xstate.ts';
 
 export type CpuidResult = { readonly eax: number; readonly ebx: number; readonly ecx: number; readonly edx: number };
 
@@ -13,6 +15,10 @@ export type CpuidDynamic = {
   readonly cr4: bigint;
   /** IA32_APIC_BASE bit 11; where it is false, the APIC bit is 0. */
   readonly apicEnabled?: boolean | undefined;
+  /** IA32_MISC_ENABLE. */
+  readonly miscEnable?: bigint | undefined;
+  /** XCR0; where it is not said, what RESET leaves. */
+  readonly xcr0?: bigint | undefined;
 };
 
 export type CpuModel = {
@@ -26,6 +32,8 @@ export type CpuModel = {
   /** At most 48 characters. */
   readonly brand: string;
   readonly features: ReadonlySet<Feature>;
+  /** Features it was asked to do without, which the machine must not add either. */
+  readonly without?: ReadonlySet<Feature> | undefined;
   /** MAXPHYADDR. */
   readonly physicalBits: number;
   /** Widest linear address the processor can be made to use: 48 or 57. */
@@ -36,12 +44,17 @@ export type CpuModel = {
   cpuid(leaf: number, subleaf: number, dynamic: CpuidDynamic): CpuidResult;
 };
 
-/** Time stamp counter ticks per second of guest time: one per retired instruction, which takes 1 ns. */
+/** Time stamp counter ticks per second of guest time: one per ns, which is what most instructions take. */
 export const TSC_HERTZ = 1_000_000_000;
-/** The core crystal clock of CPUID leaf 0x15, which also counts the local APIC's timer (SDM 3A 11.5.4). */
-export const CRYSTAL_HERTZ = 25_000_000;
+/**
+ * The core crystal clock of CPUID leaf 0x15, which also counts the local APIC's timer (SDM 3A 11.5.4). As fast as the time stamp
+ * counter: software that polls the count then waits for as many instructions as it counts, not for forty times as many.
+ */
+export const CRYSTAL_HERTZ = 1_000_000_000;
 
 const MAX_BASIC = 0x16;
+/** Under IA32_MISC_ENABLE.Limit CPUID Maxval. */
+const LIMITED_BASIC = 2;
 const MAX_EXTENDED = 0x8000_0008;
 const PHYSICAL_BITS = 40;
 const CACHE_LINE = 64;
@@ -64,6 +77,19 @@ const cacheLeaf = (subleaf: number): CpuidResult => {
     ecx: cache.sets - 1,
     edx: 0,
   };
+};
+
+/** Leaf 0xD (SDM 1 13.2): sizes of the XSAVE area, XSAVE's extensions, and where the extended component lies. */
+const xsaveLeaf = (features: ReadonlySet<Feature>, subleaf: number, xcr0: bigint): CpuidResult => {
+  const supported = xcr0Supported(features);
+  if (!features.has('XSAVE')) return ZEROS;
+  if (subleaf === 0) return { eax: Number(supported), ebx: xsaveBytes(xcr0), ecx: xsaveBytes(supported), edx: 0 };
+  if (subleaf === 1) {
+    const eax = featureBits(features, 0xd | SUBLEAF_1, 'eax');
+    return { ...ZEROS, eax, ebx: features.has('XSAVEC') ? xsaveBytes(xcr0) : 0 };
+  }
+  const avx = subleaf === 2 && (supported & XSTATE_AVX) !== 0n;
+  return avx ? { ...ZEROS, eax: AVX_BYTES, ebx: AVX_OFFSET } : ZEROS;
 };
 
 /** Little-endian 32-bit words of a text, zero-padded. */
@@ -119,14 +145,15 @@ const staticLeaves = (facts: Facts): ReadonlyMap<number, CpuidResult> => {
 };
 
 /** A leaf beyond the highest one answers as the highest basic leaf does. */
-const clampLeaf = (leaf: number): number => {
-  if (leaf >= 0x8000_0000) return leaf <= MAX_EXTENDED ? leaf : MAX_BASIC;
-  return leaf <= MAX_BASIC ? leaf : MAX_BASIC;
+const clampLeaf = (leaf: number, highest: number): number => {
+  if (leaf >= 0x8000_0000) return leaf <= MAX_EXTENDED ? leaf : highest;
+  return Math.min(leaf, highest);
 };
 
 const OSXSAVE = 1 << 27;
 const OSPKE = 1 << 4;
 const APIC_BIT = 1 << 9;
+const NX_BIT = 1 << 20;
 
 const defineModel = (facts: Facts): CpuModel => {
   const leaves = staticLeaves(facts);
@@ -135,15 +162,19 @@ const defineModel = (facts: Facts): CpuModel => {
     physicalBits: PHYSICAL_BITS,
     linearBits: facts.features.has('LA57') ? 57 : 48,
     signature: signatureOf(facts),
-    cpuid(leaf, subleaf, { cr4, apicEnabled }) {
-      const at = clampLeaf(leaf >>> 0);
+    cpuid(leaf, subleaf, { cr4, apicEnabled, miscEnable = 0n, xcr0 = XSTATE_X87 }) {
+      const highest = miscEnable & MISC_ENABLE_LIMIT_CPUID ? LIMITED_BASIC : MAX_BASIC;
+      const at = clampLeaf(leaf >>> 0, highest);
       if (at === 4) return cacheLeaf(subleaf >>> 0);
       if (at === 7 && subleaf !== 0) return ZEROS;
+      if (at === 0xd) return xsaveLeaf(facts.features, subleaf >>> 0, xcr0);
       const row = leaves.get(at) ?? ZEROS;
       if (at === 1) {
         const ecx = cr4 & CR4_OSXSAVE ? (row.ecx | OSXSAVE) >>> 0 : row.ecx;
         return { ...row, ecx, edx: apicEnabled === false ? (row.edx & ~APIC_BIT) >>> 0 : row.edx };
       }
+      if (at === 0) return { ...row, eax: highest };
+      if (at === 0x8000_0001 && miscEnable & MISC_ENABLE_XD_DISABLE) return { ...row, edx: (row.edx & ~NX_BIT) >>> 0 };
       if (at === 7 && cr4 & CR4_PKE) return { ...row, ecx: (row.ecx | OSPKE) >>> 0 };
       return row;
     },
@@ -158,10 +189,12 @@ const BASELINE: readonly Feature[] = [
   'DE',
   'MSR',
   'PAE',
+  'MCE',
   'CX8',
   'SEP',
   'MTRR',
   'PGE',
+  'MCA',
   'CMOV',
   'PAT',
   'CLFSH',
@@ -173,20 +206,42 @@ const BASELINE: readonly Feature[] = [
   'NX',
   'LM',
   'INVARIANT_TSC',
+  'ZERO_FCS_FDS',
+];
+
+/** The psABI's second level (x86-64 psABI 3.1.1, table 3.1). */
+const SECOND_LEVEL: readonly Feature[] = [
+  ...BASELINE,
+  'CX16',
+  'LAHF_LM',
+  'POPCNT',
+  'SSE3',
+  'SSSE3',
+  'SSE4_1',
+  'SSE4_2',
+];
+
+/** The third level, with what a kernel switches AVX on by. */
+const THIRD_LEVEL: readonly Feature[] = [
+  ...SECOND_LEVEL,
+  'XSAVE',
+  'AVX',
+  'AVX2',
+  'BMI1',
+  'BMI2',
+  'F16C',
+  'FMA',
+  'LZCNT',
+  'MOVBE',
 ];
 
 const EVERYTHING: readonly Feature[] = [
-  ...BASELINE,
-  'CX16',
+  ...THIRD_LEVEL,
   'PCID',
-  'MOVBE',
-  'POPCNT',
   'RDRAND',
   'FSGSBASE',
   'TSC_ADJUST',
-  'BMI1',
   'SMEP',
-  'BMI2',
   'ERMS',
   'INVPCID',
   'RDSEED',
@@ -198,8 +253,10 @@ const EVERYTHING: readonly Feature[] = [
   'LA57',
   'RDPID',
   'ARCH_CAPABILITIES',
-  'LAHF_LM',
-  'LZCNT',
+  'XSAVEOPT',
+  'XSAVEC',
+  'XGETBV1',
+  'XSAVES',
   'PREFETCHW',
   'PDPE1GB',
   'RDTSCP',
@@ -219,6 +276,20 @@ export const CPU_MODELS: readonly CpuModel[] = [
   }),
   defineModel({
     ...IDENTITY,
+    name: 'x86-64-v2',
+    summary: 'the second level: SSE4.2, POPCNT, CMPXCHG16B; 4-level paging',
+    brand: 'Firstlight x86-64-v2',
+    features: new Set(SECOND_LEVEL),
+  }),
+  defineModel({
+    ...IDENTITY,
+    name: 'x86-64-v3',
+    summary: 'the third level: AVX2, FMA, F16C, BMI, MOVBE; 4-level paging',
+    brand: 'Firstlight x86-64-v3',
+    features: new Set(THIRD_LEVEL),
+  }),
+  defineModel({
+    ...IDENTITY,
     name: 'max',
     summary: 'everything implemented, with 5-level paging (la57)',
     brand: 'Firstlight max',
@@ -228,18 +299,83 @@ export const CPU_MODELS: readonly CpuModel[] = [
 
 export const DEFAULT_MODEL = 'max';
 
+const WITH_APIC: readonly Feature[] = ['APIC', 'ARAT'];
+/** What the local APIC of a newer model has besides. */
+const WITH_NEWER_APIC: readonly Feature[] = ['X2APIC', 'TSC_DEADLINE'];
+
 /** The same processor with a local APIC: an xAPIC, with x2APIC mode and TSC-deadline timer on models newer than them. */
 export const withApic = (model: CpuModel): CpuModel => {
-  const newer: readonly Feature[] = model.features.has('RDTSCP') ? ['X2APIC', 'TSC_DEADLINE'] : [];
-  return defineModel({ ...model, features: new Set<Feature>([...model.features, 'APIC', 'ARAT', ...newer]) });
+  const newer = model.features.has('RDTSCP') ? WITH_NEWER_APIC : [];
+  const added = [...WITH_APIC, ...newer].filter((feature) => !model.without?.has(feature));
+  return defineModel({ ...model, features: new Set<Feature>([...model.features, ...added]) });
 };
 
 /** A model by its name, or undefined. */
-export const findModel = (name: string): CpuModel | undefined => CPU_MODELS.find((model) => model.name === name);
+export const findModel = (name: string): CpuModel | undefined => {
+  try {
+    return cpuModel(name);
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
+};
 
-/** A model by its name; throws InputError where there is none. */
-export const cpuModel = (name: string): CpuModel => {
-  const model = findModel(name);
-  if (model) return model;
-  throw new InputError(`unknown CPU model "${name}": known are ${CPU_MODELS.map((known) => known.name).join(', ')}`);
+/** How people write features: sse4.1, sse4_1 and SSE41 are the same. */
+const plainName = (text: string): string => text.toLowerCase().replace(/[-_.]/g, '');
+
+const CHANGEABLE = new Map<string, Feature>(
+  [...EVERYTHING, ...WITH_APIC, ...WITH_NEWER_APIC].map((feature) => [plainName(feature), feature]),
+);
+
+/** "+la57" or "-pcid". A feature that is not implemented cannot be added. */
+const changeOf = (text: string): { add: boolean; feature: Feature } => {
+  const feature = CHANGEABLE.get(plainName(text.slice(1)));
+  if (!/^[+-]/.test(text) || feature === undefined) {
+    const known = [...CHANGEABLE.values()].map((name) => name.toLowerCase()).sort();
+    throw new InputError(`"${text}" changes no CPU feature: +NAME or -NAME of ${known.join(', ')}`);
+  }
+  return { add: text.startsWith('+'), feature };
+};
+
+/** Features that are nothing without another one: with AVX go AVX2 and the like, and with XSAVE goes AVX. */
+const NEEDS: readonly (readonly [Feature, Feature])[] = [
+  ['XSAVEOPT', 'XSAVE'],
+  ['XSAVEC', 'XSAVE'],
+  ['XGETBV1', 'XSAVE'],
+  ['XSAVES', 'XSAVEC'],
+  ['AVX', 'XSAVE'],
+  ['AVX2', 'AVX'],
+  ['FMA', 'AVX'],
+  ['F16C', 'AVX'],
+];
+const neededBy = (feature: Feature): Feature[] =>
+  NEEDS.flatMap(([one, other]) => (one === feature ? [other, ...neededBy(other)] : []));
+const needing = (feature: Feature): Feature[] =>
+  NEEDS.flatMap(([one, other]) => (other === feature ? [one, ...needing(one)] : []));
+
+const changed = (model: CpuModel, name: string, texts: readonly string[]): CpuModel => {
+  const features = new Set(model.features);
+  const without = new Set<Feature>();
+  for (const { add, feature } of texts.map(changeOf)) {
+    for (const other of [feature, ...(add ? neededBy : needing)(feature)]) {
+      if (add) features.add(other);
+      else features.delete(other);
+    }
+    if (add) without.delete(feature);
+    else without.add(feature);
+  }
+  return defineModel({ ...model, name, features, without });
+};
+
+/**
+ * A model by its name, which features may follow that it is to have or not to have: "max,-pcid,-la57", "x86-64-v1,+smep".
+ * Throws InputError where there is none such.
+ */
+export const cpuModel = (text: string): CpuModel => {
+  const [name = '', ...changes] = text.split(',');
+  const model = CPU_MODELS.find((known) => known.name === name);
+  if (!model) {
+    throw new InputError(`unknown CPU model "${name}": known are ${CPU_MODELS.map((known) => known.name).join(', ')}`);
+  }
+  return changes.length === 0 ? model : changed(model, text, changes);
 };

@@ -30,6 +30,16 @@ export const MSR_GS_BASE = 0xc000_0101;
 export const MSR_KERNEL_GS_BASE = 0xc000_0102;
 export const MSR_TSC_AUX = 0xc000_0103;
 
+/** IA32_MISC_ENABLE (SDM 4 table 2-2): CPUID tells of no basic leaf above 2. */
+export const MISC_ENABLE_LIMIT_CPUID = 1n << 22n;
+/** IA32_MISC_ENABLE: execute-disable is not there, for CPUID, EFER and paging. */
+export const MISC_ENABLE_XD_DISABLE = 1n << 34n;
+/** Those two, fast strings, and what switches on thermal control (3), SpeedStep (16), MONITOR (18), xTPR messages (23). */
+const MISC_ENABLE_WRITABLE =
+  [0, 3, 16, 18, 23].reduce((bits, bit) => bits | (1n << BigInt(bit)), 0n) |
+  MISC_ENABLE_LIMIT_CPUID |
+  MISC_ENABLE_XD_DISABLE;
+
 /** What a write is checked for beyond reserved bits; failing is #GP(0). */
 export type MsrCheck = 'canonical' | 'memory types';
 
@@ -51,6 +61,12 @@ const ALL = (1n << 64n) - 1n;
 const LOW32 = 0xffff_ffffn;
 /** Address bits 12..39: MAXPHYADDR is 40 (models.ts). */
 const PAGE_OF_40_BITS = 0xff_ffff_f000n;
+
+/**
+ * Machine-check banks. Nothing here can fail, so there is no unit with errors to report; with banks, software could find out that
+ * theirs do not record any.
+ */
+const MCA_BANKS = 0;
 
 type Row = Omit<Msr, 'slot'>;
 const row = (number: number, name: string, rest: Partial<Row> = {}): Row => ({ number, name, reset: 0n, ...rest });
@@ -74,8 +90,8 @@ const STORED: readonly Row[] = [
     check: 'memory types',
     feature: 'PAT',
   }),
-  // Fast strings on, BTS and PEBS not available. Bits that would hide CPUID leaves or NX cannot be changed here.
-  row(MSR_IA32_MISC_ENABLE, 'IA32_MISC_ENABLE', { reset: 0x1801n, writable: 1n }),
+  // Fast strings on, BTS and PEBS not available.
+  row(MSR_IA32_MISC_ENABLE, 'IA32_MISC_ENABLE', { reset: 0x1801n, writable: MISC_ENABLE_WRITABLE }),
   // Microcode revision: software writes 0, runs CPUID, and reads what the processor left in bits 32-63. We have none.
   row(0x8b, 'IA32_BIOS_SIGN_ID', { writable: ALL }),
   // Single-step on branches (BTF); there are no branch records.
@@ -93,6 +109,12 @@ const STORED: readonly Row[] = [
   ].map(([number, name]) =>
     row(number as number, `IA32_MTRR_FIX${name}`, { writable: ALL, check: 'memory types', feature: 'MTRR' }),
   ),
+  // Machine checks (SDM 3B 17.3): RIPV, EIPV and MCIP; a control register a bank. Nothing ever goes wrong here.
+  row(0x17a, 'IA32_MCG_STATUS', { writable: 7n, feature: 'MCA' }),
+  row(0x17b, 'IA32_MCG_CTL', { writable: ALL, feature: 'MCA' }),
+  ...Array.from({ length: MCA_BANKS }, (_, n) =>
+    row(0x400 + 4 * n, `IA32_MC${n}_CTL`, { writable: ALL, feature: 'MCA' }),
+  ),
 ];
 
 /** Kept elsewhere in the state, computed, or constant. `writable` undefined: read-only. */
@@ -103,6 +125,14 @@ const OTHER: readonly Row[] = [
   row(MSR_IA32_APIC_BASE, 'IA32_APIC_BASE', { reset: 0xfee0_0100n, writable: 0n }),
   // Microcode updates are taken and do nothing.
   row(MSR_IA32_BIOS_UPDT_TRIG, 'IA32_BIOS_UPDT_TRIG', { writable: ALL }),
+  // So many banks, and IA32_MCG_CTL.
+  row(0x179, 'IA32_MCG_CAP', { reset: BigInt(MCA_BANKS) | 0x100n, feature: 'MCA' }),
+  // No error is ever in them, and software may only clear them (SDM 3B 17.3.2.2 to 17.3.2.4).
+  ...Array.from({ length: MCA_BANKS }, (_, n) =>
+    ['STATUS', 'ADDR', 'MISC'].map((name, i) =>
+      row(0x401 + 4 * n + i, `IA32_MC${n}_${name}`, { writable: 0n, feature: 'MCA' }),
+    ),
+  ).flat(),
   // Eight variable ranges, fixed ranges, write combining.
   row(0xfe, 'IA32_MTRRCAP', { reset: 0x508n, feature: 'MTRR' }),
   // Nothing is speculated here, so none of these leaks exist: RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO,
@@ -111,6 +141,8 @@ const OTHER: readonly Row[] = [
     reset: [0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62].reduce((bits, bit) => bits | (1n << BigInt(bit)), 0n),
     feature: 'ARCH_CAPABILITIES',
   }),
+  // XSAVES has no state component of its own here (CPUID leaf 0xD, subleaf 1).
+  row(0xda0, 'IA32_XSS', { writable: 0n, feature: 'XSAVES' }),
   row(MSR_EFER, 'IA32_EFER', { writable: ALL, feature: 'SYSCALL' }),
   row(MSR_FS_BASE, 'IA32_FS_BASE', { writable: ALL, check: 'canonical', feature: 'LM' }),
   row(MSR_GS_BASE, 'IA32_GS_BASE', { writable: ALL, check: 'canonical', feature: 'LM' }),
@@ -157,7 +189,6 @@ const ABSENT: readonly (readonly [number, number, string])[] = [
   [0x10b, 0x10b, 'IA32_FLUSH_CMD'],
   [0x122, 0x123, 'IA32_TSX_CTRL, IA32_MCU_OPT_CTRL'],
   [0x140, 0x140, 'MISC_FEATURES_ENABLES'],
-  [0x179, 0x17b, 'IA32_MCG'],
   [0x186, 0x18d, 'IA32_PERFEVTSEL'],
   [0x198, 0x199, 'IA32_PERF_STATUS, IA32_PERF_CTL'],
   [0x19a, 0x19c, 'thermal monitor'],
@@ -167,14 +198,13 @@ const ABSENT: readonly (readonly [number, number, string])[] = [
   [0x280, 0x29f, 'IA32_MC_CTL2'],
   [0x345, 0x345, 'IA32_PERF_CAPABILITIES'],
   [0x38d, 0x390, 'fixed counters'],
-  [0x400, 0x47f, 'IA32_MC'],
+  [0x400 + 4 * MCA_BANKS, 0x47f, 'IA32_MC'],
   [0x480, 0x492, 'IA32_VMX'],
   [0x606, 0x65f, 'RAPL'],
   [0x6a0, 0x6a8, 'CET'],
   [MSR_IA32_TSC_DEADLINE, MSR_IA32_TSC_DEADLINE, 'IA32_TSC_DEADLINE'],
   [0x770, 0x777, 'HWP'],
   [MSR_X2APIC, MSR_X2APIC + 0xff, 'x2APIC'],
-  [0xda0, 0xda0, 'IA32_XSS'],
   [0x4000_0000, 0x4000_01ff, 'Hyper-V'],
   [0x4b56_4d00, 0x4b56_4dff, 'KVM'],
   [0xc000_00e7, 0xc000_0104, 'AMD'],

@@ -227,6 +227,16 @@ describe('breakpoints', () => {
     expect(trapped()).toEqual([3]);
   });
 
+  it('on what a load of SS reads are told by the #DB of an INT1 behind it, and not once more', () => {
+    breakAt(0, SPOT, DR7_ANY.access);
+    state().setReg(3, BigInt(SPOT));
+    system.write(SPOT, hex('1000'));
+    // mov (%rbx),%ss; int1; nop
+    runToHalt('8e13 f1 90');
+    expect(trapped()).toEqual([3]);
+    expect(state().reg(13)).toBe(DR6_ONES | 1n);
+  });
+
   it('wait there behind STI too, which has a shadow of its own', () => {
     breakAt(0, SPOT, DR7_ANY.access);
     state().setReg(3, BigInt(SPOT));
@@ -239,5 +249,28 @@ describe('breakpoints', () => {
     breakAt(0, CODE + 1, 0n);
     runToHalt('90 90');
     expect(trapped()).toEqual([]);
+  });
+});
+
+describe('a gather', () => {
+  const GATHER = 'c4e26d900c1f'; // vpgatherdd %ymm2,(%rdi,%ymm3,1),%ymm1
+  const word = (register: number, n: number): number =>
+    n < 4 ? at.xmmAddress(register) + 4 * n : at.YMM_HIGH + 16 * register + 4 * (n - 4);
+
+  it.each([
+    [2, [6]],
+    [3, []],
+  ])('that reads elements 0 and 2 meets a breakpoint on element %s so', (broken, expected) => {
+    for (let n = 0; n < 8; n++) {
+      state().setU32(word(2, n), n === 0 || n === 2 ? 0xffff_ffff : 0);
+      state().setU32(word(3, n), 4 * n);
+    }
+    state().setReg(7, BigInt(SPOT));
+    state().setU64(at.CR4, state().u64(at.CR4) | (1n << 18n));
+    state().setU64(at.XCR0, 7n);
+    breakAt(0, SPOT + 4 * broken, DR7_ANY.access);
+    system.engine.modeChanged();
+    runToHalt(GATHER);
+    expect(trapped()).toEqual(expected);
   });
 });

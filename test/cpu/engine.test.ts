@@ -79,6 +79,7 @@ describe('a run cut after any number of instructions', () => {
     state.setU64(at.CR2, 0n);
     state.rip = BigInt(CODE);
     engine.retired = 0n;
+    state.setU64(at.DELIVERED, 0n);
     guest.write(
       DATA,
       Uint8Array.from({ length: 3 * PAGE }, (_, n) => (n * 7) & 0xff),

@@ -40,14 +40,17 @@ export type Guest = {
 const dataSegment = (selector: number): Segment => ({ selector, attributes: 0xc0f3, base: 0n, limit: 0xffffffff });
 const CODE_ATTRIBUTES = { 64: 0xa09b, 32: 0xc09b, 16: 0x809b } as const;
 
-/** @param devices what answers where there is no RAM; without it, nothing may be touched there */
-export function makeGuest(devices?: DeviceBus): Guest {
+/**
+ * @param devices what answers where there is no RAM; without it, nothing may be touched there
+ * @param modelName CPU model
+ */
+export function makeGuest(devices?: DeviceBus, modelName = DEFAULT_MODEL): Guest {
   const memory = new GuestMemory([{ start: 0, end: RAM_BYTES }]);
   const nothing = (): never => {
     throw new Error('no device was meant to be touched');
   };
-  const model = findModel(DEFAULT_MODEL);
-  if (!model) throw new Error('the default model is missing');
+  const model = findModel(modelName);
+  if (!model) throw new Error(`no model ${modelName}`);
   const engine = new Engine({
     memory,
     model,

@@ -84,14 +84,13 @@ describe('delivery in 32-bit protected mode', () => {
     expect(cpu.state.rflags & FLAGS.IF).toBe(FLAGS.IF);
   });
 
-  it('names a task gate as not implemented', () => {
-    const cpu = protectedMode();
-    setGate(cpu, 6, { type: TYPE.TASK_GATE });
-    expect(deliver(cpu, { vector: 6, source: 'exception', returnRip: RIP })).toMatchObject({
-      fault: { vector: 13, error: 6 * 8 + 3 },
-      reason: 'gate 6 is a task gate, not implemented',
-    });
-    expect(cpu.missing).toEqual(['task gate in the IDT']);
+  it('looks at the stack before the offset of the handler', () => {
+    const cpu = protectedMode(3);
+    setGate(cpu, 6, { selector: SEL.CODE16, offset: 0x10000n });
+    const event = { vector: 6, source: 'exception', returnRip: RIP } as const;
+    expect(deliver(cpu, event)).toMatchObject({ fault: { vector: 13, error: 1 } });
+    cpu.poke(TSS + 8, 4, SEL.ABSENT_DATA);
+    expect(deliver(cpu, event)).toMatchObject({ fault: { vector: 12, error: SEL.ABSENT_DATA | 1 } });
   });
 
   it('raises #TS for a TSS too short to hold the stack', () => {

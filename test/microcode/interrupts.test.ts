@@ -117,6 +117,14 @@ describe('IRET', () => {
     expect(cpu.selector(SEG.SS)).toBe(SEL.USER_DATA | 3);
   });
 
+  it('leaves the base of a segment that it drops, which 64-bit mode goes on using', () => {
+    const cpu = longMode();
+    cpu.state.setSegment(SEG.GS, { ...cpu.state.segment(SEG.DS), base: 0x40_0000n });
+    put(cpu, 8, [HANDLER, SEL.USER_CODE64 | 3, 0x202, 0x5000, SEL.USER_DATA | 3]);
+    expect(run(cpu, '48cf')).toBe('transfer');
+    expect(cpu.state.segment(SEG.GS)).toMatchObject({ selector: 0, base: 0x40_0000n });
+  });
+
   it('goes from 64-bit to compatibility mode', () => {
     const cpu = longMode();
     put(cpu, 8, [HANDLER, SEL.USER_CODE32 | 3, 0x202, 0x5000, SEL.USER_DATA | 3]);
@@ -151,15 +159,10 @@ describe('IRET', () => {
     expect(cpu.state.rflags).toBe(2);
   });
 
-  it('with NT set is #GP in IA-32e mode and a task switch, not implemented, elsewhere', () => {
+  it('with NT set is #GP in IA-32e mode, which has no tasks', () => {
     const long = compatibilityMode();
     long.state.rflags = FLAGS.NT;
     expect(run(long, 'cf')).toEqual(GP0);
-    expect(long.missing).toEqual([]);
-    const legacy = protectedMode();
-    legacy.state.rflags = FLAGS.NT;
-    expect(run(legacy, 'cf')).toEqual(GP0);
-    expect(legacy.missing).toEqual(['iret to the previous task (NT)']);
   });
 
   it('undoes a delivery exactly', () => {

@@ -57,9 +57,37 @@ describe('RDMSR and WRMSR', () => {
   it('read-only bits stay', () => {
     const cpu = longMode();
     expect(wrmsr(cpu, MSR_IA32_MISC_ENABLE, 0x1800n)).toBe('next');
-    expect(wrmsr(cpu, MSR_IA32_MISC_ENABLE, 0x1801n | (1n << 34n))).toEqual(GP0);
+    expect(wrmsr(cpu, MSR_IA32_MISC_ENABLE, 0x0001n)).toEqual(GP0);
+    expect(wrmsr(cpu, MSR_IA32_MISC_ENABLE, 0x1801n | (1n << 35n))).toEqual(GP0);
     expect(wrmsr(cpu, MSR_IA32_APIC_BASE, 0xfee0_0900n)).toEqual(GP0);
     expect(wrmsr(cpu, MSR_IA32_APIC_BASE, 0xfee0_0100n)).toBe('next');
+  });
+
+  it('IA32_MISC_ENABLE limits CPUID to leaf 2', () => {
+    const cpu = longMode();
+    const leaf = (number: bigint): bigint => {
+      cpu.state.setReg(GPR.RAX, number);
+      cpu.state.setReg(GPR.RCX, 0n);
+      run(cpu, '0fa2');
+      return cpu.state.reg(GPR.RAX);
+    };
+    const [two, extended] = [leaf(2n), leaf(0x8000_0000n)];
+    expect(wrmsr(cpu, MSR_IA32_MISC_ENABLE, 0x1801n | (1n << 22n))).toBe('next');
+    expect([leaf(0n), leaf(7n), leaf(0x8000_0000n)]).toEqual([2n, two, extended]);
+  });
+
+  it('IA32_MISC_ENABLE takes execute-disable away from CPUID and EFER', () => {
+    const cpu = longMode();
+    const nx = (): bigint => {
+      cpu.state.setReg(GPR.RAX, 0x8000_0001n);
+      run(cpu, '0fa2');
+      return (cpu.state.reg(GPR.RDX) >> 20n) & 1n;
+    };
+    const efer = rdmsr(cpu, MSR_EFER) as bigint;
+    expect([wrmsr(cpu, MSR_EFER, efer | 0x800n), nx()]).toEqual(['next', 1n]);
+    expect(wrmsr(cpu, MSR_IA32_MISC_ENABLE, 0x1801n | (1n << 34n))).toBe('next');
+    expect([rdmsr(cpu, MSR_EFER), nx()]).toEqual([efer & ~0x800n, 0n]);
+    expect(wrmsr(cpu, MSR_EFER, efer | 0x800n)).toEqual(GP0);
   });
 
   it('an MSR of a feature that is missing is #GP', () => {

@@ -149,6 +149,8 @@ export class FakeCpu implements Cpu {
     state.setU32(at.MODE64, long && state.segment(SEG.CS).attributes & 0x2000 ? 1 : 0);
     state.setU32(at.CANONICAL_SHIFT, state.u64(at.CR4) & CR4_LA57 ? 7 : 16);
   }
+  charge(): void {}
+
   timestamp(): bigint {
     return this.time;
   }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import * as at from '../../src/cpu/layout.ts';
 import { SEG } from '../../src/cpu/state.ts';
 import { encodeGate, TYPE } from '../../src/x86/descriptors.ts';
+import { GPR } from '../../src/x86/registers.ts';
 import {
   CODE,
   compatibilityMode,
@@ -112,12 +113,6 @@ describe('far jump', () => {
     cpu.poke(MEMORY + 8, 2, SEL.CODE64);
     expect(run(cpu, '48ff2c2500500000')).toEqual(GP0);
   });
-
-  it('says that task switches are not implemented', () => {
-    const cpu = protectedMode();
-    expect(run(cpu, far('ea', SEL.TSS))).toMatchObject({ vector: 13, error: SEL.TSS });
-    expect(cpu.missing).toEqual(['task switch through a TSS (available)']);
-  });
 });
 
 describe('far call and return', () => {
@@ -137,6 +132,28 @@ describe('far call and return', () => {
     expect(cpu.state.rip).toBe(BigInt(CODE + 7));
     cpu.state.rip = BigInt(CODE);
     expect(cpu.picture()).toBe(before);
+  });
+
+  it('looks at the room on the stack before the offset', () => {
+    const real = realMode();
+    real.state.setReg(GPR.RSP, 1n);
+    expect(run(real, '669a00000100 0010')).toMatchObject({ vector: 12, error: 0 });
+    real.state.setReg(GPR.RSP, BigInt(STACK));
+    expect(run(real, '669a00000100 0010')).toEqual(GP0);
+    const cpu = protectedMode();
+    cpu.state.setSegment(SEG.SS, { ...cpu.state.segment(SEG.SS), limit: 0x10 });
+    expect(run(cpu, '9a000001004000')).toMatchObject({ vector: 12, error: 0 });
+    expect(run(cpu, 'ea000001004000')).toEqual(GP0);
+  });
+
+  it('through a call gate looks at the room on the inner stack before the offset', () => {
+    const cpu = protectedMode(3);
+    const words = encodeGate({ type: TYPE.CALL_GATE32, selector: SEL.CODE16, offset: 0x10000n, dpl: 3 }, false);
+    cpu.poke(GDT + SEL.CALL_GATE, 8, words[0] ?? 0n);
+    expect(run(cpu, far('9a', SEL.CALL_GATE | 3))).toEqual(GP0);
+    cpu.absentPages.add(BigInt(INNER_STACK - 4) >> 12n);
+    expect(run(cpu, far('9a', SEL.CALL_GATE | 3))).toMatchObject({ vector: 14 });
+    expect(cpu.state.cpl).toBe(3);
   });
 
   it('through a call gate changes the stack and copies parameters', () => {

@@ -142,20 +142,33 @@ function setFpu(image: Uint8Array): void {
   }
 }
 
+function setUpper(upper: readonly bigint[]): void {
+  upper.forEach((value, index) => {
+    engine.state.setU64(at.YMM_HIGH + 16 * index, value);
+    engine.state.setU64(at.YMM_HIGH + 16 * index + 8, value >> 64n);
+  });
+}
+
+const upperOf = (index: number): bigint =>
+  engine.state.u64(at.YMM_HIGH + 16 * index) | (engine.state.u64(at.YMM_HIGH + 16 * index + 8) << 64n);
+
 function fpu(input: VectorInput): Pick<RunOutput, 'fpu' | 'unimplemented'> {
   if (!input.fpu) return {};
   const image = new DataView(new ArrayBuffer(FX_IMAGE_BYTES));
   for (let offset = 0; offset < FX_IMAGE_BYTES; offset += 8) {
     image.setBigUint64(offset, engine.state.u64(at.FXSTATE + offset), true);
   }
-  return { fpu: fpuOfImage(new Uint8Array(image.buffer)), unimplemented };
+  const state = fpuOfImage(new Uint8Array(image.buffer));
+  const upper = input.fpu.upper && { upper: input.fpu.upper.map((_, index) => upperOf(index)) };
+  return { fpu: { ...state, ...upper }, unimplemented };
 }
 
 function enter(input: VectorInput): void {
   const { state } = engine;
   state.setU64(at.CR0, 0x8005_0033n);
   state.setU64(at.CR3, BigInt(PML4));
-  state.setU64(at.CR4, 0x106a0n);
+  state.setU64(at.CR4, 0x506a0n);
+  state.setU64(at.XCR0, 7n);
   state.setU64(at.EFER, 0xd01n);
   state.setTable(at.GDTR, { base: KERNEL_LINEAR + BigInt(GDT), limit: 0x7f });
   state.setTable(at.IDTR, { base: KERNEL_LINEAR + BigInt(IDT), limit: 0xfff });
@@ -175,6 +188,7 @@ function enter(input: VectorInput): void {
   state.rflags = input.rflags;
   state.rip = input.rip;
   if (input.fpu) setFpu(fxImage(input.fpu));
+  if (input.fpu?.upper) setUpper(input.fpu.upper);
   unimplemented = undefined;
   state.setU32(at.HALTED, 0);
   state.setU32(at.INTERRUPT_SHADOW, 0);

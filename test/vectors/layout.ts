@@ -98,6 +98,8 @@ export const BACKGROUND_RFLAGS = 0x2 | IF;
 export interface FpuState {
   /** XMM0 to XMM15, 128 bits each; outside 64-bit mode an instruction can't name those from XMM8 on. */
   xmm: bigint[];
+  /** Upper halves of YMM0 to YMM15, in the families that show them. */
+  upper?: bigint[];
   mxcsr: number;
   /** x87 registers by their physical number, 80 bits each: ST(i) is number (TOP + i) mod 8. MMi is the low part of number i. */
   physical: bigint[];
@@ -129,6 +131,12 @@ export const backgroundFpu = (): FpuState => ({
   fcw: 0x37f,
   fsw: 0,
   ftw: 0xff,
+});
+
+/** The same with upper halves of YMM registers, in which every byte differs too. */
+export const backgroundAvx = (): FpuState => ({
+  ...backgroundFpu(),
+  upper: Array.from({ length: 16 }, (_, index) => BigInt.asUintN(128, ~backgroundXmm(index))),
 });
 
 /** Bytes of an FXSAVE image that hold state (Intel SDM vol. 1, table 10-2). */
@@ -173,4 +181,17 @@ export function fpuOfImage(bytes: Uint8Array): FpuState {
     physical: Array.from({ length: 8 }, (_, index) => getWide(view, FX_ST + 16 * ((index - top) & 7), 0xffffn)),
     xmm: Array.from({ length: 16 }, (_, index) => getWide(view, FX_XMM + 16 * index, 0xffff_ffff_ffff_ffffn)),
   };
+}
+
+/** The upper halves as XSAVE writes them, and the inverse. */
+export function upperImage(upper: readonly bigint[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(16 * upper.length));
+  upper.forEach((value, index) => {
+    putWide(view, 16 * index, value);
+  });
+  return new Uint8Array(view.buffer);
+}
+export function uppersOfImage(bytes: Uint8Array): bigint[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.length / 16 }, (_, index) => getWide(view, 16 * index, 0xffff_ffff_ffff_ffffn));
 }

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import {
   BACKGROUND_RFLAGS,
+  backgroundAvx,
   backgroundBlock,
   backgroundFpu,
   backgroundRegister,
@@ -85,6 +86,8 @@ interface InstructionLine {
   flagsMask: number;
   /** The vectors show vector and x87 state. */
   showsFpu: boolean;
+  /** And the upper halves of YMM registers. */
+  showsUpper: boolean;
   statusMask: number;
   regions: RegionName[];
   iced: string;
@@ -121,6 +124,7 @@ const BACKGROUND = new Map<VectorMode, readonly bigint[]>(
 );
 const BLOCK = backgroundBlock();
 const FPU = backgroundFpu();
+const AVX = backgroundAvx();
 
 function parseInstruction(line: string): InstructionLine {
   const bar = line.indexOf(' | ');
@@ -130,7 +134,8 @@ function parseInstruction(line: string): InstructionLine {
     mode: Number(mode) as VectorMode,
     code: fromHex(code ?? ''),
     flagsMask: Number.parseInt(mask ?? '', 16),
-    showsFpu: letter === 'x',
+    showsFpu: letter === 'x' || letter === 'y',
+    showsUpper: letter === 'y',
     statusMask: Number.parseInt(statusMask ?? '0', 16),
     regions: regions === '-' ? [] : ((regions ?? '').split('') as RegionName[]),
     iced: iced ?? '',
@@ -156,7 +161,7 @@ function setMemory(state: State, token: string): void {
 
 const FPU_WORDS: Record<string, 'mxcsr' | 'fcw' | 'fsw' | 'ftw'> = { mx: 'mxcsr', cw: 'fcw', sw: 'fsw', tw: 'ftw' };
 
-/** Takes "x3=", "p3=", "mx=" and the like; false if the token is none of these. */
+/** Takes "x3=", "h3=", "p3=", "mx=" and the like; false if the token is none of these. */
 function setFpu(state: State, name: string, value: string): boolean {
   const { fpu } = state;
   if (!fpu) return false;
@@ -164,6 +169,7 @@ function setFpu(state: State, name: string, value: string): boolean {
   const index = Number(name.slice(1));
   if (word) fpu[word] = Number.parseInt(value, 16);
   else if (name[0] === 'x' && index < 16) fpu.xmm[index] = BigInt(`0x${value}`);
+  else if (name[0] === 'h' && index < 16 && fpu.upper) fpu.upper[index] = BigInt(`0x${value}`);
   else if (name[0] === 'p' && index < 8) fpu.physical[index] = BigInt(`0x${value}`);
   else return false;
   return true;
@@ -187,7 +193,12 @@ function applyToken(state: State, token: string): void {
   else if (!setFpu(state, name, value)) throw new Error(`bad vector token ${token}`);
 }
 
-const copyFpu = (fpu: FpuState): FpuState => ({ ...fpu, xmm: [...fpu.xmm], physical: [...fpu.physical] });
+const copyFpu = (fpu: FpuState): FpuState => ({
+  ...fpu,
+  xmm: [...fpu.xmm],
+  physical: [...fpu.physical],
+  ...(fpu.upper && { upper: [...fpu.upper] }),
+});
 
 const memoryOf = (state: State): MemoryBlock[] =>
   state.blocks.map(({ region, bytes }) => ({ address: REGIONS[region].block, bytes }));
@@ -201,7 +212,7 @@ function inputState(head: InstructionLine, tokens: string): State {
     blocks: head.regions.map((region) => ({ region, bytes: Uint8Array.from(BLOCK) })),
     flagsMask: head.flagsMask,
     statusMask: head.statusMask,
-    ...(head.showsFpu && { fpu: copyFpu(FPU) }),
+    ...(head.showsFpu && { fpu: copyFpu(head.showsUpper ? AVX : FPU) }),
   };
   for (const token of tokens.split(' ')) if (token !== '') applyToken(state, token);
   return state;
@@ -264,7 +275,7 @@ export function* parseVectors(text: string, family: string): Iterable<Vector> {
   for (const line of text.split('\n')) {
     number++;
     if (line === '' || line.startsWith('#')) continue;
-    if (line.startsWith('i ') || line.startsWith('x ')) head = parseInstruction(line);
+    if (/^[ixy] /.test(line)) head = parseInstruction(line);
     else if (head) yield parseVector(head, line, family, number);
     else throw new Error(`${family}:${number}: a vector before any instruction`);
   }

@@ -169,7 +169,7 @@ describe('comparison of vector and x87 state', () => {
 describe('recorded data', () => {
   it('has a family for every group of instructions', () => {
     expect(vectorFamilies()).toEqual(
-      'address arithmetic atomic bcd bits bmi branch condition divide far fault flags hint illegal illegal-vector interrupt logic mmx move multiply prefix privileged rotate segment shift sse-float sse-integer sse-moves stack string transcendental x87'.split(
+      'address arithmetic atomic avx-float avx-integer avx-masked avx-moves avx-strings bcd bits bmi branch condition divide far fault fisttp flags fma hint illegal illegal-vector illegal-vex interrupt logic mmx move multiply prefix privileged rotate segment shift sse-float sse-integer sse-moves sse4-float sse4-integer sse4-string ssse3 stack string transcendental x87'.split(
         ' ',
       ),
     );

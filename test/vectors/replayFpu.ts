@@ -1,5 +1,5 @@
 // Compares vector and x87 state.
-import { backgroundFpu, type FpuState, topOf } from './layout.ts';
+import { backgroundAvx, backgroundFpu, type FpuState, topOf } from './layout.ts';
 import type { Vector } from './load.ts';
 
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
@@ -54,6 +54,10 @@ export function differencesOfFpu(vector: Vector, got: FpuState | undefined): str
       const found = got.xmm[index] ?? 0n;
       return found === value ? [] : [differs(`xmm${index}`, found, value)];
     }),
+    ...(want.upper ?? []).slice(0, registers).flatMap((value, index) => {
+      const found = got.upper?.[index] ?? 0n;
+      return found === value ? [] : [differs(`ymm${index}, upper half`, found, value)];
+    }),
     ...x87Differences(vector, want, got),
     ...words.flatMap(([name, found, value]) => (found === value ? [] : [differs(name, found, value)])),
   ];
@@ -62,12 +66,13 @@ export function differencesOfFpu(vector: Vector, got: FpuState | undefined): str
 /** A line of what the input holds beside the background. */
 export function describeFpu({ fpu }: Vector): string[] {
   if (!fpu) return [];
-  const usual = backgroundFpu();
+  const usual = fpu.upper ? backgroundAvx() : backgroundFpu();
   const show = (name: string, value: bigint | number, other: bigint | number | undefined): string[] =>
     value === other ? [] : [`${name}=${value.toString(16)}`];
   const top = topOf(fpu.fsw);
   const tokens = [
     ...fpu.xmm.flatMap((value, index) => show(`xmm${index}`, value, usual.xmm[index])),
+    ...(fpu.upper ?? []).flatMap((value, index) => show(`ymm${index}.high`, value, usual.upper?.[index])),
     ...fpu.physical.flatMap((value, index) => show(`st(${(index - top) & 7})`, value, usual.physical[index])),
     ...show('mxcsr', fpu.mxcsr, usual.mxcsr),
     ...show('fcw', fpu.fcw, usual.fcw),

@@ -15,14 +15,23 @@ const spelled = (group: string, name: string): string =>
 const SPECIAL: Readonly<Record<string, string>> = {
   'i16x8.extadd_pairwise_u': 'i16x8.extadd_pairwise_i8x16_u',
   'i32x4.extadd_pairwise_u': 'i32x4.extadd_pairwise_i16x8_u',
+  'i16x8.extend_low_s': 'i16x8.extend_low_i8x16_s',
+  'i16x8.extend_low_u': 'i16x8.extend_low_i8x16_u',
+  'i32x4.extend_low_s': 'i32x4.extend_low_i16x8_s',
+  'i32x4.extend_low_u': 'i32x4.extend_low_i16x8_u',
+  'i32x4.extend_high_u': 'i32x4.extend_high_i16x8_u',
+  'i64x2.extend_low_s': 'i64x2.extend_low_i32x4_s',
+  'i64x2.extend_low_u': 'i64x2.extend_low_i32x4_u',
   'i32x4.dot_s': 'i32x4.dot_i16x8_s',
   'i8x16.narrow_s': 'i8x16.narrow_i16x8_s',
   'i8x16.narrow_u': 'i8x16.narrow_i16x8_u',
   'i16x8.narrow_s': 'i16x8.narrow_i32x4_s',
+  'i16x8.narrow_u': 'i16x8.narrow_i32x4_u',
   'i32x4.extmul_low_s': 'i32x4.extmul_low_i16x8_s',
   'i32x4.extmul_high_s': 'i32x4.extmul_high_i16x8_s',
   'i32x4.extmul_low_u': 'i32x4.extmul_low_i16x8_u',
   'i32x4.extmul_high_u': 'i32x4.extmul_high_i16x8_u',
+  'i64x2.extmul_low_s': 'i64x2.extmul_low_i32x4_s',
   'i64x2.extmul_low_u': 'i64x2.extmul_low_i32x4_u',
   'i32x4.extract': 'i32x4.extract_lane',
   'i64x2.extract': 'i64x2.extract_lane',
@@ -55,6 +64,7 @@ const operate = (group: string, name: string, operation: (...args: never[]) => E
   if (name.startsWith('extract')) return make(a, 1);
   if (name === 'replace') return make(a, 1, i64.const(1));
   if (name.startsWith('sh') && name !== 'shuffle') return make(a, one);
+  if (name === 'bitselect') return make(a, a, a);
   if (name === 'shuffle') return make(a, a, [...Array(16).keys()]);
   return operation.length === 1 ? make(a) : make(a, a);
 };

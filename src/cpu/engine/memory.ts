@@ -28,12 +28,14 @@ import type { ModuleBuilder } from '../../wasm/module.ts';
 import type { Shared } from '../emitter.ts';
 import * as at from '../layout.ts';
 import { defineEnterMmx } from './mmx.ts';
+import { defineCompareStrings } from './strings.ts';
 import { ACCESS, definePhysical, defineWalk, isNotCanonical, raiseNotCanonical } from './paging.ts';
 
 const SS = 2;
 const FS = 4;
 const GP_VECTOR = 13;
 const SS_VECTOR = 12;
+const AC_VECTOR = 17;
 
 const c32 = i32.const;
 const c64 = i64.const;
@@ -78,7 +80,8 @@ export function defineMemory(module: ModuleBuilder, imports: Imports): MemoryFun
   const hostOf = defineHostOf(module, access);
   return {
     ...{ walk, hostOfPhysical: physical.hostOfPhysical, loadSlow, loadForWriteSlow, storeSlow, ...vectors },
-    ...{ segmentedLinear, effectiveOffset, effectiveAddress, hostOf, ...stack, enterMmx: defineEnterMmx(module) },
+    ...{ segmentedLinear, effectiveOffset, effectiveAddress, hostOf, ...stack },
+    ...{ enterMmx: defineEnterMmx(module), compareStrings: defineCompareStrings(module) },
   };
 }
 
@@ -86,12 +89,26 @@ export const tlbEntry = (linear: I64): I32 =>
   i32.add(word(at.MMU_CONTEXT), i32.and(i32.shrU(i32.wrap(linear), c32(8)), c32((at.TLB_ENTRIES - 1) << 4)));
 const pageOf = (linear: I64): I64 => i64.and(linear, c64(-4096));
 
+const alignmentChecked = i32.eq(word(at.MMU_CONTEXT), c32(at.ALIGNED_CONTEXT));
+
+/** Leaves with #AC(0) where alignment is checked and the address is no multiple of the size, a power of 2. */
+const checkAlignment = (linear: I64, size: I32, leave: Stmt): Stmt =>
+  when(
+    alignmentChecked,
+    when(i32.and(i32.wrap(linear), i32.sub(size, c32(1))), [
+      i32.store(c32(at.FAULT_VECTOR), c32(AC_VECTOR)),
+      i32.store(c32(at.FAULT_ERROR), c32(0)),
+      leave,
+    ]),
+  );
+
+/** Where alignment is checked, nothing is filled: every access has to come by. */
 function fill(table: number, linear: I64, host: I32, entry: Local<'i32'>): Stmt {
-  return [
+  return when(i32.eqz(alignmentChecked), [
     set(entry, tlbEntry(linear)),
     i64.store(get(entry), pageOf(linear), at.TLB + table),
     i32.store(get(entry), i32.sub(host, i32.wrap(linear)), at.TLB + table + 8),
-  ];
+  ]);
 }
 
 /**
@@ -208,6 +225,7 @@ function defineLoad(module: ModuleBuilder, { access, imports }: ByteAccess, writ
       ret(get(value)),
     ];
     return [
+      checkAlignment(linear, size, ret(c64(0))),
       when(crossing(linear, size), split),
       one(linear),
       when(i32.eq(get(host), c32(1)), [call(imports.deviceRead, size), ret(long(at.SCRATCH))]),
@@ -248,6 +266,7 @@ function defineStore(module: ModuleBuilder, { access, imports }: ByteAccess): nu
       ret(),
     ];
     return [
+      checkAlignment(linear, size, ret()),
       when(crossing(linear, size), split),
       set(host, call32(access, linear, size, c32(ACCESS.WRITE))),
       when(i32.eqz(get(host)), ret()),
@@ -258,7 +277,10 @@ function defineStore(module: ModuleBuilder, { access, imports }: ByteAccess): nu
   return index;
 }
 
-/** 16 bytes at once; where they run over a page's end or touch a device, as two accesses of 8. */
+/**
+ * 16 bytes at once; where they run over a page's end or touch a device, as two accesses of 8. Alignment checks ask for a
+ * multiple of 8: less may raise #AC, by processor (SDM 3A 6.15).
+ */
 function defineVectorAccess(
   module: ModuleBuilder,
   access: number,
@@ -277,6 +299,7 @@ function defineVectorAccess(
       when(i32.ne(get(host), c32(1)), ret(v128.load(get(host)))),
     ];
     return [
+      checkAlignment(linear, c32(8), ret(zero)),
       when(crossing(linear, SIZE), checkLastByte(linear, SIZE, ret(zero)), inPage),
       set(value, i64x2.splat(call64(loadSlow, linear, c32(8)))),
       when(faulted(), ret(zero)),
@@ -299,6 +322,7 @@ function defineVectorAccess(
     ];
     const inPage: Code = [probe(linear, 16), when(i32.ne(get(host), c32(1)), [v128.store(get(host), value), ret()])];
     return [
+      checkAlignment(linear, c32(8), ret()),
       when(crossing(linear, SIZE), split, inPage),
       call(storeSlow, linear, c32(8), i64x2.extract(value, 0)),
       when(faulted(), ret()),
@@ -333,7 +357,8 @@ function defineHostOf(module: ModuleBuilder, access: number): number {
       // A watched page or one with code stops or not at each element: say "one by one" before anything is recorded.
       set(host, call32(access, linear, c32(0), write)),
       when(i32.leU(get(host), c32(1)), ret(get(host))),
-      when(i32.and(flags, special), ret(c32(1))),
+      // Each element is looked at by itself where alignment is checked.
+      when(i32.or(i32.and(flags, special), alignmentChecked), ret(c32(1))),
       get(host).code,
     ];
   });

@@ -82,6 +82,9 @@ function functionHost(fn: FunctionBuilder): Host {
     micro: () => status(STATUS.MICRO),
     lookup: (value) => target(value, STATUS.LOOKUP),
     taken: (value) => record(value, STATUS.TAKEN),
+    // `step` looks at DELAY itself. It does not say where it stands.
+    delay: () => [],
+    timeToGo: () => undefined,
     again: () => record(get(pc), STATUS.TAKEN),
     linked: (value) => record(value, STATUS.UNCOUNTED_TAKEN),
     linkedLookup: (value) => target(value, STATUS.UNCOUNTED_LOOKUP),
@@ -101,7 +104,7 @@ type Loop = {
   readonly pc: Local<'i32'>;
   /** Record at which the run of straight records under way was entered. */
   readonly entered: Local<'i32'>;
-  /** Instructions left; may fall below zero by less than a page of instructions. */
+  /** Instructions left, and ns where an instruction takes more than one; may fall below zero by less than a page of instructions. */
   readonly left: Local<'i32'>;
   readonly target: Local<'i64'>;
   readonly nextPc: Local<'i32'>;
@@ -123,6 +126,8 @@ function loopHost(fn: FunctionBuilder, l: Loop): Host {
     micro: () => br(l.labels.micro),
     lookup,
     taken,
+    delay: (ns) => set(l.left, i32.sub(get(l.left), c32(ns))),
+    timeToGo: () => i32.sub(get(l.left), distance(l)),
     again: () => taken(get(l.pc)),
     linked: (value) => [uncount, taken(value)],
     linkedLookup: (value) => [uncount, lookup(value)],
@@ -278,7 +283,7 @@ function coldCall(fn: FunctionBuilder, l: Loop, host: Host, handlerType: number)
 
 const isLink = (pc: I32): I32 => i32.ltU(i32.load16u(pc, at.REC_HANDLER), c32(LINK_KEYS.length));
 
-/** (budget i32): as `run`, but exact: stops after so many instructions. */
+/** (budget i32): as `run`, but exact: stops after so many instructions, or with the delay that takes it there. */
 function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number): number {
   return module.function(['i32'], [], (fn) => {
     const left = fn.param(0, 'i32');
@@ -292,10 +297,11 @@ function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number):
     const moved = label('moved');
     const is = (value: number): I32 => i32.eq(get(status), c32(value));
     const countOne = set(left, i32.sub(get(left), c32(1)));
+    const delayed = i32.load(c32(at.DELAY));
     const stop = (reason: number, rip: I64): Stmt => [
       i64.store(c32(at.RIP), rip),
       leave(get(pc), reason),
-      i32.store(c32(at.COUNT), get(left)),
+      i32.store(c32(at.COUNT), i32.sub(get(left), delayed)),
       ret(),
     ];
     const counted = i32.or(is(STATUS.LOOKUP), is(STATUS.TAKEN));
@@ -324,7 +330,7 @@ function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number):
           set(pc, get(nextPc)),
         ),
         // A link record is no place to stop at: it stands for no instruction and has no address of its own.
-        when(i32.or(i32.gtS(get(left), c32(0)), isLink(get(pc))), br(again)),
+        when(i32.or(i32.gtS(get(left), delayed), isLink(get(pc))), br(again)),
       ),
       stop(EXIT.BUDGET, ripOf(get(pc))),
     ];

@@ -20,7 +20,7 @@ import {
 } from './softFloat.ts';
 
 /** The sign of an exact zero that came of numbers of unlike signs (SDM 1 4.8.3.1). */
-const zeroSign = (context: FloatContext): Sign => (context.rounding === ROUND.DOWN ? 1 : 0);
+export const zeroSign = (context: FloatContext): Sign => (context.rounding === ROUND.DOWN ? 1 : 0);
 
 const flip = (value: Unpacked): Unpacked => ({ ...value, sign: value.sign ? 0 : 1 });
 const signed = (sign: Sign, magnitude: bigint): bigint => (sign ? -magnitude : magnitude);
@@ -33,7 +33,8 @@ const REACH = 300;
 
 type Exact = { sign: Sign; exponent: number; significand: bigint };
 
-const sumExactly = (a: Exact, b: Exact, format: Format, context: FloatContext): bigint => {
+/** The sum of two numbers that are not zero, exact until it is rounded. */
+export const sumExactly = (a: Exact, b: Exact, format: Format, context: FloatContext): bigint => {
   const [high, low] = a.exponent >= b.exponent ? [a, b] : [b, a];
   const apart = high.exponent - low.exponent;
   const shift = Math.min(apart, REACH);

@@ -22,6 +22,8 @@ const makeFormat = (exponentBits: number, precision: number, explicitInteger: bo
   return { exponentBits, precision, explicitInteger, width, minExponent: 1 - maxExponent, maxExponent };
 };
 
+/** Half precision: conversions only. */
+export const F16: Format = makeFormat(5, 11, false);
 export const F32: Format = makeFormat(8, 24, false);
 export const F64: Format = makeFormat(11, 53, false);
 export const F80: Format = makeFormat(15, 64, true);

@@ -5,6 +5,7 @@ import {
   Code,
   type Instruction,
   InstructionInfoFactory,
+  MemorySize,
   MemorySizeExt,
   Mnemonic,
   OpAccess,
@@ -13,9 +14,11 @@ import {
 } from 'iced-x86';
 import { CR4_DE, DR7_ENABLES } from '../../x86/control.ts';
 import { GPR } from '../../x86/registers.ts';
+import { xsaveBytes } from '../../x86/xstate.ts';
 import type { Cpu } from '../cpu.ts';
 import * as at from '../layout.ts';
 import type { CpuState } from '../state.ts';
+import { gatheredBy } from './avx/masked.ts';
 import { linearMask, MASK16 } from './modes.ts';
 import { readRegister, registerBytes, segmentBaseOf } from './operands.ts';
 
@@ -63,6 +66,9 @@ const factory = new InstructionInfoFactory();
 const NO_ACCESS: ReadonlySet<number> = new Set([OpAccess.None, OpAccess.NoMemAccess]);
 const READS_ONLY: ReadonlySet<number> = new Set([OpAccess.Read, OpAccess.CondRead]);
 
+/** Areas that are as large as XCR0 makes them. */
+const XSTATE_SIZES: ReadonlySet<MemorySize> = new Set([MemorySize.Xsave, MemorySize.Xsave64]);
+
 const isInstructionPointer = (register: Register): boolean => register === Register.RIP || register === Register.EIP;
 const valueOf = (cpu: Cpu, register: Register): bigint =>
   register === Register.None || isInstructionPointer(register) ? 0n : readRegister(cpu.state, register);
@@ -71,8 +77,7 @@ const maskOf = (register: Register): bigint =>
 
 /** Memory that the instruction will access, stack included: linear addresses. Of a repeated string instruction, one element. */
 const touchedBy = (cpu: Cpu, insn: Instruction): Touched[] => {
-  // Gathers and scatters are not implemented, and their index is no general register.
-  if (insn.isVsib) return [];
+  if (insn.isVsib) return gatheredBy(cpu, insn).map((place) => ({ ...place, write: false }));
   const info = factory.info(insn);
   const touched: Touched[] = [];
   for (const used of info.usedMemory()) {
@@ -81,7 +86,8 @@ const touchedBy = (cpu: Cpu, insn: Instruction): Touched[] => {
       const sum = used.displacement + valueOf(cpu, base) + valueOf(cpu, index) * BigInt(used.scale);
       const offset = sum & maskOf(base === Register.None ? index : base);
       const first = (offset + segmentBaseOf(cpu.state, used.segment)) & linearMask(cpu.state);
-      const bytes = MemorySizeExt.size(used.memorySize) || MemorySizeExt.size(insn.memorySize) || 1;
+      const size = XSTATE_SIZES.has(used.memorySize) ? xsaveBytes(cpu.state.u64(at.XCR0)) : 0;
+      const bytes = size || MemorySizeExt.size(used.memorySize) || MemorySizeExt.size(insn.memorySize) || 1;
       touched.push({ first, bytes, write: !READS_ONLY.has(access) });
     }
     used.free();

@@ -29,6 +29,7 @@ import {
 } from '../../x86/control.ts';
 import { ATTR_L, ATTR_S, TYPE } from '../../x86/descriptors.ts';
 import type { Feature } from '../../x86/features.ts';
+import { MISC_ENABLE_XD_DISABLE, MSR_IA32_MISC_ENABLE, msrSlot } from '../../x86/msr.ts';
 import { PDPTE_PAE_RESERVED, PTE_P } from '../../x86/paging.ts';
 import { physAddr } from '../../bits/address.ts';
 import { type Cpu, type Fault, isFault } from '../cpu.ts';
@@ -47,6 +48,8 @@ import {
   writeRegister,
 } from './operands.ts';
 import type { Handler, Microresult } from './result.ts';
+
+const MISC_ENABLE = at.msrAddress(msrSlot(MSR_IA32_MISC_ENABLE));
 
 type Features = ReadonlySet<Feature>;
 const allowed = new WeakMap<Features, { cr4: bigint; efer: bigint }>();
@@ -168,6 +171,7 @@ export const writeEfer = (cpu: Cpu, value: bigint): Fault | undefined => {
   const { state } = cpu;
   const old = state.u64(at.EFER);
   if (value & ~allowedBits(cpu.model.features).efer) return GP0;
+  if (value & EFER_NXE && state.u64(MISC_ENABLE) & MISC_ENABLE_XD_DISABLE) return GP0;
   if ((old ^ value) & EFER_LME && state.u64(at.CR0) & CR0_PG) return GP0;
   const efer = (value & ~EFER_LMA) | (old & EFER_LMA);
   state.setU64(at.EFER, efer);

@@ -55,7 +55,7 @@ const metOf = (met: Fault): NonNullable<FaultLink['met']> => ({
  * fault, and in the end 'triple-fault'. The exception is reported at RIP, which for traps already is the next instruction.
  */
 export const raise = (cpu: Cpu, first: Fault | InterruptEvent): Raised => {
-  const returnRip = cpu.state.rip;
+  let returnRip = cpu.state.rip;
   const chain: FaultLink[] = [];
   let event = 'kind' in first ? eventOf(first, returnRip) : first;
   if ('kind' in first && first.during) chain.push({ ...first.during, rip: returnRip, met: metOf(first) });
@@ -66,6 +66,7 @@ export const raise = (cpu: Cpu, first: Fault | InterruptEvent): Raised => {
     const link = linkOf(event);
     if (outcome.kind === 'delivered') return { kind: 'delivered', chain: [...chain, link] };
     const met = outcome.fault;
+    if (outcome.switched) returnRip = cpu.state.rip;
     chain.push({ ...link, reason: outcome.reason, met: metOf(met) });
     if (met.vector === VECTOR.PF && met.address !== undefined) cpu.state.setU64(at.CR2, met.address);
     const step = escalate(classOf(event), vectorInfo(met.vector).class);

@@ -4,9 +4,11 @@
 import { Code, type Instruction, Mnemonic } from 'iced-x86';
 import type { Feature } from '../../x86/features.ts';
 import type { Cpu, Fault } from '../cpu.ts';
+import { isOffered } from '../offered.ts';
 import { SEG } from '../state.ts';
+import { AVX_ROWS } from './avx/rows.ts';
 import { clts, lmsw, movFromControl, movToControl, smsw } from './control.ts';
-import { cpuid, random, rdpid, rdpmc, rdtsc, rdtscp, xcr } from './cpuid.ts';
+import { cpuid, random, rdpid, rdpmc, rdtsc, rdtscp } from './cpuid.ts';
 import { movFromDebug, movToDebug } from './debug.ts';
 import * as fpu from './fpuState.ts';
 import { bound, int, int1, int3, into, iret } from './interrupts.ts';
@@ -27,10 +29,12 @@ import {
 import { APPROXIMATIONS } from './sse/approximation.ts';
 import { ARITHMETIC, cmppd, cmpps, cmpsd, cmpss } from './sse/arithmetic.ts';
 import { CONVERSIONS } from './sse/convert.ts';
+import { HORIZONTAL } from './sse/horizontal.ts';
 import * as syscalls from './syscalls.ts';
 import * as tables from './tables.ts';
 import { callFar, jmpFar, retFar } from './transfers.ts';
 import { X87_CODES, X87_MNEMONICS } from './x87/rows.ts';
+import * as xstate from './xsave.ts';
 
 type Row = { readonly handler: Handler; readonly feature?: Feature };
 
@@ -89,7 +93,14 @@ define(rdpmc, [Mnemonic.Rdpmc]);
 define(rdpid, [Mnemonic.Rdpid], 'RDPID');
 define(random, [Mnemonic.Rdrand], 'RDRAND');
 define(random, [Mnemonic.Rdseed], 'RDSEED');
-define(xcr, [Mnemonic.Xgetbv, Mnemonic.Xsetbv]);
+define(xstate.xgetbv, [Mnemonic.Xgetbv], 'XSAVE');
+define(xstate.xsetbv, [Mnemonic.Xsetbv], 'XSAVE');
+define(xstate.xsave, [Mnemonic.Xsave, Mnemonic.Xsave64], 'XSAVE');
+define(xstate.xrstor, [Mnemonic.Xrstor, Mnemonic.Xrstor64], 'XSAVE');
+define(xstate.xsaveopt, [Mnemonic.Xsaveopt, Mnemonic.Xsaveopt64], 'XSAVEOPT');
+define(xstate.xsavec, [Mnemonic.Xsavec, Mnemonic.Xsavec64], 'XSAVEC');
+define(xstate.xsaves, [Mnemonic.Xsaves, Mnemonic.Xsaves64], 'XSAVES');
+define(xstate.xrstors, [Mnemonic.Xrstors, Mnemonic.Xrstors64], 'XSAVES');
 
 define(input, [Mnemonic.In]);
 define(output, [Mnemonic.Out]);
@@ -139,6 +150,8 @@ define(fpu.stmxcsr, [Mnemonic.Stmxcsr], 'SSE');
 for (const [mnemonic, handler] of [...ARITHMETIC, ...APPROXIMATIONS, ...CONVERSIONS]) {
   define(handler, [mnemonic], 'SSE2');
 }
+// offered.ts knows their features.
+for (const [mnemonic, handler] of [...HORIZONTAL, ...AVX_ROWS]) define(handler, [mnemonic]);
 define(cmpss, [Mnemonic.Cmpss], 'SSE');
 define(cmpps, [Mnemonic.Cmpps], 'SSE');
 define(cmppd, [Mnemonic.Cmppd], 'SSE2');
@@ -157,6 +170,10 @@ const UNDEFINED: ReadonlySet<Mnemonic> = new Set([
   Mnemonic.Mwait,
   Mnemonic.Vmcall,
   Mnemonic.Vmmcall,
+  Mnemonic.Umonitor,
+  Mnemonic.Umwait,
+  Mnemonic.Tpause,
+  Mnemonic.Rdpru,
   Mnemonic.Rdpkru,
   Mnemonic.Wrpkru,
 ]);
@@ -173,6 +190,7 @@ export const isMicrocoded = (insn: Instruction): boolean => rowOf(insn) !== unde
  * An instruction that neither the engine nor the microcode knows is reported as unimplemented and raises #UD.
  */
 export const execute = (cpu: Cpu, insn: Instruction): Fault | Microresult => {
+  if (!isOffered(insn, cpu.model.features)) return UD;
   const row = rowOf(insn);
   if (row === undefined) {
     if (!UNDEFINED.has(insn.mnemonic)) cpu.unimplemented(`instruction ${(NAMES[insn.mnemonic] ?? '?').toLowerCase()}`);

@@ -129,7 +129,8 @@ const areaBytes = (cpu: Cpu): number => (cpu.state.mode64 ? SAVED_BYTES : XMM8);
 const isWide = (insn: Instruction): boolean =>
   insn.mnemonic === Mnemonic.Fxsave64 || insn.mnemonic === Mnemonic.Fxrstor64;
 
-const fieldAt = (state: CpuState, offset: number, wide: boolean): bigint => {
+/** Eight bytes of the area FXSAVE writes. @param wide instruction and data pointers of 64 bits */
+export const areaField = (state: CpuState, offset: number, wide: boolean): bigint => {
   const value = state.u64(at.FXSTATE + offset);
   if (!wide && (offset === FIP || offset === FDP)) return value & 0xffff_ffffn;
   if (offset !== MXCSR_AT) return value;
@@ -143,7 +144,7 @@ export const fxsave: Handler = (cpu, insn) => {
   if (unwritable) return unwritable;
   for (let offset = 0; offset < areaBytes(cpu); offset += 8) {
     const address = (area + BigInt(offset)) & linearMask(cpu.state);
-    const failed = cpu.writeLinear(address, 8, fieldAt(cpu.state, offset, isWide(insn)));
+    const failed = cpu.writeLinear(address, 8, areaField(cpu.state, offset, isWide(insn)));
     if (failed) return failed;
   }
   return next(cpu, insn);
@@ -161,7 +162,7 @@ const readArea = (cpu: Cpu, area: bigint): bigint[] | Fault => {
 };
 
 /** What is loaded of eight bytes of the area: reserved bits of tags, opcode and x87 registers are not. */
-const kept = (offset: number, word: bigint, wide: boolean): bigint => {
+export const areaFieldKept = (offset: number, word: bigint, wide: boolean): bigint => {
   if (offset === 0) return word & ((0x7ff_00ffn << BigInt(8 * FTW)) | 0xffff_ffffn);
   if (!wide && (offset === FIP || offset === FDP)) return word & 0xffff_ffffn;
   return offset >= ST0 && offset < XMM0 && (offset & 8) !== 0 ? word & 0xffffn : word;
@@ -176,7 +177,7 @@ export const fxrstor: Handler = (cpu, insn) => {
   if (mxcsr & ~BigInt(MXCSR_MASK)) return GP0;
   for (const [n, word] of words.entries()) {
     const offset = 8 * n;
-    cpu.state.setU64(at.FXSTATE + offset, offset === MXCSR_AT ? mxcsr : kept(offset, word, isWide(insn)));
+    cpu.state.setU64(at.FXSTATE + offset, offset === MXCSR_AT ? mxcsr : areaFieldKept(offset, word, isWide(insn)));
   }
   // Reserved bits of the control word, and the summary of pending exceptions, are not the program's to choose.
   regs.setControlWord(cpu.state, regs.controlWord(cpu.state));

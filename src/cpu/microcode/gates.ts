@@ -21,10 +21,12 @@ import {
   isNull,
   loadCode,
   markAccessed,
-  realSegment,
+  addressSegment,
   selectorError,
 } from './selectors.ts';
-import { currentStack, flatStack, pushAll, type Stack, setStackPointer } from './stack.ts';
+import { currentStack, flatStack, pushAll, pushInto, pushRoom, type Stack, setStackPointer } from './stack.ts';
+import { checkTaskRip, findTask, switchTask } from './tasks.ts';
+import { dropVm86Segments, vm86Frame } from './vm86.ts';
 
 const DEBUGCTL = at.msrAddress(msrSlot(MSR_IA32_DEBUGCTL));
 
@@ -52,6 +54,8 @@ export type Delivery =
       readonly fault: Fault;
       /** Why, in words. */
       readonly reason: string;
+      /** Met behind a task switch: it is the new task's, at its instruction pointer. */
+      readonly switched?: true;
     };
 
 type Failure = Extract<Delivery, { kind: 'failed' }>;
@@ -117,7 +121,7 @@ const deliverReal = (cpu: Cpu, event: InterruptEvent): Delivery => {
   const sp = pushAll(cpu, stack, 2, [flagsImage(state, event) & MASK16, cs, event.returnRip & MASK16]);
   if (isFault(sp)) return failedDoing(sp, 'pushing the interrupt frame');
   setStackPointer(state, stack, sp);
-  state.setSegment(SEG.CS, realSegment(state, SEG.CS, Number(entry >> 16n)));
+  state.setSegment(SEG.CS, addressSegment(state, SEG.CS, Number(entry >> 16n)));
   return enter(cpu, entry & MASK16, FLAGS.IF | FLAGS.TF | FLAGS.AC | FLAGS.RF);
 };
 
@@ -141,46 +145,53 @@ const readGate = (cpu: Cpu, event: InterruptEvent, long: boolean): Gate | Failur
 };
 
 const LONG_GATES: readonly number[] = [TYPE.INTERRUPT_GATE32, TYPE.TRAP_GATE32];
-const LEGACY_GATES: readonly number[] = [...LONG_GATES, TYPE.INTERRUPT_GATE16, TYPE.TRAP_GATE16];
+const LEGACY_GATES: readonly number[] = [...LONG_GATES, TYPE.INTERRUPT_GATE16, TYPE.TRAP_GATE16, TYPE.TASK_GATE];
 
 /** Type, privilege and presence of the gate, in the manual's order. */
 const checkGate = (cpu: Cpu, event: InterruptEvent, gate: Gate, long: boolean): Failure | undefined => {
   const error = errorOfGate(event);
-  const name = `gate ${event.vector}`;
+  // Said only where it is needed: most deliveries succeed.
+  const name = (): string => `gate ${event.vector}`;
   if (gate.isSegment || !(long ? LONG_GATES : LEGACY_GATES).includes(gate.type)) {
-    const task = !gate.isSegment && gate.type === TYPE.TASK_GATE && !long;
-    if (task) cpu.unimplemented('task gate in the IDT');
     const kind = gate.isSegment ? 'a segment descriptor' : `a ${systemTypeName(gate.type)}`;
-    return failed(fault(VECTOR.GP, error), `${name} is ${kind}${task ? ', not implemented' : ''}`);
+    return failed(fault(VECTOR.GP, error), `${name()} is ${kind}`);
   }
   if (event.source === 'software' && gate.dpl < cpu.state.cpl) {
-    return failed(fault(VECTOR.GP, error), `${name} has DPL ${gate.dpl}, the program runs at ${cpu.state.cpl}`);
+    return failed(fault(VECTOR.GP, error), `${name()} has DPL ${gate.dpl}, the program runs at ${cpu.state.cpl}`);
   }
-  return gate.present ? undefined : failed(fault(VECTOR.NP, error), `${name} not present`);
+  return gate.present ? undefined : failed(fault(VECTOR.NP, error), `${name()} not present`);
 };
 
-/** The handler's code segment, checked and marked accessed. */
+/** The handler's code segment, checked. */
 const handlerCode = (cpu: Cpu, event: InterruptEvent, gate: Gate, long: boolean): Found | Failure => {
   const ext = extOf(event);
   const { selector } = gate;
-  const where = `gate ${event.vector}: code selector ${hex(selector)}`;
-  if (isNull(selector)) return failed(fault(VECTOR.GP, ext), `${where} is null`);
+  const where = (): string => `gate ${event.vector}: code selector ${hex(selector)}`;
+  if (isNull(selector)) return failed(fault(VECTOR.GP, ext), `${where()} is null`);
   const code = findDescriptor(cpu, selector, { ext });
-  if (isFault(code)) return failedDoing(code, where);
+  if (isFault(code)) return failedDoing(code, where());
   const error = selectorError(selector, ext);
-  if (!code.isCode) return failed(fault(VECTOR.GP, error), `${where} is not code`);
+  if (!code.isCode) return failed(fault(VECTOR.GP, error), `${where()} is not code`);
   if (code.dpl > cpu.state.cpl) {
     return failed(
       fault(VECTOR.GP, error),
-      `${where} has DPL ${code.dpl}, below the interrupted level ${cpu.state.cpl}`,
+      `${where()} has DPL ${code.dpl}, below the interrupted level ${cpu.state.cpl}`,
     );
   }
-  if (!code.present) return failed(fault(VECTOR.NP, error), `${where} not present`);
-  if (long && (!code.long || code.big)) return failed(fault(VECTOR.GP, error), `${where} is not 64-bit code`);
-  const outside = checkOffset(cpu, code, gate.offset, ext);
+  if (isVm86(cpu.state) && (code.isConforming || code.dpl !== 0)) {
+    return failed(fault(VECTOR.GP, error), `${where()} does not leave virtual-8086 mode for level 0`);
+  }
+  if (!code.present) return failed(fault(VECTOR.NP, error), `${where()} not present`);
+  if (long && (!code.long || code.big)) return failed(fault(VECTOR.GP, error), `${where()} is not 64-bit code`);
+  return code;
+};
+
+/** The handler's first instruction, looked at once there is room for the frame (SDM 2A INT n). */
+const checkEntry = (cpu: Cpu, event: InterruptEvent, gate: Gate, code: Found): Failure | undefined => {
+  const outside = checkOffset(cpu, code, gate.offset, extOf(event));
   if (outside) return failed(outside, `gate ${event.vector}: offset ${hex(gate.offset)} cannot be executed`);
   const marked = markAccessed(cpu, code);
-  return marked ? failedDoing(marked, `${where}: setting its accessed bit`) : code;
+  return marked && failedDoing(marked, `gate ${event.vector}: setting the accessed bit of ${hex(gate.selector)}`);
 };
 
 /** Stack of the handler: the current one, the inner level's, or one of the interrupt stack table. */
@@ -193,14 +204,39 @@ const handlerStack = (cpu: Cpu, event: InterruptEvent, gate: Gate, level: number
   return isFault(stack) ? stack : { stack, segment: undefined };
 };
 
-/** SS:SP (where it is switched, and always in long mode), flags, CS:IP and the error code. */
+/** Data segments (from virtual-8086 mode), SS:SP (where it is switched, and always in long mode), flags, CS:IP and the error code. */
 const frame = (cpu: Cpu, event: InterruptEvent, withStack: boolean): bigint[] => {
   const { state } = cpu;
   const selector = (index: typeof SEG.CS | typeof SEG.SS): bigint => BigInt(state.segment(index).selector);
   const values = [flagsImage(state, event), selector(SEG.CS), event.returnRip];
   if (withStack) values.unshift(selector(SEG.SS), state.reg(GPR.RSP));
+  if (isVm86(state)) values.unshift(...vm86Frame(state));
   if (event.source === 'exception' && vectorInfo(event.vector).errorCode) values.push(BigInt(event.error ?? 0));
   return values;
+};
+
+/** Pushes an exception's error code on the new task's stack. */
+const pushError = (cpu: Cpu, event: InterruptEvent, bytes: 2 | 4): Fault | undefined => {
+  if (event.source !== 'exception' || !vectorInfo(event.vector).errorCode) return undefined;
+  const stack = currentStack(cpu.state, extOf(event));
+  const sp = pushAll(cpu, stack, bytes, [BigInt(event.error ?? 0)]);
+  if (isFault(sp)) return sp;
+  setStackPointer(cpu.state, stack, sp);
+  return undefined;
+};
+
+/** A task gate: the handler is a task of its own (SDM 3A 6.12.2; 2A INT n, TASK-GATE). */
+const deliverToTask = (cpu: Cpu, event: InterruptEvent, gate: Gate): Delivery => {
+  const where = `task gate ${event.vector}: TSS ${hex(gate.selector)}`;
+  const ext = extOf(event);
+  const task = findTask(cpu, gate.selector, ext);
+  if (isFault(task)) return failedDoing(task, where);
+  const flags = Number(flagsImage(cpu.state, event));
+  const switched = switchTask(cpu, { task, how: 'call', returnRip: event.returnRip, flags, ext });
+  if (isFault(switched)) return failedDoing(switched, where);
+  cpu.state.setU32(at.HALTED, 0);
+  const met = switched.fault ?? pushError(cpu, event, switched.bytes) ?? checkTaskRip(cpu, ext) ?? switched.trap;
+  return met ? { ...failedDoing(met, `${where}, before its first instruction`), switched: true } : DELIVERED;
 };
 
 const deliverProtected = (cpu: Cpu, event: InterruptEvent): Delivery => {
@@ -210,6 +246,7 @@ const deliverProtected = (cpu: Cpu, event: InterruptEvent): Delivery => {
   if (isFailure(gate)) return gate;
   const refused = checkGate(cpu, event, gate, long);
   if (refused) return refused;
+  if (gate.type === TYPE.TASK_GATE) return deliverToTask(cpu, event, gate);
   const code = handlerCode(cpu, event, gate, long);
   if (isFailure(code)) return code;
   const level = code.isConforming ? state.cpl : code.dpl;
@@ -217,8 +254,14 @@ const deliverProtected = (cpu: Cpu, event: InterruptEvent): Delivery => {
   if (isFault(inner)) return failedDoing(inner, `taking the stack for level ${level} from the TSS`);
   const bytes = long ? 8 : gate.type & 8 ? 4 : 2;
   const stack: Stack = long ? { ...inner.stack, sp: inner.stack.sp & ~15n } : inner.stack;
-  const sp = pushAll(cpu, stack, bytes, frame(cpu, event, long || inner.segment !== undefined));
+  const values = frame(cpu, event, long || inner.segment !== undefined);
+  const room = pushRoom(cpu, stack, bytes, values.length);
+  if (isFault(room)) return failedDoing(room, `pushing the interrupt frame below ${hex(stack.sp)}`);
+  const closed = checkEntry(cpu, event, gate, code);
+  if (closed) return closed;
+  const sp = pushInto(cpu, stack, bytes, values, room);
   if (isFault(sp)) return failedDoing(sp, `pushing the interrupt frame below ${hex(stack.sp)}`);
+  if (isVm86(state)) dropVm86Segments(state);
   if (inner.segment) state.setSegment(SEG.SS, inner.segment);
   setStackPointer(state, stack, sp);
   loadCode(cpu, code, level);
@@ -227,15 +270,10 @@ const deliverProtected = (cpu: Cpu, event: InterruptEvent): Delivery => {
 };
 
 /**
- * Delivers one interrupt or exception. On failure nothing has changed but CR2, DR6 and accessed bits, and the result
- * names the exception that was met.
+ * Delivers one interrupt or exception. On failure the result names the exception that was met, and nothing has changed
+ * but CR2, DR6 and accessed bits, unless a task switch came before (`switched`).
  */
 export const deliver = (cpu: Cpu, event: InterruptEvent): Delivery => {
   recordCause(cpu.state, event);
-  if (!isProtected(cpu.state)) return deliverReal(cpu, event);
-  if (isVm86(cpu.state)) {
-    cpu.unimplemented('interrupt in virtual-8086 mode');
-    return failed(fault(VECTOR.GP, 0), 'virtual-8086 mode is not implemented');
-  }
-  return deliverProtected(cpu, event);
+  return isProtected(cpu.state) ? deliverProtected(cpu, event) : deliverReal(cpu, event);
 };

@@ -4,6 +4,7 @@ import { Code, type Instruction } from 'iced-x86';
 import { FLAGS } from '../../x86/flags.ts';
 import { VECTOR } from '../../x86/vectors.ts';
 import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
+import * as at from '../layout.ts';
 import { type CpuState, SEG } from '../state.ts';
 import { breakpointsEnabled } from './breakpoints.ts';
 import { deliver, type InterruptEvent } from './gates.ts';
@@ -11,16 +12,21 @@ import { iopl, isLongActive, isProtected, isVm86 } from './modes.ts';
 import { GP0, memoryPlace, nextRip, next, readAt, readRegister, registerBytes } from './operands.ts';
 import { commitReturn, prepareReturn } from './returns.ts';
 import type { Handler, Microresult } from './result.ts';
-import { realSegment } from './selectors.ts';
+import { addressSegment } from './selectors.ts';
+import { heldTraps } from './shadow.ts';
 import { currentStack, peekAll, type Stack, setStackPointer } from './stack.ts';
+import { previousTask, switchByInstruction } from './tasks.ts';
+import { returnToVm86 } from './vm86.ts';
 
 const interrupt = (
   cpu: Cpu,
   insn: Instruction,
   vector: number,
   source: InterruptEvent['source'],
+  dr6?: bigint,
 ): Fault | Microresult => {
-  const outcome = deliver(cpu, { vector, source, trap: true, returnRip: nextRip(cpu, insn) });
+  const told = dr6 ? { dr6 } : {};
+  const outcome = deliver(cpu, { vector, source, trap: true, returnRip: nextRip(cpu, insn), ...told });
   if (outcome.kind === 'delivered') return 'transfer';
   return { ...outcome.fault, during: { vector, reason: outcome.reason } };
 };
@@ -32,8 +38,10 @@ export const int: Handler = (cpu, insn) => {
 export const int3: Handler = (cpu, insn) => interrupt(cpu, insn, VECTOR.BP, 'software');
 export const into: Handler = (cpu, insn) =>
   cpu.state.rflags & FLAGS.OF ? interrupt(cpu, insn, VECTOR.OF, 'software') : next(cpu, insn);
-/** ICEBP: a #DB that is not subject to the gate's DPL. */
-export const int1: Handler = (cpu, insn) => interrupt(cpu, insn, VECTOR.DB, 'exception');
+/**
+ * ICEBP: a #DB that is not subject to the gate's DPL. What a load of SS before it held back is told by the same #DB.
+ */
+export const int1: Handler = (cpu, insn) => interrupt(cpu, insn, VECTOR.DB, 'exception', heldTraps(cpu.state));
 
 /** BOUND: #BR where the signed index lies outside the pair of signed bounds in memory (SDM 2A). */
 export const bound: Handler = (cpu, insn): Fault | Microresult => {
@@ -82,7 +90,7 @@ const iretReal = (
   const { state } = cpu;
   if (rip > BigInt(state.segment(SEG.CS).limit)) return GP0;
   mergeFlags(state, image, loadable(state, bytes));
-  state.setSegment(SEG.CS, realSegment(state, SEG.CS, Number(cs & 0xffffn)));
+  state.setSegment(SEG.CS, addressSegment(state, SEG.CS, Number(cs & 0xffffn)));
   setStackPointer(state, stack, stack.sp + BigInt(3 * bytes));
   state.rip = rip;
   cpu.modeChanged();
@@ -90,39 +98,29 @@ const iretReal = (
 };
 
 /** NT asks for the previous task, before the stack is looked at; IA-32e mode has no tasks to go back to. */
-const nestedTask = (cpu: Cpu): Fault | undefined => {
-  const { state } = cpu;
-  if (!isProtected(state) || isVm86(state) || !(state.rflags & FLAGS.NT)) return undefined;
-  if (!isLongActive(state)) cpu.unimplemented('iret to the previous task (NT)');
-  return GP0;
+const iretTask = (cpu: Cpu, insn: Instruction): Fault | Microresult => {
+  if (isLongActive(cpu.state)) return GP0;
+  const task = previousTask(cpu);
+  return isFault(task) ? task : switchByInstruction(cpu, { task, how: 'return', returnRip: nextRip(cpu, insn) });
 };
 
-/** The cases of IRET that belong to virtual-8086 mode, which is not implemented. */
-const unsupported = (cpu: Cpu, image: bigint): Fault | undefined => {
-  const { state } = cpu;
-  if (isVm86(state)) {
-    cpu.unimplemented('iret in virtual-8086 mode');
-    return GP0;
-  }
-  if (!isLongActive(state) && state.cpl === 0 && image & BigInt(FLAGS.VM)) {
-    cpu.unimplemented('iret to virtual-8086 mode');
-    return GP0;
-  }
-  return undefined;
-};
+const entersVm86 = (state: CpuState, image: bigint): boolean =>
+  !isLongActive(state) && state.cpl === 0 && (image & BigInt(FLAGS.VM)) !== 0n;
 
 export const iret: Handler = (cpu, insn) => {
   const { state } = cpu;
   const bytes = BYTES.get(insn.code) ?? 8;
-  const nested = nestedTask(cpu);
-  if (nested) return nested;
+  // NMIs are taken again from here on, also where the IRET faults (SDM 3A 6.7.1, 3C 27.2.3).
+  state.setU32(at.NMI_BLOCKED, 0);
+  const vm86 = isVm86(state);
+  if (vm86 && iopl(state) < 3) return GP0;
+  if (isProtected(state) && !vm86 && state.rflags & FLAGS.NT) return iretTask(cpu, insn);
   const stack = currentStack(state);
   const values = peekAll(cpu, stack, bytes, 3);
   if (isFault(values)) return values;
-  if (!isProtected(state)) return iretReal(cpu, stack, bytes, values);
+  if (!isProtected(state) || vm86) return iretReal(cpu, stack, bytes, values);
   const [rip = 0n, cs = 0n, image = 0n] = values;
-  const refused = unsupported(cpu, image);
-  if (refused) return refused;
+  if (entersVm86(state, image)) return returnToVm86(cpu, stack, values);
   const prepared = prepareReturn(cpu, {
     stack,
     bytes,

@@ -64,8 +64,11 @@ export const output: Handler = (cpu, insn) => {
   return next(cpu, insn);
 };
 
-/** Iterations of a repeated string instruction done in one call; interrupts are looked at in between. */
-export const MAX_ITERATIONS = 4096;
+/**
+ * Iterations of a repeated string instruction done in one call, which counts as an instruction: interrupts are looked at in
+ * between, and what the host does for each count stays small.
+ */
+export const MAX_ITERATIONS = 64;
 
 const ADDRESS_MASKS = new Map<OpKind, bigint>([
   [OpKind.MemoryESDI, MASK16],

@@ -1,11 +1,10 @@
 // Which mode the processor is in, and what follows for addresses.
 
 import { CR0_PE, EFER_LMA } from '../../x86/control.ts';
-import { ATTR_DB } from '../../x86/descriptors.ts';
 import { FLAGS, IOPL_SHIFT } from '../../x86/flags.ts';
 import type { Cpu } from '../cpu.ts';
 import * as at from '../layout.ts';
-import { type CpuState, SEG } from '../state.ts';
+import type { CpuState } from '../state.ts';
 
 export const isProtected = (state: CpuState): boolean => (state.u64(at.CR0) & CR0_PE) !== 0n;
 /** IA-32e mode: 64-bit or compatibility. */
@@ -18,8 +17,12 @@ export const MASK32 = 0xffff_ffffn;
 export const MASK64 = (1n << 64n) - 1n;
 
 /** True where all bits from `bits`-1 up are equal. */
-export const isCanonicalFor = (address: bigint, bits: number): boolean =>
-  BigInt.asUintN(64, BigInt.asIntN(bits, address)) === BigInt.asUintN(64, address);
+export const isCanonicalFor = (address: bigint, bits: number): boolean => {
+  // In the upper half, as a number: this is asked of every slot of every interrupt frame.
+  const upper = Number(BigInt.asUintN(64, address) >> 32n);
+  const top = upper >>> (bits - 33);
+  return top === 0 || top === 0xffff_ffff >>> (bits - 33);
+};
 
 /** Canonical in the paging mode in force: 57 bits with CR4.LA57, else 48. */
 export const isCanonical = (state: CpuState, address: bigint): boolean =>
@@ -31,11 +34,11 @@ export const isCanonical = (state: CpuState, address: bigint): boolean =>
  */
 export const isCanonicalBase = (cpu: Cpu, address: bigint): boolean => isCanonicalFor(address, cpu.model.linearBits);
 
-/** Instruction pointer bits by the code segment in force. */
-export const codeMask = (state: CpuState): bigint => {
-  if (state.mode64) return MASK64;
-  return state.segment(SEG.CS).attributes & ATTR_DB ? MASK32 : MASK16;
-};
+/**
+ * Instruction pointer bits. In 16-bit code too it has 32: what runs on past 0xffff does not wrap (recorded from a
+ * processor), it meets the segment's limit.
+ */
+export const codeMask = (state: CpuState): bigint => (state.mode64 ? MASK64 : MASK32);
 
 /** Linear addresses are 32 bits wide outside IA-32e mode. */
 export const linearMask = (state: CpuState): bigint => (isLongActive(state) ? MASK64 : MASK32);

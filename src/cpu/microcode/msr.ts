@@ -8,12 +8,15 @@ import {
   MSR_EFER,
   MSR_FS_BASE,
   MSR_GS_BASE,
+  MISC_ENABLE_XD_DISABLE,
+  MSR_IA32_MISC_ENABLE,
   MSR_IA32_MTRR_DEF_TYPE,
   MSR_IA32_TSC,
   MSR_IA32_TSC_ADJUST,
   msrSlot,
   validMemoryTypes,
 } from '../../x86/msr.ts';
+import { EFER_NXE } from '../../x86/control.ts';
 import { GPR } from '../../x86/registers.ts';
 import type { Cpu, Fault } from '../cpu.ts';
 import * as at from '../layout.ts';
@@ -30,6 +33,19 @@ export const readTsc = (cpu: Cpu): bigint => BigInt.asUintN(64, cpu.timestamp() 
 
 type Kept = { read(cpu: Cpu): bigint; write(cpu: Cpu, value: bigint): Fault | undefined };
 
+const MISC_ENABLE = at.msrAddress(msrSlot(MSR_IA32_MISC_ENABLE));
+
+/** Without execute-disable EFER.NXE is 0, whatever it was. */
+const writeMiscEnable = (cpu: Cpu, value: bigint): undefined => {
+  const { state } = cpu;
+  state.setU64(MISC_ENABLE, value);
+  const efer = state.u64(at.EFER);
+  if (!(value & MISC_ENABLE_XD_DISABLE && efer & EFER_NXE)) return;
+  state.setU64(at.EFER, efer & ~EFER_NXE);
+  cpu.flushTlb(true);
+  cpu.modeChanged();
+};
+
 const segmentBase = (index: SegmentIndex): Kept => ({
   read: (cpu) => cpu.state.segment(index).base,
   write(cpu, value) {
@@ -41,6 +57,7 @@ const segmentBase = (index: SegmentIndex): Kept => ({
 /** MSRs whose value is kept outside the slots. */
 const KEPT_ELSEWHERE = new Map<number, Kept>([
   [MSR_EFER, { read: (cpu) => cpu.state.u64(at.EFER), write: writeEfer }],
+  [MSR_IA32_MISC_ENABLE, { read: (cpu) => cpu.state.u64(MISC_ENABLE), write: writeMiscEnable }],
   [MSR_FS_BASE, segmentBase(SEG.FS)],
   [MSR_GS_BASE, segmentBase(SEG.GS)],
   [
@@ -102,6 +119,8 @@ export const writeMsr = (cpu: Cpu, number: number, value: bigint): Fault | undef
   return undefined;
 };
 
+const DELAY = BigInt(at.MSR_NS - 1);
+
 const number = (cpu: Cpu): number => Number(cpu.state.reg(GPR.RCX) & MASK32);
 
 export const rdmsr: Handler = (cpu, insn) => {
@@ -111,11 +130,15 @@ export const rdmsr: Handler = (cpu, insn) => {
   if (typeof value !== 'bigint') return value;
   cpu.state.setReg(GPR.RAX, value & MASK32);
   cpu.state.setReg(GPR.RDX, value >> 32n);
+  cpu.charge(DELAY);
   return next(cpu, insn);
 };
 
 export const wrmsr: Handler = (cpu, insn) => {
   const { state } = cpu;
   const value = ((state.reg(GPR.RDX) & MASK32) << 32n) | (state.reg(GPR.RAX) & MASK32);
-  return supervisorOnly(cpu) ?? writeMsr(cpu, number(cpu), value) ?? next(cpu, insn);
+  const refused = supervisorOnly(cpu) ?? writeMsr(cpu, number(cpu), value);
+  if (refused) return refused;
+  cpu.charge(DELAY);
+  return next(cpu, insn);
 };

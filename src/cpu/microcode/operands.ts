@@ -3,7 +3,7 @@
 import { type Instruction, OpKind, Register } from 'iced-x86';
 import { ATTR_CODE, ATTR_DB, ATTR_DC, ATTR_P, ATTR_RW } from '../../x86/descriptors.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
+import { type Access, type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
 import { type CpuState, SEG, type SegmentIndex } from '../state.ts';
 import { codeMask, isCanonical, isProtected, linearMask, MASK16, MASK32, MASK64 } from './modes.ts';
 import type { Microresult } from './result.ts';
@@ -158,10 +158,17 @@ export const linearAddress = (
   return isCanonical(state, linear) && isCanonical(state, last) ? linear : fault(violation, 0);
 };
 
-export const readAt = (cpu: Cpu, place: MemoryPlace, displacement: number, bytes: AccessBytes): bigint | Fault => {
+/** @param access `unaligned` for parts of a larger operand */
+export const readAt = (
+  cpu: Cpu,
+  place: MemoryPlace,
+  displacement: number,
+  bytes: AccessBytes,
+  access: Access = {},
+): bigint | Fault => {
   const offset = (place.offset + BigInt(displacement)) & place.mask;
   const linear = linearAddress(cpu, place.segment, offset, bytes, false);
-  return isFault(linear) ? linear : cpu.readLinear(linear, bytes);
+  return isFault(linear) ? linear : cpu.readLinear(linear, bytes, access);
 };
 
 export const writeAt = (
@@ -170,10 +177,11 @@ export const writeAt = (
   displacement: number,
   bytes: AccessBytes,
   value: bigint,
+  access: Access = {},
 ): Fault | undefined => {
   const offset = (place.offset + BigInt(displacement)) & place.mask;
   const linear = linearAddress(cpu, place.segment, offset, bytes, true);
-  return isFault(linear) ? linear : cpu.writeLinear(linear, bytes, value);
+  return isFault(linear) ? linear : cpu.writeLinear(linear, bytes, value, access);
 };
 
 /** The fault that writing there would meet, nothing written. */
@@ -189,12 +197,12 @@ export const probeLinear = (cpu: Cpu, linear: bigint, bytes: number): Fault | un
   if (isFault(first)) return first;
   const end = (linear + BigInt(bytes - 1)) & linearMask(cpu.state);
   if (end >> 12n === linear >> 12n) return undefined;
-  const last = cpu.translate(end, { write: true });
+  const last = cpu.translate((end >> 12n) << 12n, { write: true });
   return isFault(last) ? last : undefined;
 };
 
-/** Value of operand 0 or 1: a register whole, or `bytes` of memory. */
-export const readOperand = (cpu: Cpu, insn: Instruction, operand: 0 | 1, bytes: AccessBytes): bigint | Fault => {
+/** Value of an operand: a register whole, or `bytes` of memory. */
+export const readOperand = (cpu: Cpu, insn: Instruction, operand: 0 | 1 | 2, bytes: AccessBytes): bigint | Fault => {
   if (insn.opKind(operand) === OpKind.Register) {
     return BigInt.asUintN(8 * bytes, readRegister(cpu.state, insn.opRegister(operand)));
   }

@@ -96,13 +96,19 @@ export const prepareReturn = (cpu: Cpu, request: FarReturn): PreparedReturn | Fa
 
 const DATA_SEGMENTS: readonly SegmentIndex[] = [SEG.ES, SEG.DS, SEG.FS, SEG.GS];
 
-/** Segments that the outer level may not use become null (SDM 3A 5.8.6). */
+/**
+ * Segments that the outer level may not use become null (SDM 3A 5.8.6). Their base stays, which 64-bit mode goes on using of FS
+ * and GS.
+ */
 const dropInnerSegments = (cpu: Cpu, level: number): void => {
   for (const index of DATA_SEGMENTS) {
-    const { attributes } = cpu.state.segment(index);
+    const segment = cpu.state.segment(index);
+    const { attributes } = segment;
     const conforming = (attributes & (ATTR_CODE | ATTR_DC)) === (ATTR_CODE | ATTR_DC);
     const dpl = (attributes & ATTR_DPL) >> ATTR_DPL_SHIFT;
-    if (attributes & ATTR_P && !conforming && dpl < level) cpu.state.setSegment(index, NULL_SEGMENT(0));
+    if (attributes & ATTR_P && !conforming && dpl < level) {
+      cpu.state.setSegment(index, { ...NULL_SEGMENT(0), base: segment.base });
+    }
   }
 };
 

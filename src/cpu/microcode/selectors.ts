@@ -4,6 +4,7 @@
 import {
   ATTR_ACCESSED,
   ATTR_DB,
+  ATTR_DPL,
   ATTR_G,
   ATTR_P,
   ATTR_S,
@@ -17,7 +18,7 @@ import { VECTOR } from '../../x86/vectors.ts';
 import { type Cpu, type Fault, fault, isFault } from '../cpu.ts';
 import * as at from '../layout.ts';
 import { type CpuState, SEG, type Segment, type SegmentIndex } from '../state.ts';
-import { isCanonical, isLongActive, isProtected, linearMask, MASK32 } from './modes.ts';
+import { isCanonical, isLongActive, isProtected, isVm86, linearMask, MASK32 } from './modes.ts';
 
 export const IMPLICIT = { implicit: true } as const;
 export const IMPLICIT_WRITE = { implicit: true, write: true } as const;
@@ -67,7 +68,8 @@ export const findDescriptor = (cpu: Cpu, selector: number, lookup: Lookup = {}):
   if (isFault(low)) return low;
   const high = lookup.wide ? cpu.readLinear((address + 8n) & linearMask(state), 8, IMPLICIT) : 0n;
   if (isFault(high)) return high;
-  return { ...decodeDescriptor(low, high), selector, address, low, high };
+  // Onto the fresh object: a copy of it costs more than all else here.
+  return Object.assign(decodeDescriptor(low, high), { selector, address, low, high });
 };
 
 /** Sets the accessed bit in memory, as every load of a segment register does. */
@@ -95,6 +97,18 @@ export const realSegment = (state: CpuState, index: SegmentIndex, selector: numb
     limit,
   };
 };
+
+/** Virtual-8086 mode: every segment is writable data of level 3 and 64 KiB (SDM 3A 21.2). */
+export const vm86Segment = (selector: number): Segment => ({
+  selector,
+  attributes: ATTR_P | ATTR_S | ATTR_DPL | 3,
+  base: BigInt(selector) << 4n,
+  limit: 0xffff,
+});
+
+/** A segment where selectors are 8086 addresses: in real and in virtual-8086 mode. */
+export const addressSegment = (state: CpuState, index: SegmentIndex, selector: number): Segment =>
+  isVm86(state) ? vm86Segment(selector) : realSegment(state, index, selector);
 
 /** Loads CS from a checked descriptor and changes the privilege level to `cpl`. */
 export const loadCode = (cpu: Cpu, found: Found, cpl: number): void => {
@@ -174,6 +188,6 @@ const loadDataSelector = (cpu: Cpu, selector: number): Fault | Segment => {
 
 /** What loading a selector into ES, SS, DS, FS or GS gives, nothing stored yet (SDM 2B MOV). */
 export const prepareSegment = (cpu: Cpu, index: SegmentIndex, selector: number): Fault | Segment => {
-  if (!isProtected(cpu.state)) return realSegment(cpu.state, index, selector);
+  if (!isProtected(cpu.state) || isVm86(cpu.state)) return addressSegment(cpu.state, index, selector);
   return index === SEG.SS ? loadStackSelector(cpu, selector) : loadDataSelector(cpu, selector);
 };

@@ -47,11 +47,15 @@ export const setStackPointer = (state: CpuState, stack: Stack, sp: bigint): void
   state.setReg(GPR.RSP, kept | (sp & stack.mask));
 };
 
+/** Does a slot end in the page behind the one it begins in? */
+const crosses = (address: bigint, bytes: number): boolean => Number(address & 0xfffn) + bytes > 4096;
+
 const linear = (cpu: Cpu, stack: Stack, offset: bigint, bytes: number): bigint | Fault => {
   const { segment } = stack;
   if (segment === undefined) {
     const last = (offset + BigInt(bytes - 1)) & MASK64;
-    return isCanonical(cpu.state, offset) && isCanonical(cpu.state, last) ? offset : fault(VECTOR.SS, stack.error);
+    const inside = isCanonical(cpu.state, offset) && (!crosses(offset, bytes) || isCanonical(cpu.state, last));
+    return inside ? offset : fault(VECTOR.SS, stack.error);
   }
   const first = Number(offset);
   const last = first + bytes - 1;
@@ -79,23 +83,47 @@ export const peekAll = (cpu: Cpu, stack: Stack, bytes: AccessBytes, count: numbe
   return values;
 };
 
+/** Is there room for so many pushes? The linear address of each slot, the first pushed first. */
+export const pushRoom = (cpu: Cpu, stack: Stack, bytes: AccessBytes, count: number): bigint[] | Fault => {
+  const addresses: bigint[] = [];
+  const access = { ...stack.access, write: true };
+  let checked: bigint | undefined;
+  for (let n = 1; n <= count; n++) {
+    const address = linear(cpu, stack, offsetOf(stack, -n * bytes), bytes);
+    if (isFault(address)) return address;
+    const mask = stack.segment ? MASK32 : MASK64;
+    for (const end of crosses(address, bytes) ? [address, (address + BigInt(bytes - 1)) & mask] : [address]) {
+      if (end >> 12n === checked) continue;
+      const page = cpu.translate(end, access);
+      if (isFault(page)) return page;
+      checked = end >> 12n;
+    }
+    addresses.push(address);
+  }
+  return addresses;
+};
+
 /**
  * Pushes values, the first of them first. Every slot is checked before any is written, so a fault leaves memory alone.
  * @returns the new stack pointer, which the caller commits with setStackPointer
  */
 export const pushAll = (cpu: Cpu, stack: Stack, bytes: AccessBytes, values: readonly bigint[]): bigint | Fault => {
-  const addresses: bigint[] = [];
-  for (let n = 1; n <= values.length; n++) {
-    const address = linear(cpu, stack, offsetOf(stack, -n * bytes), bytes);
-    if (isFault(address)) return address;
-    for (const end of [address, address + BigInt(bytes - 1)]) {
-      const page = cpu.translate(end & (stack.segment ? MASK32 : MASK64), { ...stack.access, write: true });
-      if (isFault(page)) return page;
-    }
-    addresses.push(address);
-  }
-  for (const [n, address] of addresses.entries()) {
-    const failed = cpu.writeLinear(address, bytes, BigInt.asUintN(8 * bytes, values[n] ?? 0n), stack.access);
+  const addresses = pushRoom(cpu, stack, bytes, values.length);
+  return isFault(addresses) ? addresses : pushInto(cpu, stack, bytes, values, addresses);
+};
+
+/** @param addresses what pushRoom said of the same stack */
+export const pushInto = (
+  cpu: Cpu,
+  stack: Stack,
+  bytes: AccessBytes,
+  values: readonly bigint[],
+  addresses: readonly bigint[],
+): bigint | Fault => {
+  const access = { ...stack.access, write: true };
+  for (let n = 0; n < addresses.length; n++) {
+    const value = BigInt.asUintN(8 * bytes, values[n] ?? 0n);
+    const failed = cpu.writeLinear(addresses[n] as bigint, bytes, value, access);
     if (failed) return failed;
   }
   return offsetOf(stack, -values.length * bytes);

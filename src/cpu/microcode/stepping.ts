@@ -137,7 +137,9 @@ export const endStep = (cpu: Cpu, step: DebugStep, retired: boolean): Fault | un
     holdTraps(cpu.state, step.hits);
     return undefined;
   }
-  const dr6 = step.hits | (singleSteps(cpu.state, step) ? DR6_BS : 0n);
+  // INT1 has told of what was held back.
+  const hits = step.mnemonic === Mnemonic.Int1 ? 0n : step.hits;
+  const dr6 = hits | (singleSteps(cpu.state, step) ? DR6_BS : 0n);
   return dr6 ? debugFault(dr6) : undefined;
 };
 

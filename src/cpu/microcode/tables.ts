@@ -68,7 +68,8 @@ const storeTable =
     // Both parts have to be writable before one is stored.
     const unwritable = probeWrite(cpu, place, 0, 2);
     if (unwritable) return unwritable;
-    const failed = writeAt(cpu, place, 2, bytes, BigInt.asUintN(8 * bytes, base));
+    // The base lies where it lies in the image, which begins with the limit.
+    const failed = writeAt(cpu, place, 2, bytes, BigInt.asUintN(8 * bytes, base), { unaligned: true });
     return failed ?? writeAt(cpu, place, 0, 2, BigInt(limit & 0xffff)) ?? next(cpu, insn);
   };
 

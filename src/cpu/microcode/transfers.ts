@@ -1,7 +1,7 @@
-// Far jumps, far calls and far returns (SDM 2A CALL, JMP; 2B RET; 3A 5.8). Task switches are not implemented.
+// Far jumps, far calls and far returns (SDM 2A CALL, JMP; 2B RET; 3A 5.8); task switches are in tasks.ts.
 
 import { Code, type Instruction, OpKind } from 'iced-x86';
-import { decodeGate, type Gate, SELECTOR_RPL, systemTypeName, TYPE } from '../../x86/descriptors.ts';
+import { decodeGate, type Gate, SELECTOR_RPL, TYPE } from '../../x86/descriptors.ts';
 import { GPR } from '../../x86/registers.ts';
 import { VECTOR } from '../../x86/vectors.ts';
 import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
@@ -12,6 +12,7 @@ import { GP0, memoryPlace, nextRip, readAt } from './operands.ts';
 import { commitReturn, prepareReturn } from './returns.ts';
 import type { Handler, Microresult } from './result.ts';
 import {
+  addressSegment,
   checkCode,
   checkOffset,
   type Found,
@@ -19,10 +20,10 @@ import {
   isNull,
   loadCode,
   markAccessed,
-  realSegment,
   selectorError,
 } from './selectors.ts';
-import { currentStack, peekAll, pushAll, setStackPointer } from './stack.ts';
+import { currentStack, peekAll, pushAll, pushRoom, setStackPointer } from './stack.ts';
+import { findTask, switchByInstruction } from './tasks.ts';
 
 type FarTarget = { readonly selector: number; readonly offset: bigint; readonly bytes: AccessBytes };
 
@@ -59,14 +60,16 @@ const returnAddress = (cpu: Cpu, insn: Instruction): bigint[] => [
 
 const transferReal = (cpu: Cpu, insn: Instruction, target: FarTarget, isCall: boolean): Fault | Microresult => {
   const { state } = cpu;
+  const stack = currentStack(state);
+  const room = isCall ? pushRoom(cpu, stack, target.bytes, 2) : [];
+  if (isFault(room)) return room;
   if (target.offset > BigInt(state.segment(SEG.CS).limit)) return GP0;
   if (isCall) {
-    const stack = currentStack(state);
     const sp = pushAll(cpu, stack, target.bytes, returnAddress(cpu, insn));
     if (isFault(sp)) return sp;
     setStackPointer(state, stack, sp);
   }
-  state.setSegment(SEG.CS, realSegment(state, SEG.CS, target.selector));
+  state.setSegment(SEG.CS, addressSegment(state, SEG.CS, target.selector));
   state.rip = target.offset;
   cpu.modeChanged();
   return 'transfer';
@@ -79,7 +82,7 @@ const enter = (cpu: Cpu, code: Found, level: number, offset: bigint): Microresul
   return 'transfer';
 };
 
-/** Transfer within a level: optional push of the return address, then CS:RIP. */
+/** Transfer within a level: optional push of the return address, then CS:RIP. Room comes before the offset (SDM 2A CALL). */
 const sameLevel = (
   cpu: Cpu,
   insn: Instruction,
@@ -87,10 +90,12 @@ const sameLevel = (
   offset: bigint,
   callBytes: AccessBytes | undefined,
 ): Fault | Microresult => {
+  const stack = currentStack(cpu.state);
+  const room = callBytes === undefined ? [] : pushRoom(cpu, stack, callBytes, 2);
+  if (isFault(room)) return room;
   const refused = checkOffset(cpu, code, offset) ?? markAccessed(cpu, code);
   if (refused) return refused;
   if (callBytes !== undefined) {
-    const stack = currentStack(cpu.state);
     const sp = pushAll(cpu, stack, callBytes, returnAddress(cpu, insn));
     if (isFault(sp)) return sp;
     setStackPointer(cpu.state, stack, sp);
@@ -106,6 +111,8 @@ const innerLevel = (cpu: Cpu, insn: Instruction, code: Found, gate: Gate, bytes:
   const outer = currentStack(state);
   const parameters = peekAll(cpu, outer, bytes === 2 ? 2 : 4, bytes === 8 ? 0 : gate.parameters);
   if (isFault(parameters)) return parameters;
+  const room = pushRoom(cpu, inner.stack, bytes, 4 + parameters.length);
+  if (isFault(room)) return room;
   const refused = checkOffset(cpu, code, gate.offset) ?? markAccessed(cpu, code);
   if (refused) return refused;
   const sp = pushAll(cpu, inner.stack, bytes, [
@@ -147,20 +154,35 @@ const throughGate = (cpu: Cpu, insn: Instruction, found: Found, isCall: boolean)
   return sameLevel(cpu, insn, code, gate.offset, isCall ? bytes : undefined);
 };
 
+const throughTask = (cpu: Cpu, insn: Instruction, selector: number, isCall: boolean): Fault | Microresult => {
+  const task = findTask(cpu, selector, 0);
+  if (isFault(task)) return task;
+  return switchByInstruction(cpu, { task, how: isCall ? 'call' : 'jump', returnRip: nextRip(cpu, insn) });
+};
+
+/** A task gate, or a TSS itself: the privilege needed is that of what the instruction names (SDM 3A 8.2.2, 8.2.5). */
+const throughTaskDescriptor = (cpu: Cpu, insn: Instruction, found: Found, isCall: boolean): Fault | Microresult => {
+  const error = selectorError(found.selector);
+  if (found.dpl < cpu.state.cpl || found.dpl < (found.selector & SELECTOR_RPL)) return fault(VECTOR.GP, error);
+  if (found.type !== TYPE.TASK_GATE) return throughTask(cpu, insn, found.selector, isCall);
+  if (!found.present) return fault(VECTOR.NP, error);
+  return throughTask(cpu, insn, decodeGate(found.low).selector, isCall);
+};
+
+const TASKS: readonly number[] = [TYPE.TASK_GATE, TYPE.TSS16_AVAILABLE, TYPE.TSS32_AVAILABLE];
+
 const throughSystemDescriptor = (
   cpu: Cpu,
   insn: Instruction,
   target: FarTarget,
-  type: number,
+  named: Found,
   isCall: boolean,
 ): Fault | Microresult => {
+  const { type } = named;
   const long = isLongActive(cpu.state);
+  if (TASKS.includes(type) && !long) return throughTaskDescriptor(cpu, insn, named, isCall);
   const isGate = type === TYPE.CALL_GATE32 || (type === TYPE.CALL_GATE16 && !long);
-  if (!isGate) {
-    const isTask = type === TYPE.TASK_GATE || type === TYPE.TSS16_AVAILABLE || type === TYPE.TSS32_AVAILABLE;
-    if (isTask && !long) cpu.unimplemented(`task switch through a ${systemTypeName(type)}`);
-    return fault(VECTOR.GP, selectorError(target.selector));
-  }
+  if (!isGate) return fault(VECTOR.GP, selectorError(target.selector));
   const found = findDescriptor(cpu, target.selector, { wide: long });
   if (isFault(found)) return found;
   // The type field of the upper half has to be 0: its descriptor must not be usable by itself (SDM 3A 5.8.3.1).
@@ -172,7 +194,7 @@ const transferProtected = (cpu: Cpu, insn: Instruction, target: FarTarget, isCal
   if (isNull(target.selector)) return GP0;
   const found = findDescriptor(cpu, target.selector);
   if (isFault(found)) return found;
-  if (!found.isSegment) return throughSystemDescriptor(cpu, insn, target, found.type, isCall);
+  if (!found.isSegment) return throughSystemDescriptor(cpu, insn, target, found, isCall);
   const refused = checkCode(cpu, found, { cpl: cpu.state.cpl, how: 'direct' });
   return refused ?? sameLevel(cpu, insn, found, target.offset, isCall ? target.bytes : undefined);
 };
@@ -210,7 +232,7 @@ export const retFar: Handler = (cpu, insn) => {
   if (!isProtected(state) || isVm86(state)) {
     if (rip > BigInt(state.segment(SEG.CS).limit)) return GP0;
     setStackPointer(state, stack, stack.sp + BigInt(2 * bytes + release));
-    state.setSegment(SEG.CS, realSegment(state, SEG.CS, selector));
+    state.setSegment(SEG.CS, addressSegment(state, SEG.CS, selector));
     state.rip = rip;
     cpu.modeChanged();
     return 'transfer';

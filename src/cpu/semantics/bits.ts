@@ -104,9 +104,10 @@ const scan = (name: string, find: (value: I64) => I64): Definition => ({
 });
 
 /** FLAG_SR with this value: SF = 0, PF = 0. */
-const NO_SIGN_NO_PARITY = 1;
+export const NO_SIGN_NO_PARITY = 1;
 
-const clearSignAndParity = (e: Emitter): void => e.emit(i64.store(i32.const(at.FLAG_SR), c64(NO_SIGN_NO_PARITY)));
+export const clearSignAndParity = (e: Emitter): void =>
+  e.emit(i64.store(i32.const(at.FLAG_SR), c64(NO_SIGN_NO_PARITY)));
 
 /** LZCNT and TZCNT: CF = source is 0, ZF = result is 0; OF stays. */
 const countZeros = (name: string, count: (w: Width, value: I64) => I64): Definition => ({

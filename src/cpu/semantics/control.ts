@@ -4,6 +4,8 @@
 // (SDM 2: #GP(0) if the target is not canonical).
 
 import { call, call64, type Expr, type I32, type I64, i32, i64, type ValType, when } from '../../wasm/code.ts';
+import { CR4_TSD } from '../../x86/control.ts';
+import { MSR_IA32_TSC_ADJUST, MSR_TSC_AUX, msrSlot } from '../../x86/msr.ts';
 import type { Emitter } from '../emitter.ts';
 import * as at from '../layout.ts';
 import type { Bytes } from '../width.ts';
@@ -18,6 +20,10 @@ const rsp = i32.const(at.regAddress(RSP));
 
 const takenNear = (e: Emitter): void => e.emit(e.host.taken(i32.load(i32.load(e.pc, at.REC_IMM))));
 const takenOut = (e: Emitter): void => e.emit(e.host.lookup(i64.load(e.pc, at.REC_DISP)));
+
+/** Is a target of at most 32 bits outside the code segment? (Never so in 64-bit mode.) */
+const beyondLimit = (target: I64): I32 => i64.gtU(target, i64.load32u(i32.const(at.CODE_LIMIT)));
+const checkLimit = (e: Emitter, target: I64): void => e.faultWhen(beyondLimit(target), GP, 0);
 
 const handler = (key: string, build: (e: Emitter) => void): Handler => ({ key, build });
 
@@ -40,6 +46,46 @@ const direct: Handler[] = [
   ]),
 ];
 
+/** Charges the instruction's time and jumps to what follows, because a run of records looks at its budget at jumps. */
+function lasting(e: Emitter, ns: number): void {
+  const delay = i32.const(at.DELAY);
+  const more = ns - 1;
+  e.emit(i32.store(delay, i32.add(i32.load(delay), i32.const(more))), e.host.delay(more));
+  takenOut(e);
+}
+
+const RAX = 0;
+const RDX = 2;
+const TSC_ADJUST = i32.const(at.msrAddress(msrSlot(MSR_IA32_TSC_ADJUST)));
+const TSC_AUX = i32.const(at.msrAddress(msrSlot(MSR_TSC_AUX)));
+const CR4_TSD_BIT = i32.const(Number(CR4_TSD));
+
+/** Where the time is not known, or may not be told, microcode does it. */
+function readTimeStamp(e: Emitter, denied: I32, also: () => void): void {
+  const left = e.host.timeToGo();
+  if (left === undefined) return e.emit(e.host.micro());
+  e.emit(when(denied, e.host.micro()));
+  const start = i64.add(i64.load(i32.const(at.TSC_START)), i64.load(i32.const(at.TSC_SINCE)));
+  const tsc = e.let(i64.add(i64.sub(start, i64.extendS(left)), i64.load(TSC_ADJUST)));
+  e.fixed(RAX, 4).write(i32.wrap(tsc));
+  e.fixed(RDX, 4).write(i32.wrap(i64.shrU(tsc, i64.const(32))));
+  also();
+  lasting(e, at.RDTSC_NS);
+}
+
+const tsdSet = (): I32 => i32.and(i32.load(i32.const(at.CR4)), CR4_TSD_BIT);
+
+/** PAUSE and the time stamp counter: what loops wait with. */
+const waiting: Handler[] = [
+  handler('pause', (e) => lasting(e, at.PAUSE_NS)),
+  handler('rdtsc', (e) => readTimeStamp(e, tsdSet(), () => undefined)),
+  handler('rdtscp', (e) =>
+    readTimeStamp(e, i32.or(tsdSet(), i32.eqz(i32.load(i32.const(at.HAS_RDTSCP)))), () =>
+      e.fixed(RCX, 4).write(i32.load(TSC_AUX)),
+    ),
+  ),
+];
+
 const ADDRESS_SIZES = [
   ['cx', 2],
   ['ecx', 4],
@@ -52,10 +98,13 @@ const counted: Handler[] = ADDRESS_SIZES.flatMap(([name, bytes]) => {
     const count = e.fixed(RCX, bytes);
     const w = count.width;
     const left = e.let(w.narrow(w.sub(count.read(), w.const(1))));
-    count.write(left);
     const more = i32.eqz(w.eqz(left));
     const also = condition();
-    jumpWhen(e, also ? i32.and(more, also) : more, takenOut);
+    const taken = e.let(also ? i32.and(more, also) : more);
+    const beyond = beyondLimit(i64.load(e.pc, at.REC_DISP));
+    e.faultWhen(i32.and(taken, i32.and(i32.eqz(i32.load(i32.const(at.MODE64))), beyond)), GP, 0);
+    count.write(left);
+    jumpWhen(e, taken, takenOut);
   };
   return [
     handler(
@@ -93,6 +142,7 @@ const indirectJumps: Handler[] = SOURCES.flatMap((kind) =>
     handler(`jmp ${kind}${bytes * 8}`, (e) => {
       const target = target64(e, kind, bytes);
       if (bytes === 8) checkTarget(e, target);
+      else checkLimit(e, target);
       e.emit(e.host.lookup(target));
     }),
   ),
@@ -117,12 +167,14 @@ const calls: Handler[] = [
   ),
   ...LEGACY_STACK_SIZES.flatMap((bytes) => [
     handler(`callg${bytes * 8}.out`, (e) => {
+      checkLimit(e, i64.load(e.pc, at.REC_DISP));
       pushReturn(e, bytes);
       takenOut(e);
     }),
     ...(['r', 'g'] as const).map((kind) =>
       handler(`callg ${kind}${bytes * 8}`, (e) => {
         const target = target64(e, kind, bytes);
+        checkLimit(e, target);
         pushReturn(e, bytes);
         e.emit(e.host.lookup(target));
       }),
@@ -156,6 +208,7 @@ function return64(e: Emitter, released: I64): void {
 function returnGeneral(e: Emitter, bytes: Bytes, released: I64): void {
   const target = e.let(call64(e.shared.peekStack, i64.const(0), i32.const(bytes)));
   e.checkFault();
+  checkLimit(e, target);
   e.emit(call(e.shared.adjustStack, released), e.host.lookup(target));
 }
 
@@ -173,6 +226,7 @@ export const control: readonly Handler[] = [
   handler('micro', (e) => e.emit(e.host.micro())),
   handler('nop', (e) => e.next()),
   ...direct,
+  ...waiting,
   ...counted,
   ...indirectJumps,
   ...calls,

@@ -58,15 +58,15 @@ const memory = (e: Emitter, kind: MemoryKind, bytes: 2 | 4 | 8): I64 => {
   const operand = e.memory(bytes, kind === 'm', 'read');
   return e.let(operand.width.unsigned64(operand.read()));
 };
-const vector = (low: I64): V128 => i64x2.splat(low);
-const lowOf = (value: V128): I64 => i64x2.extract(value, 0);
+export const mmxVector = (low: I64): V128 => i64x2.splat(low);
+export const lowOf = (value: V128): I64 => i64x2.extract(value, 0);
 
 // Operations ------------------------------------------------------------------------------------------------------------
 
-type Result = (e: Emitter, d: I64, s: I64) => I64;
+export type MmxResult = (e: Emitter, d: I64, s: I64) => I64;
 
 /** d = result(d, s); the low unpacks read 4 bytes of memory only. */
-const binary = (name: string, result: Result, bytes: 4 | 8 = 8, immediate = ''): Handler[] =>
+export const mmxBinary = (name: string, result: MmxResult, bytes: 4 | 8 = 8, immediate = ''): Handler[] =>
   SOURCES.map((kind) =>
     handler(`${name} y64,${kind}${kind === 'y' ? 64 : bytes * 8}${immediate}`, (e) => {
       const s = kind === 'y' ? mmxRead(e, at.REC_REG2) : memory(e, kind, bytes);
@@ -77,20 +77,20 @@ const binary = (name: string, result: Result, bytes: 4 | 8 = 8, immediate = ''):
   );
 
 const lanewise =
-  (op: VectorOp): Result =>
+  (op: VectorOp): MmxResult =>
   (_e, d, s) =>
-    lowOf(op(vector(d), vector(s)));
+    lowOf(op(mmxVector(d), mmxVector(s)));
 /** Both operands side by side are narrowed together. */
 const packing =
-  (op: VectorOp): Result =>
+  (op: VectorOp): MmxResult =>
   (e, d, s) => {
-    const both = e.let(i64x2.replace(vector(d), 1, s));
+    const both = e.let(i64x2.replace(mmxVector(d), 1, s));
     return lowOf(op(both, both));
   };
 const unpackHigh =
-  (bytes: number): Result =>
+  (bytes: number): MmxResult =>
   (_e, d, s) =>
-    i64x2.extract(unpack(bytes, false)(vector(d), vector(s)), 1);
+    i64x2.extract(unpack(bytes, false)(mmxVector(d), mmxVector(s)), 1);
 
 const PACKS = new Set(['packsswb', 'packuswb', 'packssdw']);
 /** The unpacks' MMX forms are others. */
@@ -98,26 +98,26 @@ const isLanewise = (name: string): boolean => !name.startsWith('punpck');
 
 const operations: readonly Handler[] = [
   ...OPERATIONS.filter(([name]) => isLanewise(name)).flatMap(([name, op]) =>
-    binary(name, PACKS.has(name) ? packing(op) : lanewise(op)),
+    mmxBinary(name, PACKS.has(name) ? packing(op) : lanewise(op)),
   ),
-  ...binary('psadbw', (e, d, s) => lowOf(sumOfDifferences(e, vector(d), vector(s)))),
-  ...binary('punpcklbw', lanewise(unpack(1, false)), 4),
-  ...binary('punpcklwd', lanewise(unpack(2, false)), 4),
-  ...binary('punpckldq', lanewise(unpack(4, false)), 4),
-  ...binary('punpckhbw', unpackHigh(1)),
-  ...binary('punpckhwd', unpackHigh(2)),
-  ...binary('punpckhdq', unpackHigh(4)),
-  ...binary('pshufw', (e, _d, s) => lowOf(i8x16.swizzle(vector(s), wordNumbers(e, false))), 8, ',i8'),
+  ...mmxBinary('psadbw', (e, d, s) => lowOf(sumOfDifferences(e, mmxVector(d), mmxVector(s)))),
+  ...mmxBinary('punpcklbw', lanewise(unpack(1, false)), 4),
+  ...mmxBinary('punpcklwd', lanewise(unpack(2, false)), 4),
+  ...mmxBinary('punpckldq', lanewise(unpack(4, false)), 4),
+  ...mmxBinary('punpckhbw', unpackHigh(1)),
+  ...mmxBinary('punpckhwd', unpackHigh(2)),
+  ...mmxBinary('punpckhdq', unpackHigh(4)),
+  ...mmxBinary('pshufw', (e, _d, s) => lowOf(i8x16.swizzle(mmxVector(s), wordNumbers(e, false))), 8, ',i8'),
 ];
 
 function shiftOf({ name, bits, op }: Shift, value: I64, count: I64): I64 {
   const fits = i64.ltU(count, i64.const(bits));
-  if (name.startsWith('psra')) return lowOf(op(vector(value), select(fits, i32.wrap(count), i32.const(bits - 1))));
-  return select(fits, lowOf(op(vector(value), i32.wrap(count))), i64.const(0));
+  if (name.startsWith('psra')) return lowOf(op(mmxVector(value), select(fits, i32.wrap(count), i32.const(bits - 1))));
+  return select(fits, lowOf(op(mmxVector(value), i32.wrap(count))), i64.const(0));
 }
 
 const shifts: readonly Handler[] = SHIFTS.flatMap((shift) => [
-  ...binary(shift.name, (_e, d, s) => shiftOf(shift, d, s)),
+  ...mmxBinary(shift.name, (_e, d, s) => shiftOf(shift, d, s)),
   handler(`${shift.name} y64,i8`, (e) => {
     const d = mmxRead(e, at.REC_REG1);
     mmxEnter(e);
@@ -203,7 +203,7 @@ const words: readonly Handler[] = [
       const value = mmxRead(e, at.REC_REG2);
       mmxEnter(e);
       const d = e.register(at.REC_REG1, bytes);
-      d.write(d.width.from32(i32.and(i8x16.bitmask(vector(value)), i32.const(0xff))));
+      d.write(d.width.from32(i32.and(i8x16.bitmask(mmxVector(value)), i32.const(0xff))));
     }),
   ]),
 ];

@@ -18,17 +18,21 @@ export const vectorSource = (e: Emitter, kind: VectorKind, field: number): Vecto
 
 const zero = i64x2.splat(i64.const(0));
 
-/** d = op(d, s) for a register and a register or memory. */
-const packed = (name: string, op: VectorOp): Handler[] =>
+/** What an operation makes of its two operands; it may emit statements, and look at the record's immediate. */
+export type VectorResult = (e: Emitter, d: V128, s: V128) => V128;
+
+/** d = result(d, s) for a register and a register or memory. @param immediate ',i8' where the instruction has one */
+export const vectorForms = (name: string, result: VectorResult, immediate = ''): Handler[] =>
   VECTOR_KINDS.map((kind) => ({
-    key: `${name} x128,${kind}128`,
+    key: `${name} x128,${kind}128${immediate}`,
     build: (e) => {
       const s = e.let(vectorSource(e, kind, at.REC_REG2).read());
       const d = e.xmm(at.REC_REG1);
-      d.write(op(d.read(), s));
+      d.write(result(e, d.read(), s));
       e.next();
     },
   }));
+const packed = (name: string, op: VectorOp): Handler[] => vectorForms(name, (_e, d, s) => op(d, s));
 
 /** High or low halves of 32-bit products as 16-bit lanes. */
 const HIGH_HALVES = [2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31];
@@ -37,7 +41,7 @@ const EVEN_DOUBLEWORDS = [0, 1, 2, 3, 8, 9, 10, 11, 0, 1, 2, 3, 8, 9, 10, 11];
 const andNot: VectorOp = (d, s) => v128.andnot(s, d);
 const highUnsigned: VectorOp = (d, s) => i8x16.shuffle(i32x4.extmulLowU(d, s), i32x4.extmulHighU(d, s), HIGH_HALVES);
 const highSigned: VectorOp = (d, s) => i8x16.shuffle(i32x4.extmulLowS(d, s), i32x4.extmulHighS(d, s), HIGH_HALVES);
-const evenDoublewords = (a: V128): V128 => i8x16.shuffle(a, a, EVEN_DOUBLEWORDS);
+export const evenDoublewords = (a: V128): V128 => i8x16.shuffle(a, a, EVEN_DOUBLEWORDS);
 const multiplyEven: VectorOp = (d, s) => i64x2.extmulLowU(evenDoublewords(d), evenDoublewords(s));
 
 /** PSADBW: sums of 8 differences each, in the low word of either half. */
@@ -114,16 +118,6 @@ export const OPERATIONS: readonly (readonly [string, VectorOp])[] = [
   ['punpckhqdq', unpack(8, true)],
 ];
 
-const PSADBW: readonly Handler[] = VECTOR_KINDS.map((kind) => ({
-  key: `psadbw x128,${kind}128`,
-  build: (e) => {
-    const s = e.let(vectorSource(e, kind, at.REC_REG2).read());
-    const d = e.xmm(at.REC_REG1);
-    d.write(sumOfDifferences(e, d.read(), s));
-    e.next();
-  },
-}));
-
 // Shifts ----------------------------------------------------------------------------------------------------------------
 
 export type Shift = { readonly name: string; readonly bits: number; readonly op: (a: V128, count: I32) => V128 };
@@ -138,7 +132,7 @@ export const SHIFTS: readonly Shift[] = [
   { name: 'psrad', bits: 32, op: i32x4.shrS },
 ];
 
-const immediate8 = (e: Emitter): I32 => i32.load8u(e.pc, at.REC_IMM);
+export const immediate8 = (e: Emitter): I32 => i32.load8u(e.pc, at.REC_IMM);
 
 /** A count of the element's bits or more gives zeros; of an arithmetic shift, copies of the sign. */
 function shifted(e: Emitter, { name, bits, op }: Shift, count: I64): void {
@@ -158,7 +152,7 @@ const shifts: readonly Handler[] = SHIFTS.flatMap((shift) => [
   { key: `${shift.name} x128,i8`, build: (e: Emitter) => shifted(e, shift, i64.extendU(immediate8(e))) },
 ]);
 
-const BYTE_NUMBERS = v128.const([...Array(16).keys()]);
+export const BYTE_NUMBERS = v128.const([...Array(16).keys()]);
 
 /** PSLLDQ and PSRLDQ: by bytes. Bytes taken from outside are 0, as numbers above 15 name nothing. */
 const byteShift = (name: string, op: VectorOp): Handler => ({
@@ -177,7 +171,7 @@ const byteShift = (name: string, op: VectorOp): Handler => ({
 const SELECTOR_SHIFT = i32.const(6);
 
 /** Bytes of the doublewords that an immediate's four fields of 2 bits name. */
-const doublewordNumbers = (e: Emitter): V128 => {
+export const doublewordNumbers = (e: Emitter): V128 => {
   const fields = i32x4.mul(i32x4.splat(immediate8(e)), doublewords([64, 16, 4, 1]));
   const selected = v128.and(i32x4.shrU(fields, SELECTOR_SHIFT), doublewords([3, 3, 3, 3]));
   const first = i32x4.mul(selected, doublewords([0x04040404, 0x04040404, 0x04040404, 0x04040404]));
@@ -197,20 +191,11 @@ export const wordNumbers = (e: Emitter, high: boolean): V128 => {
   return i16x8.add(first, half([start, start, start, start], same));
 };
 
-const immediateForm = (name: string, result: (e: Emitter, d: V128, s: V128) => V128): Handler[] =>
-  VECTOR_KINDS.map((kind) => ({
-    key: `${name} x128,${kind}128,i8`,
-    build: (e) => {
-      const s = e.let(vectorSource(e, kind, at.REC_REG2).read());
-      const d = e.xmm(at.REC_REG1);
-      d.write(result(e, d.read(), s));
-      e.next();
-    },
-  }));
+export const immediateForms = (name: string, result: VectorResult): Handler[] => vectorForms(name, result, ',i8');
 
 const FIRST_AND_SECOND = [0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31];
 
-const shuffleSingles = (e: Emitter, d: V128, s: V128): V128 => {
+export const shuffleSingles = (e: Emitter, d: V128, s: V128): V128 => {
   const numbers = e.let(doublewordNumbers(e));
   return i8x16.shuffle(i8x16.swizzle(d, numbers), i8x16.swizzle(s, numbers), FIRST_AND_SECOND);
 };
@@ -223,13 +208,13 @@ const shuffleDoubles = (e: Emitter, d: V128, s: V128): V128 => {
 
 export const ssePacked: readonly Handler[] = [
   ...OPERATIONS.flatMap(([name, op]) => packed(name, op)),
-  ...PSADBW,
+  ...vectorForms('psadbw', sumOfDifferences),
   ...shifts,
   byteShift('pslldq', i8x16.sub),
   byteShift('psrldq', i8x16.add),
-  ...immediateForm('pshufd', (e, _d, s) => i8x16.swizzle(s, doublewordNumbers(e))),
-  ...immediateForm('pshuflw', (e, _d, s) => i8x16.swizzle(s, wordNumbers(e, false))),
-  ...immediateForm('pshufhw', (e, _d, s) => i8x16.swizzle(s, wordNumbers(e, true))),
-  ...immediateForm('shufps', shuffleSingles),
-  ...immediateForm('shufpd', shuffleDoubles),
+  ...immediateForms('pshufd', (e, _d, s) => i8x16.swizzle(s, doublewordNumbers(e))),
+  ...immediateForms('pshuflw', (e, _d, s) => i8x16.swizzle(s, wordNumbers(e, false))),
+  ...immediateForms('pshufhw', (e, _d, s) => i8x16.swizzle(s, wordNumbers(e, true))),
+  ...immediateForms('shufps', shuffleSingles),
+  ...immediateForms('shufpd', shuffleDoubles),
 ];

@@ -35,7 +35,8 @@ const comparison = (insn: Instruction): Lane => {
     holds.includes(compare(a, b, format, context, signalQuiet)) ? (1n << BigInt(format.width)) - 1n : 0n;
 };
 
-const ORDER_FLAGS: Readonly<Record<Ordering, number>> = {
+/** What comparisons to flags set. */
+export const ORDER_FLAGS: Readonly<Record<Ordering, number>> = {
   unordered: FLAGS.ZF | FLAGS.PF | FLAGS.CF,
   greater: 0,
   less: FLAGS.CF,

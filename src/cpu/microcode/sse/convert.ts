@@ -1,13 +1,15 @@
-// CVTxx: between single and double precision and signed integers (SDM 1 11.4.1.3, 11.4.2). The forms with MMX registers are not here.
+// CVTxx: between single and double precision and signed integers, in general, XMM and MMX registers (SDM 1 11.4.1.3, 11.4.2).
 
-import { type Instruction, MemorySize, Mnemonic as M, type Mnemonic, OpKind, type Register } from 'iced-x86';
+import { type Instruction, MemorySize, Mnemonic as M, type Mnemonic, OpKind, Register } from 'iced-x86';
 import { type AccessBytes, type Cpu, type Fault, isFault } from '../../cpu.ts';
 import { convert, fromInteger, toInteger } from '../../float/convert.ts';
 import { F32, F64, type FloatContext, type Format, ROUND } from '../../float/softFloat.ts';
 import * as at from '../../layout.ts';
 import { sseDenied } from '../fpuState.ts';
-import { next, readOperand, registerBytes, writeRegister } from '../operands.ts';
+import { memoryPlace, next, readAt, readOperand, registerBytes, writeRegister } from '../operands.ts';
 import type { Handler, Microresult } from '../result.ts';
+import { enterMmx, mmx, setMmx } from '../x87/registers.ts';
+import { pending } from '../x87/step.ts';
 import { contextOf, settle } from './mxcsr.ts';
 import { element, readSource, readXmm, withElements, writeXmm } from './vector.ts';
 
@@ -93,6 +95,46 @@ const toGeneral =
     return next(cpu, insn);
   };
 
+const DWORDS = 2;
+
+/** MMn, which makes it one: TOP is 0 from here on, whatever else becomes of the instruction. */
+const readMmx = (cpu: Cpu, register: Register): bigint | Fault => {
+  const stop = pending(cpu);
+  if (stop) return stop;
+  enterMmx(cpu.state);
+  return mmx(cpu.state, register - Register.MM0);
+};
+
+/** CVTPI2PS and CVTPI2PD. From memory they leave the x87 state alone (SDM 2A CVTPI2PD). */
+const fromMmx =
+  (format: Format, rest: Plan['rest']): Handler =>
+  (cpu, insn) => {
+    const denied = sseDenied(cpu);
+    if (denied) return denied;
+    const isRegister = insn.opKind(1) === OpKind.Register;
+    const source = isRegister ? readMmx(cpu, insn.opRegister(1)) : readAt(cpu, memoryPlace(cpu, insn), 0, 8);
+    if (isFault(source)) return source;
+    const plan: Plan = { from: 32, to: format.width, lanes: DWORDS, rest, conversion: fromDword(format) };
+    return converted(cpu, insn, plan, source);
+  };
+
+/** CVT(T)PS2PI and CVT(T)PD2PI. */
+const toMmx =
+  (format: Format, conversion: Conversion): Handler =>
+  (cpu, insn) => {
+    const denied = sseDenied(cpu) ?? pending(cpu);
+    if (denied) return denied;
+    const source = readSource(cpu, insn, (DWORDS * format.width) >> 3);
+    if (isFault(source)) return source;
+    const context = contextOf(cpu.state.u32(at.MXCSR));
+    enterMmx(cpu.state);
+    const results = [0, 1].map((n) => conversion(element(source, n, format.width), context));
+    const failed = settle(cpu, context.flags);
+    if (failed) return failed;
+    setMmx(cpu.state, insn.opRegister(0) - Register.MM0, withElements(0n, results, 32));
+    return next(cpu, insn);
+  };
+
 /** Conversions and their handlers. */
 export const CONVERSIONS: readonly (readonly [Mnemonic, Handler])[] = [
   [M.Cvtss2sd, scalar(32, 64, double)],
@@ -111,4 +153,10 @@ export const CONVERSIONS: readonly (readonly [Mnemonic, Handler])[] = [
   [M.Cvttss2si, toGeneral(F32, true)],
   [M.Cvtsd2si, toGeneral(F64, false)],
   [M.Cvttsd2si, toGeneral(F64, true)],
+  [M.Cvtpi2ps, fromMmx(F32, 'kept')],
+  [M.Cvtpi2pd, fromMmx(F64, 'zero')],
+  [M.Cvtps2pi, toMmx(F32, toDword(F32))],
+  [M.Cvttps2pi, toMmx(F32, truncateToDword(F32))],
+  [M.Cvtpd2pi, toMmx(F64, toDword(F64))],
+  [M.Cvttpd2pi, toMmx(F64, truncateToDword(F64))],
 ];

@@ -60,6 +60,8 @@ const loadEnvironment = (state: CpuState, fields: readonly number[], wide: boole
 
 const FIELDS = 7;
 const TEN = 10;
+/** The image is aligned to 2 or 4 bytes as its environment is, and its registers lie where they lie (SDM 3A table 6-7). */
+const IN_IMAGE = { unaligned: true } as const;
 const fieldBytes = (wide: boolean): AccessBytes => (wide ? 4 : 2);
 
 const writeEnvironment = (cpu: Cpu, place: MemoryPlace, wide: boolean): Fault | undefined => {
@@ -128,8 +130,8 @@ const writeRegisters = (cpu: Cpu, place: MemoryPlace, from: number): Fault | und
   for (let n = 0; n < 8; n++) {
     const value = regs.st(cpu.state, n);
     const failed =
-      writeAt(cpu, place, from + TEN * n, 8, value & 0xffff_ffff_ffff_ffffn) ??
-      writeAt(cpu, place, from + TEN * n + 8, 2, value >> 64n);
+      writeAt(cpu, place, from + TEN * n, 8, value & 0xffff_ffff_ffff_ffffn, IN_IMAGE) ??
+      writeAt(cpu, place, from + TEN * n + 8, 2, value >> 64n, IN_IMAGE);
     if (failed) return failed;
   }
   return undefined;
@@ -141,7 +143,7 @@ export const fnsave = (wide: boolean): Handler => storing(wide, 8 * TEN, writeRe
 const readRegisters = (cpu: Cpu, place: MemoryPlace, from: number): bigint[] | Fault => {
   const values: bigint[] = [];
   for (let n = 0; n < 8; n++) {
-    const value = readTen(cpu, place, from + TEN * n);
+    const value = readTen(cpu, place, from + TEN * n, IN_IMAGE);
     if (isFault(value)) return value;
     values.push(value);
   }

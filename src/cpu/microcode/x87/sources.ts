@@ -1,7 +1,7 @@
 // Memory operands of x87 instructions: read as 80-bit numbers, written from them.
 
 import { type Instruction, MemorySize, OpKind } from 'iced-x86';
-import { type AccessBytes, type Cpu, type Fault, isFault } from '../../cpu.ts';
+import { type Access, type AccessBytes, type Cpu, type Fault, isFault } from '../../cpu.ts';
 import { F32, F64, F80, type Format, isNan, noFlags, ROUND, roundPack, unpack } from '../../float/softFloat.ts';
 import { type MemoryPlace, memoryPlace, probeWrite, readAt, writeAt } from '../operands.ts';
 
@@ -56,10 +56,10 @@ export const readShort = (cpu: Cpu, insn: Instruction, place: MemoryPlace): Sour
 };
 
 /** Ten bytes at a displacement in an operand. */
-export const readTen = (cpu: Cpu, place: MemoryPlace, displacement = 0): bigint | Fault => {
-  const low = readAt(cpu, place, displacement, 8);
+export const readTen = (cpu: Cpu, place: MemoryPlace, displacement = 0, access: Access = {}): bigint | Fault => {
+  const low = readAt(cpu, place, displacement, 8, access);
   if (isFault(low)) return low;
-  const high = readAt(cpu, place, displacement + 8, 2);
+  const high = readAt(cpu, place, displacement + 8, 2, access);
   return isFault(high) ? high : (high << 64n) | low;
 };
 

@@ -13,7 +13,7 @@ import {
   ROUND,
   type Rounding,
 } from '../../float/softFloat.ts';
-import { type MemoryPlace, next, writeAt } from '../operands.ts';
+import { type MemoryPlace, next, probeWrite, writeAt } from '../operands.ts';
 import type { Handler, Microresult } from '../result.ts';
 import { fromBcd, toBcd } from './bcd.ts';
 import * as regs from './registers.ts';
@@ -147,19 +147,23 @@ export const fstpnce: Handler = (cpu, insn) => {
   return done(cpu, insn);
 };
 
-/** Writes unless withheld; only then flags, pointers and stack change, so that a page fault leaves all as it was. */
+/**
+ * Writes unless withheld, which a page that cannot be written comes before (SDM 3A table 6-2); only then flags, pointers
+ * and stack change, so that a page fault leaves all as it was.
+ */
 const store = (
   cpu: Cpu,
   insn: Instruction,
   stored: Stored,
+  bytes: number,
   write: (place: MemoryPlace, value: bigint) => Fault | undefined,
   pops: boolean,
 ): Fault | Microresult => {
   const { state } = cpu;
   const place = placeOf(cpu, insn);
   const held = storeWithheld(state, stored.status);
-  if (place && !held) {
-    const failed = write(place, stored.value);
+  if (place) {
+    const failed = held ? probeWrite(cpu, place, 0, bytes) : write(place, stored.value);
     if (failed) return failed;
   }
   // What was not stored is not inexact.
@@ -187,7 +191,7 @@ export const storeShort =
     if (format === undefined) return done(cpu, insn);
     const write = (place: MemoryPlace, value: bigint): Fault | undefined =>
       writeAt(cpu, place, 0, formatBytes(format), value);
-    return store(cpu, insn, asShort(cpu.state, format), write, pops);
+    return store(cpu, insn, asShort(cpu.state, format), formatBytes(format), write, pops);
   };
 
 const storeTen =
@@ -195,7 +199,7 @@ const storeTen =
   (cpu, insn) => {
     const stop = ready(cpu);
     if (stop) return stop;
-    return store(cpu, insn, value(cpu), (place, bits) => writeTen(cpu, place, bits), true);
+    return store(cpu, insn, value(cpu), 10, (place, bits) => writeTen(cpu, place, bits), true);
   };
 
 export const fstpExtended = storeTen(({ state }) =>
@@ -227,7 +231,7 @@ export const storeInteger =
     if (stop) return stop;
     const bytes = integerBytes(insn) ?? 8;
     const write = (place: MemoryPlace, value: bigint): Fault | undefined => writeAt(cpu, place, 0, bytes, value);
-    return store(cpu, insn, asInteger(cpu.state, bytes, truncates), write, pops);
+    return store(cpu, insn, asInteger(cpu.state, bytes, truncates), bytes, write, pops);
   };
 
 /** An empty register counts as holding the indefinite where the exception is masked. */
