@@ -4,22 +4,32 @@
 // reset register is that of devices/reset.ts. A machine without a local APIC has no MADT: then kernels use the PIC.
 import { putU16, putU32, putU64 } from '../bits/cursor.ts';
 import { ACPI_PM, SLP_TYP_S5 } from '../devices/acpiPm.ts';
+import { HPET_BASE, HPET_ID, HPET_SIZE } from '../devices/hpet.ts';
 import { IO_APIC_BASE } from '../devices/ioApic.ts';
+import { PCI_SLOTS } from '../devices/pciConfig.ts';
+import { pciRoute } from '../devices/pciSpace.ts';
 import { IRQ, PORTS } from '../devices/ports.ts';
 import {
   type Aml,
+  ARG0,
   busNumbers,
   device,
   eisaId,
+  giveBack,
+  ifTrue,
   integer,
   ioPorts,
   ioWindow,
   isaIrq,
+  memoryAt,
   memoryWindow,
+  method,
   name,
+  named,
   packageOf,
   resources,
   scope,
+  store,
   string,
 } from './aml.ts';
 import { alignUp, MMIO_HOLE_START } from './layout.ts';
@@ -209,6 +219,21 @@ function madt(): Uint8Array {
   ]);
 }
 
+// HPET ------------------------------------------------------------------------------------------------------------------
+
+/** A write of a comparator takes effect this many ticks later at least. */
+const HPET_MINIMUM_TICK = 128;
+
+/** IA-PC HPET specification 1.0a, 3.2.4. */
+function hpet(): Uint8Array {
+  const SYSTEM_MEMORY = 0;
+  return table('HPET', 1, [
+    ...dword(HPET_ID),
+    ...[SYSTEM_MEMORY, 64, 0, 0, ...dword(HPET_BASE), ...dword(0)],
+    ...[0, HPET_MINIMUM_TICK & 0xff, HPET_MINIMUM_TICK >> 8, 0],
+  ]);
+}
+
 // DSDT ------------------------------------------------------------------------------------------------------------------
 
 /** \_S5: SLP_TYP for PM1a and PM1b control. */
@@ -234,6 +259,33 @@ const SERIAL_PORT = device('COM1', [
   name('_CRS', resources(ioPorts(com1.base, 8), isaIrq(IRQ.com1))),
 ]);
 
+/** 5.8.1: the system says which interrupt model it uses; 0 is the 8259A pair, which is what is meant until then. */
+const INTERRUPT_MODEL = '\\PICM';
+const PIC_METHOD = [
+  ...name(INTERRUPT_MODEL, integer(0)),
+  ...method('\\_PIC', 1, [store(ARG0, named(INTERRUPT_MODEL))]),
+];
+
+/** 6.2.13: for INTA of every slot the input it is wired to. No device of this machine has another pin. */
+const routes = (input: (slot: number) => number): Aml =>
+  packageOf(
+    Array.from({ length: PCI_SLOTS - 1 }, (_, i) => i + 1).map((slot) =>
+      packageOf([integer(slot * 0x1_0000 + 0xffff), integer(0), integer(0), integer(input(slot))]),
+    ),
+  );
+
+const ROUTING: readonly Aml[] = [
+  name(
+    'RPIC',
+    routes((slot) => pciRoute(slot).irq),
+  ),
+  name(
+    'RAPI',
+    routes((slot) => pciRoute(slot).gsi),
+  ),
+  method('_PRT', 0, [ifTrue(named(INTERRUPT_MODEL), [giveBack(named('RAPI'))]), giveBack(named('RPIC'))]),
+];
+
 /** The host bridge passes on all ports but its own, the video window, and the hole below the I/O APIC. */
 const HOST_BRIDGE = device('PCI0', [
   name('_HID', eisaId('PNP0A03')),
@@ -249,13 +301,21 @@ const HOST_BRIDGE = device('PCI0', [
       memoryWindow({ first: MMIO_HOLE_START, last: IO_APIC_BASE - 1 }),
     ),
   ),
+  ...ROUTING,
   ...BOARD,
   SERIAL_PORT,
 ]);
 
+const EVENT_TIMER = device('HPET', [
+  name('_HID', eisaId('PNP0103')),
+  name('_UID', integer(0)),
+  name('_CRS', resources(memoryAt(HPET_BASE, HPET_SIZE))),
+]);
+
 const PROCESSOR = device('CPU0', [name('_HID', string('ACPI0007')), name('_UID', integer(0))]);
 
-const dsdt = (): Uint8Array => table('DSDT', 2, [...S5, ...scope('\\_SB', [PROCESSOR, HOST_BRIDGE])]);
+const dsdt = (): Uint8Array =>
+  table('DSDT', 2, [...S5, ...PIC_METHOD, ...scope('\\_SB', [PROCESSOR, EVENT_TIMER, HOST_BRIDGE])]);
 
 // All of it -------------------------------------------------------------------------------------------------------------
 
@@ -274,7 +334,7 @@ export function acpiTables(base: number, apic: boolean): AcpiTables {
   };
   const facsAt = place(facs(), FACS_ALIGNMENT);
   const dsdtAt = place(dsdt());
-  const listed = [place(fadt(facsAt, dsdtAt)), ...(apic ? [place(madt())] : [])];
+  const listed = [place(fadt(facsAt, dsdtAt)), ...(apic ? [place(madt())] : []), place(hpet())];
   const pointer = rsdp(place(rsdt(listed)), place(xsdt(listed)));
   const bytes = new Uint8Array(next - base);
   for (const part of [{ at: base, bytes: pointer }, ...parts]) bytes.set(part.bytes, part.at - base);

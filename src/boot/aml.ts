@@ -11,6 +11,11 @@ const WORD_PREFIX = 0x0b;
 const DWORD_PREFIX = 0x0c;
 const STRING_PREFIX = 0x0d;
 const SCOPE_OP = 0x10;
+const METHOD_OP = 0x14;
+const ARG0_OP = 0x68;
+const STORE_OP = 0x70;
+const IF_OP = 0xa0;
+const RETURN_OP = 0xa4;
 const BUFFER_OP = 0x11;
 const PACKAGE_OP = 0x12;
 const DEVICE_OP = [0x5b, 0x82];
@@ -56,6 +61,25 @@ export function eisaId(text: string): Aml {
   return [DWORD_PREFIX, letters >>> 8, letters & 0xff, product >>> 8, product & 0xff];
 }
 
+/** What a name stands for, as an operand. */
+export const named = (of: string): Aml => nameString(of);
+
+/** The first argument of a method. */
+export const ARG0: Aml = [ARG0_OP];
+
+/** A method that others need not wait for (20.2.5.2). @param args how many it takes, 0 to 7 */
+export const method = (of: string, args: number, terms: readonly Aml[]): Aml => [
+  METHOD_OP,
+  ...withLength([...nameString(of), args, ...terms.flat()]),
+];
+
+export const store = (value: Aml, target: Aml): Aml => [STORE_OP, ...value, ...target];
+export const ifTrue = (predicate: Aml, terms: readonly Aml[]): Aml => [
+  IF_OP,
+  ...withLength([...predicate, ...terms.flat()]),
+];
+export const giveBack = (value: Aml): Aml => [RETURN_OP, ...value];
+
 export const name = (of: string, value: Aml): Aml => [NAME_OP, ...nameString(of), ...value];
 
 export const packageOf = (elements: readonly Aml[]): Aml => [
@@ -81,6 +105,7 @@ const IO_PORT = 0x47;
 const DECODES_16_BITS = 1;
 const IRQ_NO_FLAGS = 0x22;
 const END_TAG = 0x79;
+const MEMORY_32_FIXED = 0x86;
 const WORD_SPACE = 0x88;
 const DWORD_SPACE = 0x87;
 const BUS_NUMBERS = 2;
@@ -99,6 +124,15 @@ export const ioPorts = (first: number, count: number): Aml => [
   ...u16(first),
   1,
   count,
+];
+
+/** Memory at a fixed place, writable. */
+export const memoryAt = (first: number, size: number): Aml => [
+  MEMORY_32_FIXED,
+  ...u16(9),
+  1,
+  ...u32(first),
+  ...u32(size),
 ];
 
 /** One ISA interrupt, edge-triggered and active high. */

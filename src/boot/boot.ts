@@ -38,6 +38,18 @@ export function bootImage(options: ImageOptions, image: KernelImage, memory: Wri
     : bootProgram(options, multibootProgram(image), multiboot(cmdline), memory);
 }
 
+/** Is the image entered by Multiboot, as bare-metal test programs are? */
+export const isMultibootEntry = (entry: Entry | undefined, image: KernelImage): boolean =>
+  (entry ?? defaultEntry(image)) === 'multiboot';
+
+/** Is the image entered by another protocol than Linux's? */
+export const isForeign = (entry: Entry | undefined, image: KernelImage): boolean =>
+  typeof (entry ?? defaultEntry(image)) === 'string';
+
+/** No Linux kernel: entered by another protocol, or, as memtest86+ is, a bzImage with nothing to unpack. */
+export const isProgram = (entry: Entry | undefined, image: KernelImage): boolean =>
+  isForeign(entry, image) || (image.kind === 'bzImage' && image.payload === undefined);
+
 /** Undefined where the Linux boot protocol has to choose. */
 function defaultEntry(image: KernelImage): Entry | undefined {
   if (image.kind === 'bzImage') return undefined;

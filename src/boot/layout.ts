@@ -10,7 +10,7 @@
 //   0x90000 .. 0x9fc00   left alone: the stub puts its 32-bit trampoline below the EBDA, mostly at 0x9d000
 //   0x9fc00 .. 0xa0000   EBDA, reserved
 //   0xa0000 .. 0xf0000   video memory and option ROMs: no RAM
-//   0xf0000 .. 0x100000  BIOS, reserved; the ACPI tables lie at its start
+//   0xf0000 .. 0x100000  BIOS, reserved; the ACPI tables lie at its start, the SMBIOS tables in its last 16 KiB
 //   0x100000 ..          RAM up to 3 GiB; then the hole for devices; the rest from 4 GiB on
 import { PAGE_SIZE } from '../bits/address.ts';
 import { InputError } from '../bits/errors.ts';
@@ -29,6 +29,7 @@ export const EBDA_START = 0x9fc00;
 export const CONVENTIONAL_END = 0xa0000;
 /** The last 64 KiB below 1 MiB belong to the BIOS. The RSDP is their first byte, and the other ACPI tables follow it. */
 export const BIOS_START = 0xf0000;
+export const SMBIOS_START = 0xfc000;
 export const HIGH_MEMORY_START = 1 * MIB;
 /** Devices (IOAPIC, LAPIC, flash) live between here and 4 GiB. */
 export const MMIO_HOLE_START = 3 * GIB;

@@ -32,9 +32,11 @@ import {
   MAPPED_RAM_LIMIT,
   overlap,
   type Range,
+  SMBIOS_START,
 } from './layout.ts';
 import { type LoadPlace, type LoadRequest, placeBzImage, placeElf } from './load-address.ts';
 import { identityTables } from './page-tables.ts';
+import { type Processor, smbiosTables } from './smbios.ts';
 
 export interface BootOptions {
   /** The protocol's entry; by default the 64-bit one where the image has it. */
@@ -53,6 +55,8 @@ export interface BootOptions {
   readonly gigabytePages?: boolean | undefined;
   /** The machine has a local APIC and an I/O APIC, and the ACPI tables say so. Default false. */
   readonly apic?: boolean | undefined;
+  /** What the SMBIOS tables say of it; nothing where undefined. */
+  readonly processor?: Processor | undefined;
 }
 
 /** What can be entered by the Linux boot protocol. */
@@ -73,6 +77,7 @@ export type PlacedName =
   | 'stack'
   | 'bios_data_area'
   | 'acpi_tables'
+  | 'smbios_tables'
   | 'boot_information'
   | 'module';
 
@@ -242,6 +247,7 @@ function finish(load: Load, memory: WritableMemory, bootParams: Uint8Array, imag
   if (!request.plainRam) {
     putBiosData(put);
     put('acpi_tables', BIOS_START, acpiTables(BIOS_START, options.apic ?? false).bytes);
+    put('smbios_tables', SMBIOS_START, smbiosTables(SMBIOS_START, options));
   }
   put('boot_params', areas.boot_params.start, bootParams);
   put('cmdline', areas.cmdline.start, cmdline);

@@ -9,6 +9,7 @@ import { type EntryState, entryState, gdtBytes, type RegisterName } from './entr
 import {
   type Areas,
   alignUp,
+  areasFrom,
   BIOS_START,
   checkMemorySize,
   E820_RAM,
@@ -20,6 +21,7 @@ import {
   lowAreas,
   overlap,
   type Range,
+  SMBIOS_START,
 } from './layout.ts';
 import {
   type Boot,
@@ -29,6 +31,7 @@ import {
   putBiosData,
   type WritableMemory,
 } from './linux.ts';
+import { smbiosTables } from './smbios.ts';
 
 /** A file for the program, and the text that goes with it. */
 export interface Module {
@@ -38,7 +41,7 @@ export interface Module {
 
 export type ProgramOptions = Pick<
   BootOptions,
-  'loadAt' | 'cmdline' | 'initrd' | 'memoryBytes' | 'plainRam' | 'apic'
+  'loadAt' | 'cmdline' | 'initrd' | 'memoryBytes' | 'plainRam' | 'apic' | 'processor'
 > & {
   /** Behind the initrd, which is the first module where there is one. */
   readonly modules?: readonly Module[] | undefined;
@@ -80,6 +83,8 @@ export interface ProgramProtocol {
 /** Their list has to fit the page that the information has. */
 const MOST_MODULES = 64;
 const BDA: Range = { start: 0x400, size: 0x100 };
+/** Where the loader's areas begin if their usual places are the program's. */
+const UPPER_AREAS = 0x80000;
 /** PVH: a busy 32-bit TSS of base 0 and limit 67h. */
 const TASK = { selector: 0, base: 0n, limit: 0x67, attributes: ATTR_P | TYPE.TSS32_BUSY };
 
@@ -92,7 +97,7 @@ export function bootProgram(
 ): Boot {
   checkMemorySize(options.memoryBytes);
   const e820 = e820Table(options.memoryBytes, options.plainRam ?? false);
-  const areas = lowAreas();
+  const areas = areasBeside(program);
   const acpi = options.plainRam ? undefined : acpiTables(BIOS_START, options.apic ?? false).bytes;
   const taken = takenRanges(areas, acpi);
   const image = placeProgram(options, program, taken, e820);
@@ -114,6 +119,7 @@ export function bootProgram(
   if (acpi) {
     putBiosData(put);
     put('acpi_tables', BIOS_START, acpi);
+    put('smbios_tables', SMBIOS_START, smbiosTables(SMBIOS_START, options));
   }
   for (const s of program.segments) {
     memory.write(physAddr(s.physAddr), program.bytes.subarray(s.fileOffset, s.fileOffset + s.fileSize));
@@ -137,6 +143,14 @@ export function bootProgram(
 /** As QEMU has it, the initrd is a module. */
 function modulesOf({ initrd, modules }: ProgramOptions): Module[] {
   return [...(initrd === undefined ? [] : [{ bytes: initrd, text: 'initrd' }]), ...(modules ?? [])];
+}
+
+/** A program that is linked into low memory has what the loader keeps above it. */
+function areasBeside({ segments }: Program): Areas {
+  const isFree = (range: Range): boolean =>
+    !segments.some(({ physAddr: start, memSize: size }) => overlap(range, { start, size }));
+  const low = lowAreas();
+  return takenRanges(low, undefined).every(isFree) ? low : areasFrom(UPPER_AREAS);
 }
 
 /** What the loader and the firmware keep: no program may lie there. */

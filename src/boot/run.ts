@@ -2,21 +2,29 @@
 // pure function of its configuration; the front end only decides how often it looks.
 
 import { InputError } from '../bits/errors.ts';
+import type { Fields } from '../bits/fields.ts';
+import type { Plain } from '../bits/plain.ts';
 import * as at from '../cpu/layout.ts';
 import type { FaultLink } from '../cpu/microcode/delivery.ts';
 import { FLAGS, SEG, type SegmentIndex } from '../cpu/state.ts';
 import type { ResetSource } from '../devices/device.ts';
+import { SECTOR } from '../devices/virtio/blk.ts';
+import type { DiskImage } from '../devices/virtio/disk.ts';
 import { type KernelImage, parseImage } from '../image/image.ts';
 import type { InputByte } from '../machine/input.ts';
-import { Machine, type Unimplemented } from '../machine/machine.ts';
-import { CPU_MODELS, type CpuModel, findModel, withApic } from '../x86/models.ts';
-import { bootImage, type Entry } from './boot.ts';
+import { Machine, MOST_MOVED, type Unimplemented } from '../machine/machine.ts';
+import { type ExtraDevice, MOST_DISKS } from '../machine/pci.ts';
+import { type CpuModel, cpuModel, withApic } from '../x86/models.ts';
+import { bootImage, type Entry, isMultibootEntry, isProgram } from './boot.ts';
 import type { EntryState, RegisterName } from './entry-state.ts';
+import { setMemoryTypes } from './firmware.ts';
 import { GIB, HIGH_MEMORY_START, HIGH_RAM_START, MMIO_HOLE_START, ramRanges } from './layout.ts';
-import type { Boot } from './linux.ts';
+import type { Boot, WritableMemory } from './linux.ts';
 import type { Module } from './program.ts';
-import { HANG_RULE, HANG_WINDOW, ProgressWatch, ZeroRun, ZEROS_RULE } from './progress.ts';
+import { HANG_WINDOW, ProgressWatch, ZeroRun, ZEROS_RULE } from './progress.ts';
+import type { Processor } from './smbios.ts';
 import { type Stage, type StageReached, StageTracker } from './stages.ts';
+import { SCREEN_LOOK, TextWatch } from './textWatch.ts';
 
 /** Where a run is to stop: at a stage, or where the guest itself ends it. */
 export type Goal = Stage | 'end';
@@ -33,6 +41,8 @@ export type RunConfig = {
   /** For Multiboot and PVH, behind the initrd. */
   readonly modules?: readonly Module[] | undefined;
   readonly until: Goal;
+  /** Stop, too, when the guest has printed this, or shows it on its text screen. */
+  readonly untilText?: string | undefined;
   readonly maxInstructions: bigint;
   readonly seed: number;
   /** Plain RAM everywhere, with no hole below 1 MiB: what a real PC does not have. */
@@ -41,10 +51,16 @@ export type RunConfig = {
   readonly apic?: boolean | undefined;
   /** What arrives at the serial port, in the order of time: the input log of an earlier run. */
   readonly input?: readonly InputByte[] | undefined;
+  /** virtio-blk disks, in the order of their slots. What the guest writes stays in the machine. */
+  readonly disks?: readonly DiskImage[] | undefined;
+  /** What else there is on the PCI bus. */
+  readonly extras?: readonly ExtraDevice[] | undefined;
 };
 
 type OutcomeBody =
   | { readonly kind: 'stage-reached' }
+  /** What `untilText` waited for was printed or shown. */
+  | { readonly kind: 'text-seen'; readonly text: string }
   | { readonly kind: 'triple-fault'; readonly chain: readonly FaultLink[] }
   /** The guest switched the machine off, through ACPI. */
   | { readonly kind: 'powered-off' }
@@ -74,47 +90,113 @@ export type RunResult = {
   readonly boot: Boot;
   readonly unimplemented: readonly Unimplemented[];
   readonly console: string;
+  /** The rows of the text screen; none where nothing was ever written to it. */
+  readonly screen: readonly string[];
 };
 
 const PANIC = 'Kernel panic - not syncing';
+const LONGEST_MESSAGE = 4096;
 const PANIC_END = '---[ end Kernel panic';
 /** Instructions a panicking kernel gets to print its call trace. */
 const PANIC_GRACE = 100_000_000n;
 
+/** Where a restored run is loaded to: its memory comes from elsewhere. */
+const NOWHERE: WritableMemory = { write: () => undefined };
+
 export class BootRun {
-  readonly config: RunConfig;
+  #config: RunConfig;
   readonly image: KernelImage;
   readonly machine: Machine;
   readonly boot: Boot;
   readonly stages: StageTracker;
   readonly #progress: ProgressWatch;
+  #text: TextWatch | undefined;
+  readonly #zeroRun: ZeroRun;
   #windowEnd = HANG_WINDOW;
   #zeros = false;
   #panicMessage: string | undefined;
   #panicDeadline: bigint | undefined;
   #outcome: Outcome | undefined;
 
-  /** Throws InputError where image, options and machine do not go together. Nothing has run yet. */
-  constructor(config: RunConfig, image: KernelImage = parseImage(config.image)) {
+  /**
+   * Throws InputError where image, options and machine do not go together. Nothing has run yet.
+   * @param load false leaves memory empty, for `restore` to be called when it is filled
+   */
+  constructor(config: RunConfig, image: KernelImage = parseImage(config.image), load = true) {
     const model = config.apic === false ? cpuModel(config.cpu) : withApic(cpuModel(config.cpu));
     checkOptions(config, model);
-    this.config = config;
+    this.#config = config;
     this.image = image;
-    this.machine = new Machine(machineConfig(config, model));
-    this.boot = bootImage({ ...config, ...linuxOptions(model) }, image, this.machine.memory);
+    const testDevice = isMultibootEntry(config.entry, image);
+    this.machine = new Machine({ ...machineConfig(config, model), testDevice });
+    this.boot = bootImage({ ...config, ...linuxOptions(model) }, image, load ? this.machine.memory : NOWHERE);
     enter(this.machine, this.boot.state);
     this.stages = new StageTracker(this.machine, image, this.boot.loadAddress);
-    const zeros = new ZeroRun(this.machine);
+    this.#zeroRun = new ZeroRun(this.machine);
     this.machine.engine.code.onContext = (context) => {
       this.stages.codePage(context);
-      if (!zeros.codePage(context)) return;
+      if (!this.#zeroRun.codePage(context)) return;
       this.#zeros = true;
       this.machine.requestStop();
     };
+    const { console } = this.machine;
+    const watchStages = console.onByte;
+    console.onByte = (byte) => {
+      watchStages?.(byte);
+      this.#text?.byte(byte);
+    };
     this.stages.onLine = (line) => this.#consoleLine(line);
     this.stages.onStage = (stage) => this.#stageReached(stage);
-    this.#progress = new ProgressWatch(this.machine);
-    this.stages.start();
+    this.#progress = new ProgressWatch(this.machine, isProgram(config.entry, image));
+    this.#watchText();
+    if (load) this.stages.start();
+  }
+
+  /** `until` and `maxInstructions` are those of the latest `goOn`. */
+  get config(): RunConfig {
+    return this.#config;
+  }
+
+  /** May it go on: has the guest not ended the run, by itself or by what it did? */
+  get canGoOn(): boolean {
+    const kind = this.#outcome?.kind;
+    return kind === undefined || kind === 'stage-reached' || kind === 'text-seen' || kind === 'instruction-limit';
+  }
+
+  /** Takes away the outcome of a run that can go on. Where it was cut does not show in what follows. */
+  goOn(until: Goal, maxInstructions: bigint, untilText?: string): void {
+    if (!this.canGoOn) throw new Error('a run that has ended cannot go on');
+    this.#outcome = undefined;
+    this.#config = { ...this.#config, until, maxInstructions, untilText };
+    this.#watchText();
+  }
+
+  /** All that `restore` needs beside image, configuration and the contents of memory. Changes nothing. */
+  save(): Plain {
+    if (!this.canGoOn) throw new Error('a run that has ended cannot go on');
+    return {
+      machine: this.machine.save(),
+      stages: this.stages.save(),
+      progress: this.#progress.save(),
+      zeroPages: this.#zeroRun.save(),
+      windowEnd: this.#windowEnd,
+      panicMessage: this.#panicMessage,
+      panicDeadline: this.#panicDeadline,
+    };
+  }
+
+  /** Takes a run that was made with `load` false to where another one was saved. Throws InputError. */
+  restore(saved: Fields): void {
+    this.machine.restore(saved.object('machine'));
+    this.stages.restore(saved.object('stages'));
+    this.#progress.restore(saved.object('progress'));
+    this.#zeroRun.restore(saved, 'zeroPages');
+    const { retired } = this.machine.engine;
+    this.#windowEnd = saved.bigint('windowEnd', retired, retired + HANG_WINDOW);
+    const isPanic = saved.has('panicMessage');
+    this.#panicMessage = isPanic ? saved.text('panicMessage', LONGEST_MESSAGE) : undefined;
+    this.#panicDeadline = isPanic ? saved.bigint('panicDeadline', 0n, retired + PANIC_GRACE) : undefined;
+    this.#watchText();
   }
 
   #stageReached(stage: StageReached): void {
@@ -126,11 +208,12 @@ export class BootRun {
     return this.#outcome;
   }
 
-  /** Runs on for at most so many instructions. @returns the outcome once there is one */
+  /** Runs on for at most so many instructions; fewer where chips have moved much meanwhile. @returns the outcome once there is one */
   advance(instructions: bigint): Outcome | undefined {
     const { engine } = this.machine;
     const target = engine.retired + instructions;
-    while (!this.#outcome && engine.retired < target) this.#stretch(target);
+    const most = this.machine.moved + MOST_MOVED;
+    while (!this.#outcome && engine.retired < target && this.machine.moved <= most) this.#stretch(target);
     return this.#outcome;
   }
 
@@ -142,11 +225,13 @@ export class BootRun {
       target,
       this.#windowEnd,
       this.config.maxInstructions,
+      ...(this.#text ? [(engine.retired / SCREEN_LOOK + 1n) * SCREEN_LOOK] : []),
       ...(this.#panicDeadline ? [this.#panicDeadline] : []),
     ];
     const until = ends.reduce((a, b) => (a < b ? a : b));
     const stop = this.machine.run(until);
     if (this.#goalReached()) return this.#end({ kind: 'stage-reached' });
+    if (this.#textSeen()) return this.#end({ kind: 'text-seen', text: this.config.untilText ?? '' });
     if (stop?.kind === 'triple-fault') return this.#end({ kind: 'triple-fault', chain: stop.chain });
     if (this.#zeros) return this.#end({ kind: 'hang', rip: engine.state.rip, rule: ZEROS_RULE });
     if (stop?.kind === 'memory-full') return this.#end({ kind: 'memory-limit', rip: engine.state.rip });
@@ -165,16 +250,26 @@ export class BootRun {
     return until !== 'end' && this.stages.has(until);
   }
 
+  #watchText(): void {
+    const { untilText } = this.#config;
+    this.#text = untilText === undefined ? undefined : new TextWatch(this.machine, untilText);
+  }
+
+  #textSeen(): boolean {
+    if (this.#text && this.machine.engine.retired % SCREEN_LOOK === 0n) this.#text.look();
+    return this.#text?.found ?? false;
+  }
+
   #atLimit(): void {
     this.#end({ kind: 'instruction-limit', rip: this.machine.engine.state.rip });
   }
 
   #endWindow(): void {
-    this.#windowEnd += HANG_WINDOW;
-    const idle = this.#progress.endWindow();
-    // Programs may compute for as long as they like; they are left to --max-instructions.
-    if (idle && !this.stages.has('init')) {
-      this.#end(this.#panic() ?? { kind: 'hang', rip: this.machine.engine.state.rip, rule: HANG_RULE });
+    const rule = this.#progress.endWindow();
+    this.#windowEnd += this.#progress.window;
+    // Programs of user space may compute for as long as they like; they are left to --max-instructions.
+    if (rule !== undefined && !this.stages.has('init')) {
+      this.#end(this.#panic() ?? { kind: 'hang', rip: this.machine.engine.state.rip, rule });
     }
   }
 
@@ -220,6 +315,7 @@ export class BootRun {
       boot: this.boot,
       unimplemented: this.machine.unimplemented,
       console: this.machine.console.text,
+      screen: this.machine.screen.changes > 0 ? this.machine.screen.rows() : [],
     };
   }
 }
@@ -235,7 +331,7 @@ const exitCode = (value: number): number => ((value << 1) | 1) >>> 0;
  * user space; before that nobody has asked for a reset.
  */
 export function endedAsAsked(outcome: Ending, until: Goal): boolean {
-  if (outcome.kind === 'stage-reached') return true;
+  if (outcome.kind === 'stage-reached' || outcome.kind === 'text-seen') return true;
   if (outcome.kind === 'debug-exit') return outcome.code === exitCode(0);
   if (until !== 'end') return false;
   return outcome.kind === 'powered-off' || (outcome.kind === 'reset' && outcome.stage === 'init');
@@ -250,19 +346,16 @@ export function runToEnd(run: BootRun): RunResult {
   return run.result();
 }
 
-function cpuModel(name: string): CpuModel {
-  const found = findModel(name);
-  if (found) return found;
-  throw new InputError(
-    `there is no CPU model '${name}'; choose one of ${CPU_MODELS.map((model) => model.name).join(', ')}`,
-  );
-}
-
 /** What the loader has to know of the processor. */
-const linuxOptions = ({ features }: CpuModel): { gigabytePages: boolean; apic: boolean } => ({
-  gigabytePages: features.has('PDPE1GB'),
-  apic: features.has('APIC'),
-});
+function linuxOptions(model: CpuModel): { gigabytePages: boolean; apic: boolean; processor: Processor } {
+  const { eax, edx } = model.cpuid(1, 0, { cr4: 0n });
+  const id = (BigInt(edx) << 32n) | BigInt(eax);
+  return {
+    gigabytePages: model.features.has('PDPE1GB'),
+    apic: model.features.has('APIC'),
+    processor: { id, vendor: model.vendor, name: model.brand },
+  };
+}
 
 /** RAM above the device hole has to lie below the highest address the machine has. */
 const MOST_MEMORY = at.PHYS_LIMIT - (HIGH_RAM_START - MMIO_HOLE_START);
@@ -274,13 +367,24 @@ function checkOptions(config: RunConfig, model: CpuModel): void {
   if (config.paging === 5 && !model.features.has('LA57')) {
     throw new InputError(`--paging 5 needs a CPU with la57, which '${model.name}' is not`);
   }
+  checkDisks(config.disks ?? []);
+}
+
+function checkDisks(disks: readonly DiskImage[]): void {
+  if (disks.length > MOST_DISKS) throw new InputError(`this machine can have ${MOST_DISKS} disks at most`);
+  for (const { size } of disks) {
+    if (size === 0 || size % SECTOR !== 0) {
+      throw new InputError(`a disk consists of whole sectors of ${SECTOR} bytes; ${size} bytes do not`);
+    }
+  }
 }
 
 function machineConfig(config: RunConfig, model: CpuModel): ConstructorParameters<typeof Machine>[0] {
   const plain = config.plainRam ?? false;
   const ram = ramRanges(config.memoryBytes, plain).map(({ start, size }) => ({ start, end: start + size }));
   const rom = { start: 0xc0000, end: HIGH_MEMORY_START };
-  return { model, ram, seed: config.seed, input: config.input, ...(plain ? {} : { rom }) };
+  const { seed, input, disks, extras } = config;
+  return { model, ram, seed, input, disks, extras, ...(plain ? {} : { rom }) };
 }
 
 const SEGMENT_NAMES: readonly [keyof EntryState['segments'], SegmentIndex][] = [
@@ -312,5 +416,6 @@ function enter(machine: Machine, entry: EntryState): void {
   if (entry.tr) state.setSegment(SEG.TR, entry.tr);
   for (const [name, index] of SEGMENT_NAMES) state.setSegment(index, entry.segments[name]);
   state.cpl = 0;
+  setMemoryTypes(state);
   machine.engine.modeChanged();
 }

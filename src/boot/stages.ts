@@ -9,6 +9,8 @@
 
 import { Mnemonic } from 'iced-x86';
 import { PAGE_SIZE, type PhysAddr, physAddr } from '../bits/address.ts';
+import type { Fields } from '../bits/fields.ts';
+import type { Plain } from '../bits/plain.ts';
 import type { Context } from '../cpu/codeCache.ts';
 import { isFault } from '../cpu/cpu.ts';
 import type { Watched } from '../cpu/engine.ts';
@@ -35,8 +37,16 @@ const NEWLINE = 10;
 /** A line longer than this is taken as ended. */
 const LONGEST_LINE = 1024;
 const STRING_MOVES = new Set([Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq]);
+/** A stub copies itself once or twice. */
+const MOST_COPIES = 100_000;
 /** Bytes compared to tell whether code at an address is the stub's. */
 const PROBE = 32;
+
+const readStage = (saved: Fields): StageReached => ({
+  name: saved.choice('name', STAGES),
+  instructions: saved.bigint('instructions', 0n, BigInt(Number.MAX_SAFE_INTEGER)),
+  guestTime: saved.bigint('guestTime', 0n, 1n << 63n),
+});
 
 export class StageTracker {
   readonly reached: StageReached[] = [];
@@ -74,6 +84,22 @@ export class StageTracker {
     const { engine } = this.#machine;
     engine.onWatch = (watched) => this.#payloadTouched(watched);
     this.#watchPayload(this.copies[0] as number, true);
+  }
+
+  save(): Plain {
+    return { reached: this.reached.map((each) => ({ ...each })), copies: [...this.copies], line: this.#line };
+  }
+
+  /** In place of `start`, in a machine whose pages are watched as they were. Throws InputError. */
+  restore(saved: Fields): void {
+    const reached = saved.objects('reached', STAGES.length).map(readStage);
+    const copies = saved.numbers('copies', MOST_COPIES, 0, at.PHYS_LIMIT);
+    this.reached.splice(0, this.reached.length, ...reached);
+    this.copies.splice(0, this.copies.length, ...copies);
+    this.#line = saved.text('line', LONGEST_LINE);
+    const { engine } = this.#machine;
+    if (this.#image.kind === 'bzImage') engine.onWatch = (watched) => this.#payloadTouched(watched);
+    if (this.has('init')) engine.onUserMode = undefined;
   }
 
   has(stage: Stage): boolean {

@@ -19,7 +19,7 @@ export type InterruptLine = (level: boolean) => void;
 export type Unimplemented = (what: string) => void;
 
 /** Which chip pulled the machine's reset line. */
-export type ResetSource = '8042' | 'port92' | 'cf9';
+export type ResetSource = '8042' | 'port92' | 'cf9' | 'init';
 
 /** Called when the guest asks for a reset, inside the port access; it may reset the chip that calls. */
 export type ResetRequest = (source: ResetSource) => void;
@@ -41,6 +41,16 @@ export type Device = {
   restore(state: DeviceState): void;
   /** Power-on state. */
   reset(): void;
+  /** What the chip remembers beside its state. */
+  readonly bulk?: BulkMemory;
+};
+
+/** Memory of a chip that is too big for state(): bytes, by their place on the chip. */
+export type BulkMemory = {
+  /** What the guest has changed, lowest place first; lengths are multiples of 4. Views, not copies. */
+  pieces(): Iterable<{ readonly at: number; readonly bytes: Uint8Array }>;
+  /** Takes back what pieces() gave: all that it had is forgotten before. */
+  restore(pieces: Iterable<{ readonly at: number; readonly bytes: Uint8Array }>): void;
 };
 
 /** A chip at which something happens by itself as guest time passes. */

@@ -19,6 +19,7 @@ const REG_ID = 0;
 const REG_VERSION = 1;
 const REG_ARBITRATION = 2;
 const REG_TABLE = 0x10;
+const READ_ONLY: ReadonlySet<number> = new Set([REG_VERSION, REG_ARBITRATION]);
 const VERSION = 0x20 | ((IO_APIC_PINS - 1) << 16);
 
 const LOGICAL = 0x800;
@@ -44,6 +45,8 @@ export type IoApic = Device & {
   endOfInterrupt(vector: number): void;
   /** Does the 8259A's INT get through by an unmasked ExtINT entry (virtual wire mode through the IO-APIC)? */
   passesPic(): boolean;
+  /** Is an input programmed to be an NMI? */
+  sendsNmi(): boolean;
 };
 
 type IoApicState = {
@@ -125,6 +128,7 @@ export const createIoApic = (options: IoApicOptions): IoApic => {
   const writeWindow = (value: number): void => {
     const pin = (s.index - REG_TABLE) >> 1;
     if (s.index === REG_ID) s.id = value & 0x0f00_0000;
+    else if (READ_ONLY.has(s.index)) return;
     else if (pin < 0 || pin >= IO_APIC_PINS) loud.say(`write to register ${hexByte(s.index)}`);
     else if ((s.index & 1) === 0) writeLow(pin, value);
     else s.high[pin] = (value & DESTINATION) >>> 0;
@@ -149,6 +153,7 @@ export const createIoApic = (options: IoApicOptions): IoApic => {
     },
     line: (pin) => (level) => setLine(pin, level),
     endOfInterrupt,
+    sendsNmi: () => s.low.some((entry, pin) => (entry & MASKED) === 0 && modeOf(pin) === DELIVERY.nmi),
     passesPic: () => s.low.some((entry, pin) => (entry & MASKED) === 0 && modeOf(pin) === DELIVERY.extInt),
     state: () => copyState(s),
     restore: (state) => {

@@ -1,7 +1,7 @@
 // A local APIC (SDM 3A chapter 11): xAPIC by memory-mapped registers, x2APIC by MSRs, for the one processor of the
 // machine. A chip's offset is the register's distance from IA32_APIC_BASE. Pins: LINT0 is the 8259A pair's INT (the
-// machine asks passesPic()), LINT1 has no wire. Messages for other processors go to nobody. NMI, SMI and INIT are not
-// delivered, and say so.
+// machine asks passesPic()), LINT1 has no wire. Messages for other processors go to nobody. An NMI waits here until the
+// processor takes it; an SMI would enter firmware that finds nothing to do, and is dropped.
 
 import type { Device, GuestClock, TimedDevice, Unimplemented } from './device.ts';
 import {
@@ -47,6 +47,8 @@ export type LocalApicOptions = {
   readonly tscDeadline: boolean;
   /** A level-triggered interrupt has been served: EOI message to the IO-APIC. */
   readonly endOfInterrupt: (vector: number) => void;
+  /** INIT: as the bootstrap processor, it goes to the firmware (10.4.4). */
+  readonly init: () => void;
   /** Called when the guest wrote something that may change when the next interrupt comes. */
   readonly changed: () => void;
   readonly unimplemented: Unimplemented;
@@ -71,6 +73,9 @@ export type LocalApic = TimedDevice & {
   pending(): boolean;
   /** Takes it: its vector. The spurious vector where there is none. */
   acknowledge(): number;
+  /** Is there an NMI? Further ones do not add up. */
+  nmiPending(): boolean;
+  acknowledgeNmi(): void;
 };
 
 type ApicState = {
@@ -89,6 +94,7 @@ type ApicState = {
   isr: number[];
   tmr: number[];
   irr: number[];
+  nmi: boolean;
   timer: ApicTimer;
 };
 
@@ -106,12 +112,15 @@ const powerOn = (): ApicState => ({
   isr: zeros(8),
   tmr: zeros(8),
   irr: zeros(8),
+  nmi: false,
   timer: countdown.powerOnTimer(),
 });
 
 /** The only processor: APIC ID 0; its x2APIC logical ID is cluster 0, member 0. */
 const X2_LDR = 1;
 const ALL_X2 = 0xffff_ffff;
+/** RAM that answers at an address goes before the registers. */
+const FIRST_DEVICE_ADDRESS = 0xc000_0000n;
 
 const enabledIn = (s: ApicState): boolean => (BigInt(s.base) & BASE_ENABLE) !== 0n;
 const isX2 = (s: ApicState): boolean => (BigInt(s.base) & BASE_EXTD) !== 0n;
@@ -169,11 +178,22 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
     return true;
   };
 
+  /**
+   * The messages that pass the interrupt registers by, and come even where the APIC is software-disabled (11.4.7.2).
+   * A start-up message means nothing to a processor that runs. @returns was it taken?
+   */
+  const signal = (mode: number): boolean => {
+    if (mode === DELIVERY.nmi) s.nmi = true;
+    else if (mode === DELIVERY.init) options.init();
+    else if (mode === DELIVERY.smi) loud.say('SMI: there is no firmware to handle it');
+    else if (mode !== DELIVERY.startUp) loud.say(`message with delivery mode ${mode}`);
+    return mode === DELIVERY.nmi || mode === DELIVERY.init;
+  };
+
   const receive = ({ vector, mode, destination, logical, level }: ApicMessage): boolean => {
     if (!enabledIn(s) || !addressed(s, destination, logical)) return false;
     if (mode === DELIVERY.fixed || mode === DELIVERY.lowest) return softwareEnabled(s) && accept(vector, level);
-    loud.say(`message with delivery mode ${mode}`);
-    return false;
+    return signal(mode);
   };
 
   /** Brings the timer to the present; whatever it should have raised by then is raised. */
@@ -197,7 +217,7 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
     }
     // The INIT level de-assert of old chips does nothing.
     const deassert = mode === DELIVERY.init && (low & ICR_ASSERT) === 0;
-    if (forUs && !deassert) loud.say(`interprocessor interrupt to itself with delivery mode ${mode}`);
+    if (forUs && !deassert) signal(mode);
   };
 
   const endOfInterrupt = (): void => {
@@ -330,9 +350,10 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
     const extended = (value & BASE_EXTD) !== 0n;
     if (extended && (!enabling || !enabledIn(s))) return false;
     if (isX2(s) && enabling && !extended) return false;
-    if (!enabling) s = powerOn();
+    // The processor keeps an NMI that it has not taken.
+    if (!enabling) s = { ...powerOn(), nmi: s.nmi };
     s.base = value.toString();
-    if ((value & BASE_ADDRESS) !== BigInt(APIC_BASE_DEFAULT)) loud.say('registers moved away from 0xfee00000');
+    if ((value & BASE_ADDRESS) < FIRST_DEVICE_ADDRESS) loud.say('registers moved to where RAM is');
     return true;
   };
 
@@ -402,6 +423,10 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
       setVector(s.irr, vector, false);
       setVector(s.isr, vector, true);
       return vector;
+    },
+    nmiPending: () => s.nmi,
+    acknowledgeNmi: () => {
+      s.nmi = false;
     },
     nextEvent: () => (unmasked(TIMER) ? countdown.nextExpiry(s.timer, options.tscOffset()) : undefined),
     advance: settle,

@@ -1,27 +1,35 @@
-// PCI configuration mechanism 1 (CONFIG_ADDRESS 0xcf8, CONFIG_DATA 0xcfc) with one function behind it: the host
-// bridge 82441FX (440FX) at 00:00.0. Every other function is absent and reads all-ones. CONFIG_ADDRESS answers
+// PCI configuration mechanism 1 (CONFIG_ADDRESS 0xcf8, CONFIG_DATA 0xcfc) and the host bridge 82441FX (440FX) at 00:00.0.
+// Other devices of bus 0 have one function each; whatever is absent reads all-ones. CONFIG_ADDRESS answers
 // 32-bit accesses only; narrower ones pass it by, as the specification says (PCI 2.1, 3.7.4.1), so a probe for
 // mechanism 2 (bytes at 0xcf8 and 0xcfa) finds nothing.
 
 import type { AccessSize, Device, Unimplemented } from './device.ts';
-import { adoptState, copyState, hexByte, sayOnce, zeros } from './device.ts';
+import { adoptState, copyState, hexByte, sayOnce } from './device.ts';
+import {
+  allOnes,
+  type ByteRow,
+  PCI_CLASS_REVISION,
+  PCI_COMMAND,
+  PCI_HEADER_END,
+  PCI_LATENCY_TIMER,
+  PCI_STATUS,
+  PCI_VENDOR_ID,
+  type PciFunction,
+  readSpace,
+  spaceOf,
+  writeSpace,
+} from './pciSpace.ts';
 
 const CONFIG_ADDRESS = 0;
 const CONFIG_DATA = 4;
 const CONFIG_ENABLE = 0x8000_0000;
 /** Reserved bits 30..24 and 1..0 read as zero. */
 const CONFIG_ADDRESS_MASK = 0x80ff_fffc;
+/** Slots of bus 0. */
+export const PCI_SLOTS = 32;
 
-const PCI_VENDOR_ID = 0x00;
-const PCI_COMMAND = 0x04;
-const PCI_STATUS = 0x06;
-const PCI_CLASS_REVISION = 0x08;
-const PCI_LATENCY_TIMER = 0x0d;
-const PCI_HEADER_END = 0x40;
 const PAM0 = 0x59;
 const SMRAM = 0x72;
-
-type ByteRow = readonly [register: number, bytes: readonly number[]];
 
 /** Power-on contents that are not zero. */
 const HOST_BRIDGE: readonly ByteRow[] = [
@@ -33,26 +41,20 @@ const HOST_BRIDGE: readonly ByteRow[] = [
 ];
 
 /** Writable bits; other bytes of the header are read-only. */
-const HOST_BRIDGE_WRITABLE: readonly ByteRow[] = [
+const WRITABLE: readonly number[] = spaceOf([
   [PCI_COMMAND, [0x00, 0x01]],
   [PCI_LATENCY_TIMER, [0xf8]],
   [PAM0, [0x33, 0x33, 0x33, 0x33, 0x33, 0x33, 0x33]],
   [SMRAM, [0x7f]],
-];
+]);
 
-const bytesOf = (rows: readonly ByteRow[]): number[] => {
-  const bytes = zeros(256);
-  for (const [register, values] of rows) bytes.splice(register, values.length, ...values);
-  return bytes;
+const powerOn = (): { address: number; hostBridge: number[] } => ({ address: 0, hostBridge: spaceOf(HOST_BRIDGE) });
+
+export type PciConfigOptions = {
+  readonly unimplemented: Unimplemented;
+  /** Devices of bus 0 by slot, 1 to 31. */
+  readonly functions?: ReadonlyMap<number, PciFunction>;
 };
-
-const WRITABLE: readonly number[] = bytesOf(HOST_BRIDGE_WRITABLE);
-
-const powerOn = (): { address: number; hostBridge: number[] } => ({ address: 0, hostBridge: bytesOf(HOST_BRIDGE) });
-
-const allOnes = (size: AccessSize): number => (size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff);
-
-export type PciConfigOptions = { readonly unimplemented: Unimplemented };
 
 /** CONFIG_ADDRESS at offset 0, CONFIG_DATA at offset 4. */
 export const createPciConfig = (options: PciConfigOptions): Device => {
@@ -60,29 +62,39 @@ export const createPciConfig = (options: PciConfigOptions): Device => {
   const loud = sayOnce((what) => options.unimplemented(`${name}: ${what}`));
   let s = powerOn();
 
-  /** Bus, device and function 0, and configuration cycles on. */
-  const selectsHostBridge = (): boolean => (s.address & ~0xfc) >>> 0 === CONFIG_ENABLE;
-  const registerAt = (offset: number): number => (s.address & 0xfc) + (offset & 3);
-
-  const readData = (offset: number, size: AccessSize): number => {
-    if (!selectsHostBridge()) return allOnes(size);
-    let value = 0;
-    for (let i = 0; i < size; i++) {
-      const byte = offset + i < 8 ? (s.hostBridge[registerAt(offset + i)] ?? 0xff) : 0xff;
-      value |= byte << (8 * i);
-    }
-    return value >>> 0;
+  const hostBridge: PciFunction = {
+    readConfig: (register, size) => readSpace(s.hostBridge, register, size),
+    writeConfig: (register, size, value) => {
+      writeSpace(s.hostBridge, WRITABLE, register, size, value);
+      for (let at = Math.max(register, PCI_HEADER_END); at < register + size; at++) {
+        if (!WRITABLE[at]) loud.say(`write to host bridge register ${hexByte(at)}`);
+      }
+    },
   };
 
-  const writeRegister = (register: number, byte: number): void => {
-    const mask = WRITABLE[register] ?? 0;
-    s.hostBridge[register] = ((s.hostBridge[register] ?? 0) & ~mask) | (byte & mask);
-    if (mask === 0 && register >= PCI_HEADER_END) loud.say(`write to host bridge register ${hexByte(register)}`);
+  /** What is addressed, where configuration cycles are on and it is there: bus 0, function 0. */
+  const selected = (): PciFunction | undefined => {
+    if ((s.address & ~0xf8fc) >>> 0 !== CONFIG_ENABLE) return undefined;
+    const slot = (s.address >>> 11) & (PCI_SLOTS - 1);
+    return slot === 0 ? hostBridge : options.functions?.get(slot);
+  };
+
+  /** Bytes of an access that lie in CONFIG_DATA: one that runs over its end is cut there. */
+  const fitting = (offset: number, size: AccessSize): AccessSize => {
+    const left = 8 - offset;
+    return size <= left ? size : left >= 2 ? 2 : 1;
+  };
+
+  const readData = (offset: number, size: AccessSize): number => {
+    const register = (s.address & 0xfc) + (offset & 3);
+    const part = fitting(offset, size);
+    const value = selected()?.readConfig(register, part) ?? allOnes(part);
+    return part === size ? value : ((allOnes(size) & ~allOnes(part)) | value) >>> 0;
   };
 
   const writeData = (offset: number, size: AccessSize, value: number): void => {
-    if (!selectsHostBridge()) return;
-    for (let i = 0; i < size && offset + i < 8; i++) writeRegister(registerAt(offset + i), (value >>> (8 * i)) & 0xff);
+    const part = fitting(offset, size);
+    selected()?.writeConfig((s.address & 0xfc) + (offset & 3), part, (value & allOnes(part)) >>> 0);
   };
 
   return {

@@ -23,6 +23,8 @@ export const PORTS = {
   postCode: at([0x80, 1]),
   /** System control port A. */
   systemControl: at([0x92, 1]),
+  /** QEMU's pc-testdev: latch, page flush, interrupt lines. */
+  testDevice: at([0xe0, 8], [0x2000, 24]),
   /** The debug console of Bochs and QEMU. */
   debugConsole: at([0xe9, 1]),
   /** QEMU's isa-debug-exit. */
@@ -39,6 +41,9 @@ export const PORTS = {
   /** PCI configuration mechanism 1: CONFIG_ADDRESS, CONFIG_DATA. */
   pciConfig: at([0xcf8, 8]),
 } as const;
+
+/** Edge/level control of inputs 8 to 15. */
+export const ELCR2 = 0x4d1;
 
 /** ISA interrupt numbers (inputs of the 8259A pair, 8 and up on the slave). */
 export const IRQ = { timer: 0, keyboard: 1, cascade: 2, com2: 3, com1: 4, rtc: 8, sci: 9, mouse: 12 } as const;

@@ -23,6 +23,9 @@ const GRAPHICS_DATA = 0x0f;
 const CRTC_INDEX = 0x14;
 const CRTC_DATA = 0x15;
 const STATUS_1_FEATURE_WRITE = 0x1a;
+/** CRT controller registers. */
+const CRTC_START_HIGH = 0x0c;
+const CRTC_START_LOW = 0x0d;
 
 /** Display disabled and vertical retrace. */
 const STATUS_1_RETRACE = 0x09;
@@ -92,8 +95,13 @@ const store = (file: Indexed, value: number): void => {
 
 export type VgaPortsOptions = { readonly unimplemented: Unimplemented };
 
+export type VgaPorts = Device & {
+  /** Cell of the text memory at which the screen begins. */
+  startCell(): number;
+};
+
 /** VGA registers at offsets 0..0x1f of port 0x3c0. */
-export const createVgaPorts = (options: VgaPortsOptions): Device => {
+export const createVgaPorts = (options: VgaPortsOptions): VgaPorts => {
   const name = 'vga';
   const loud = sayOnce((what) => options.unimplemented(`${name}: ${what}`));
   let s = powerOn();
@@ -166,6 +174,7 @@ export const createVgaPorts = (options: VgaPortsOptions): Device => {
 
   return {
     name,
+    startCell: () => ((s.crtc.values[CRTC_START_HIGH] ?? 0) << 8) | (s.crtc.values[CRTC_START_LOW] ?? 0),
     ...byteWide(
       (offset) => {
         const reader = readers[offset];

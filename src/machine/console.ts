@@ -1,5 +1,8 @@
 // What the guest has said on its serial port or debug port. Kept whole up to a bound, then only the beginning and the end.
 
+import type { Fields } from '../bits/fields.ts';
+import type { Plain } from '../bits/plain.ts';
+
 const KEEP_HEAD = 512 * 1024;
 const KEEP_TAIL = 512 * 1024;
 
@@ -30,6 +33,17 @@ export class Console {
   get text(): string {
     const left = this.#length - this.#head.length - this.#tail.length;
     return left > 0 ? `${this.#head}\n[${left} bytes left out]\n${this.#tail}` : this.#head + this.#tail;
+  }
+
+  save(): Plain {
+    return { head: this.#head, tail: this.#tail, length: this.#length };
+  }
+
+  /** Throws InputError. */
+  restore(saved: Fields): void {
+    this.#head = saved.text('head', KEEP_HEAD);
+    this.#tail = saved.text('tail', 2 * KEEP_TAIL);
+    this.#length = saved.number('length', this.#head.length + this.#tail.length, Number.MAX_SAFE_INTEGER);
   }
 
   includes(text: string): boolean {

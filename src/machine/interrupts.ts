@@ -2,6 +2,7 @@
 // sees the same lines. Firmware leaves the APIC in virtual wire mode (MP specification 3.6.2.2): what the 8259A pair asks
 // for passes it by.
 
+import type { ApicMessage } from '../devices/apicRegisters.ts';
 import type { Device, GuestClock, InterruptLine, TimedDevice, Unimplemented } from '../devices/device.ts';
 import { createIoApic, IO_APIC_BASE, IO_APIC_SIZE } from '../devices/ioApic.ts';
 import { createLocalApic, type LocalApic } from '../devices/localApic.ts';
@@ -16,6 +17,8 @@ export type InterruptOptions = {
   readonly clock: GuestClock;
   /** Time stamp counter less guest time. */
   readonly tscOffset: () => bigint;
+  /** The processor was sent an INIT. */
+  readonly init: () => void;
   /** The next interrupt may come sooner than was thought. */
   readonly changed: () => void;
   readonly unimplemented: Unimplemented;
@@ -30,13 +33,32 @@ export type Interrupts = {
   readonly windows: readonly DeviceWindow[];
   /** The line of an ISA interrupt. */
   line(irq: number): InterruptLine;
+  /** The line into an input of the IO-APIC alone; absent without one. */
+  readonly ioApicLine?: (pin: number) => InterruptLine;
+  /** The line of a PCI interrupt, which comes to an input of the 8259A pair or of the IO-APIC that is not the other's. */
+  pciLine(input: PciInput): InterruptLine;
+  /** A write of 4 bytes to 0xfee00000 up to 0xfeefffff: an interrupt message (SDM 3A 11.11). */
+  message(address: number, data: number): void;
   /** Is there one that the processor should take? */
   pending(): boolean;
   /** Takes it: its vector. */
   acknowledge(): number;
+  readonly nmi: NmiPin;
 };
 
+/** The processor's NMI input. */
+export type NmiPin = {
+  pending(): boolean;
+  /** Takes it. */
+  acknowledge(): void;
+  /** May one come without the processor doing anything? */
+  awaited(): boolean;
+};
+
+export type PciInput = { readonly irq: number } | { readonly gsi: number };
+
 const APIC_SIZE = 0x1000;
+const nobody: InterruptLine = () => undefined;
 
 export function createInterrupts(options: InterruptOptions): Interrupts {
   const pic = createPic8259(options);
@@ -50,8 +72,11 @@ const picAlone = (pic: Pic8259): Interrupts => ({
   timed: [],
   windows: [],
   line: (irq) => pic.line(irq),
+  pciLine: (input) => ('irq' in input ? pic.line(input.irq) : nobody),
+  message: () => undefined,
   pending: () => pic.pending(),
   acknowledge: () => pic.acknowledge(),
+  nmi: { pending: () => false, acknowledge: () => {}, awaited: () => false },
 });
 
 function withApics(pic: Pic8259, options: InterruptOptions): Interrupts {
@@ -83,7 +108,24 @@ function withApics(pic: Pic8259, options: InterruptOptions): Interrupts {
         toIoApic(level);
       };
     },
+    pciLine: (input) => ('irq' in input ? pic.line(input.irq) : ioApic.line(input.gsi)),
+    message: (address, data) => void localApic.receive(messageOf(address, data)),
+    ioApicLine: (pin) => ioApic.line(pin),
     pending: () => localApic.pending() || picAsks(),
     acknowledge: () => (localApic.pending() ? localApic.acknowledge() : pic.acknowledge()),
+    nmi: {
+      pending: () => localApic.nmiPending(),
+      acknowledge: () => localApic.acknowledgeNmi(),
+      awaited: () => ioApic.sendsNmi(),
+    },
   };
 }
+
+/** What an interrupt message says (SDM 3A 11.11.1 and 11.11.2). */
+const messageOf = (address: number, data: number): ApicMessage => ({
+  vector: data & 0xff,
+  mode: (data >>> 8) & 7,
+  destination: (address >>> 12) & 0xff,
+  logical: (address & 4) !== 0,
+  level: (data & 0x8000) !== 0,
+});

@@ -1,14 +1,18 @@
-// Guest-physical space outside RAM: the VGA window is plain storage (nobody looks at it), chips have their windows, and
+// Guest-physical space outside RAM: the VGA window is plain storage, chips have their windows, and
 // everything else is empty. An empty address reads as all ones and swallows writes; each 64 KiB of it that is touched is
 // named once.
 
 import type { PhysAddr } from '../bits/address.ts';
+import type { Fields } from '../bits/fields.ts';
+import type { Plain } from '../bits/plain.ts';
 import type { AccessBytes } from '../cpu/cpu.ts';
 import type { DeviceBus } from '../cpu/linearAccess.ts';
 import type { Device } from '../devices/device.ts';
 
 export const VGA_START = 0xa0000;
 export const VGA_END = 0xc0000;
+/** The text modes' window. */
+export const VGA_TEXT = 0xb8000;
 
 /** Where a chip's registers are in memory. */
 export type DeviceWindow = {
@@ -16,10 +20,16 @@ export type DeviceWindow = {
   base(): number | undefined;
   readonly size: number;
   readonly device: Pick<Device, 'read' | 'write'>;
+  /** Guest time of an access in ns, beyond the one that each instruction takes. */
+  readonly accessNs?: bigint;
 };
 
 export class MemoryBus implements DeviceBus {
   readonly vga = new Uint8Array(VGA_END - VGA_START);
+  /** Told before an access to a chip how many ns it takes beyond the one of the instruction. */
+  onDelay: ((ns: bigint) => void) | undefined;
+  /** How often a byte of the text window has changed. */
+  textChanges = 0;
   readonly #windows: DeviceWindow[] = [];
   readonly #empty: (address: number) => void;
   #emptyAccesses = 0;
@@ -38,6 +48,19 @@ export class MemoryBus implements DeviceBus {
     return this.#emptyAccesses;
   }
 
+  save(): Plain {
+    return { vga: this.vga.slice(), textChanges: this.textChanges, emptyAccesses: this.#emptyAccesses };
+  }
+
+  /** Throws InputError. */
+  restore(saved: Fields): void {
+    const vga = saved.bytes('vga', this.vga.length);
+    if (vga.length !== this.vga.length) throw saved.wrong('vga');
+    this.vga.set(vga);
+    this.textChanges = saved.number('textChanges', 0, Number.MAX_SAFE_INTEGER);
+    this.#emptyAccesses = saved.number('emptyAccesses', 0, Number.MAX_SAFE_INTEGER);
+  }
+
   /** Chips want the exact time; storage does not. */
   needsTime(address: PhysAddr): boolean {
     return this.#windowAt(address) !== undefined;
@@ -46,16 +69,25 @@ export class MemoryBus implements DeviceBus {
   read(address: PhysAddr, size: AccessBytes): bigint {
     if (isVga(address, size)) return this.#readVga(address, size);
     const window = this.#windowAt(address);
-    if (window) return readDevice(window, address, size);
+    if (window) {
+      this.#delay(window);
+      return readDevice(window, address, size);
+    }
     this.#nothing(address);
     return (1n << BigInt(8 * size)) - 1n;
   }
 
   write(address: PhysAddr, size: AccessBytes, value: bigint): void {
     const window = this.#windowAt(address);
-    if (window) writeDevice(window, address, size, value);
-    else if (isVga(address, size)) this.#writeVga(address, size, value);
+    if (window) {
+      this.#delay(window);
+      writeDevice(window, address, size, value);
+    } else if (isVga(address, size)) this.#writeVga(address, size, value);
     else this.#nothing(address);
+  }
+
+  #delay({ accessNs }: DeviceWindow): void {
+    if (accessNs !== undefined) this.onDelay?.(accessNs);
   }
 
   #windowAt(address: number): DeviceWindow | undefined {
@@ -78,7 +110,12 @@ export class MemoryBus implements DeviceBus {
   }
 
   #writeVga(address: number, size: number, value: bigint): void {
-    for (let i = 0; i < size; i++) this.vga[address - VGA_START + i] = Number((value >> BigInt(8 * i)) & 0xffn);
+    for (let i = 0; i < size; i++) {
+      const byte = Number((value >> BigInt(8 * i)) & 0xffn);
+      const place = address - VGA_START + i;
+      if (this.vga[place] !== byte && place >= VGA_TEXT - VGA_START) this.textChanges++;
+      this.vga[place] = byte;
+    }
   }
 }
 

@@ -53,7 +53,10 @@ describe('every table', () => {
       const { listed, text } = built(apic);
       return listed.map((address) => text(address, 4));
     };
-    expect([names(false), names(true)]).toEqual([['FACP'], ['FACP', 'APIC']]);
+    expect([names(false), names(true)]).toEqual([
+      ['FACP', 'HPET'],
+      ['FACP', 'APIC', 'HPET'],
+    ]);
   });
 });
 
@@ -98,6 +101,37 @@ describe('the DSDT', () => {
   it('has the serial port at 0x3f8 on interrupt 4', () => {
     const com1 = dsdt.subarray(dsdt.indexOf('COM1'));
     expect(com1.includes(Buffer.from([0x47, 1, 0xf8, 3, 0xf8, 3, 1, 8, 0x22, 0x10, 0, 0x79, 0]))).toBe(true);
+  });
+
+  it.each([
+    ['RPIC', [10, 11]],
+    ['RAPI', [16, 17, 18, 19]],
+  ])('routes INTA of every slot in %s, to inputs %j', (table, inputs) => {
+    // Name, Package of 31, and of each package of four: address, pin, source, and its last byte, the input.
+    const start = dsdt.indexOf(table);
+    expect([dsdt[start + 4], dsdt[start + 7]]).toEqual([0x12, 31]);
+    for (let slot = 1; slot < 32; slot++) {
+      const entry = [0x12, 0x0b, 4, 0x0c, 0xff, 0xff, slot, 0, 0, 0, 0x0a];
+      const at = dsdt.indexOf(Buffer.from(entry), start);
+      expect(dsdt[at + entry.length]).toBe(inputs[slot % inputs.length]);
+    }
+  });
+
+  it('gives the one or the other as the system says by \\_PIC', () => {
+    const pic = [0x14, 0x0e, 0x5c, ...Buffer.from('_PIC'), 1, 0x70, 0x68, 0x5c, ...Buffer.from('PICM')];
+    expect(dsdt.includes(Buffer.from(pic))).toBe(true);
+    const chosen = [
+      0xa0,
+      0x0b,
+      0x5c,
+      ...Buffer.from('PICM'),
+      0xa4,
+      ...Buffer.from('RAPI'),
+      0xa4,
+      ...Buffer.from('RPIC'),
+    ];
+    expect(dsdt.includes(Buffer.from(['_PRT', '\0'].join('')))).toBe(true);
+    expect(dsdt.includes(Buffer.from(chosen))).toBe(true);
   });
 });
 

@@ -1,6 +1,6 @@
 // How a guest ends a run itself, and the stage init, on small guests of a few instructions.
 import { describe, expect, it } from 'vitest';
-import { BootRun, endedAsAsked, type Goal, runToEnd } from '../../src/boot/run.ts';
+import { BootRun, endedAsAsked, type Goal, type RunConfig, runToEnd } from '../../src/boot/run.ts';
 import { makeElf } from '../image/synthetic.ts';
 
 const ENTRY = 0x1000000n;
@@ -31,7 +31,7 @@ const TO_USER_MODE = [
   ...[0x48, 0x0f, 0x07], // sysretq
 ];
 
-function run(code: readonly number[], until: Goal = 'end') {
+function run(code: readonly number[], until: Goal = 'end', more: Partial<RunConfig> = {}) {
   const bytes = Uint8Array.from(code);
   const image = makeElf({ segments: [{ physAddr: ENTRY, virtAddr: ENTRY, memSize: 0x1000n, bytes }], entry: ENTRY });
   const boot = new BootRun({
@@ -42,6 +42,7 @@ function run(code: readonly number[], until: Goal = 'end') {
     until,
     maxInstructions: 1000n,
     seed: 0,
+    ...more,
   });
   return { ...runToEnd(boot), boot };
 }
@@ -55,6 +56,26 @@ describe('a guest that powers off', () => {
   it('has reached no stage that was asked for', () => {
     const { outcome } = run(POWER_OFF, 'banner');
     expect([outcome.kind, endedAsAsked(outcome, 'banner')]).toEqual(['powered-off', false]);
+  });
+});
+
+describe('a text that is waited for', () => {
+  /** mov $letter,%al; mov $0x3f8,%dx; out %al,(%dx) */
+  const print = (letter: string): number[] => [0xb0, letter.charCodeAt(0), 0x66, 0xba, 0xf8, 0x03, 0xee];
+
+  it('ends the run at its last byte on the console', () => {
+    const { outcome, console } = run('ready'.split('').flatMap(print), 'end', { untilText: 'ead' });
+    expect(console).toBe('read');
+    expect(outcome).toMatchObject({ kind: 'text-seen', text: 'ead', instructions: 12n });
+    expect(endedAsAsked(outcome, 'end')).toBe(true);
+  });
+
+  it('ends the run when the text screen shows it, at the next look', () => {
+    // movl $0x074b074f,0xb8000 in 64-bit code ("OK" in grey); jmp .
+    const code = [0xc7, 0x04, 0x25, 0x00, 0x80, 0x0b, 0x00, 0x4f, 0x07, 0x4b, 0x07, 0xeb, 0xfe];
+    const { outcome, screen } = run(code, 'end', { untilText: 'OK', maxInstructions: 50_000_000n });
+    expect(outcome).toMatchObject({ kind: 'text-seen', instructions: 10_000_000n });
+    expect(screen).toEqual(['OK']);
   });
 });
 

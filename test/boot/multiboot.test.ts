@@ -141,6 +141,14 @@ describe('what a Multiboot header loads', () => {
     expect(booted({}, bytes).boot.loadAddress).toBe(0xff000);
   });
 
+  it('may lie in low memory: what the loader keeps there makes way', () => {
+    const bytes = makeElf32({ bytes: HEADER, physAddr: 0x8000, memSize: 0x20000 });
+    const { boot, info } = booted({}, bytes);
+    expect(boot.loadAddress).toBe(0x8000);
+    expect(info).toBeGreaterThanOrEqual(0x80000);
+    expect(boot.placement.filter(({ start }) => start < 0x80000).map(({ name }) => name)).not.toContain('cmdline');
+  });
+
   it('is nothing for a bzImage, whose own header comes first', () => {
     const bytes = makeBzImage({ code: concat([HEADER, new Uint8Array(0x300)]) });
     expect(booted({}, bytes).boot.protocol).toBe('linux');
@@ -160,7 +168,11 @@ describe('a Multiboot program that cannot be loaded', () => {
     ['has less bss than code', flat([0x100000, 0x100000, 0, 0x100001, 0x100000]), /ends the bss/],
     ['is entered outside', flat([0x100000, 0x100000, 0, 0, 0x100023]), /entry point 0x100023 lies outside/],
     ['needs RAM there is not', makeElf32({ bytes: HEADER, physAddr: 0x8000000 }), /needs RAM from 0x8000000/],
-    ['lies on the command line', makeElf32({ bytes: HEADER, physAddr: 0x20000 }), /the loader keeps 0x20000/],
+    [
+      'takes all of low memory',
+      makeElf32({ bytes: HEADER, physAddr: 0x8000, memSize: 0x90000 }),
+      /the loader keeps 0x80000/,
+    ],
     ['lies on the ACPI tables', makeElf32({ bytes: HEADER, physAddr: 0xf0000 }), /the loader keeps 0xf0000/],
     ['is to lie elsewhere', program(HALT), /loaded where it is linked, at 0x100000/, { loadAt: 0x200000 }],
     ['gets an empty module', program(HALT), /a module is empty/, { initrd: new Uint8Array() }],

@@ -28,7 +28,7 @@ const PERIODIC = 0x20000;
 const TSC_DEADLINE_MODE = 0x40000;
 const DIVIDE_BY_1 = 0xb;
 /** ns of one crystal clock. */
-const TICK = 40n;
+const TICK = 1n;
 
 const MSR_BASE = 0x1b;
 const MSR_DEADLINE = 0x6e0;
@@ -36,12 +36,14 @@ const MSR_DEADLINE = 0x6e0;
 const setUp = (unimplemented: (what: string) => void = noUnknowns, tscOffset = 0n) => {
   const clock = handClock();
   const ended = recorded<number>();
+  const inits = recorded<void>();
   const apic = createLocalApic({
     clock,
     tscOffset: () => tscOffset,
     x2apic: true,
     tscDeadline: true,
     endOfInterrupt: ended.call,
+    init: inits.call,
     changed: () => {},
     unimplemented,
   });
@@ -58,7 +60,7 @@ const setUp = (unimplemented: (what: string) => void = noUnknowns, tscOffset = 0
     }
     return event;
   };
-  return { apic, clock, ended: ended.heard, out, in: get, message, nextEvent };
+  return { apic, clock, ended: ended.heard, inits, out, in: get, message, nextEvent };
 };
 
 const enabled = (...args: Parameters<typeof setUp>) => {
@@ -206,11 +208,34 @@ describe('local APIC messages', () => {
     expect(apic.apic.pending()).toBe(false);
   });
 
-  it('says aloud that it delivers no NMI', () => {
+  it('keeps one NMI for the processor, however many come', () => {
+    const { apic, out } = enabled();
+    out(ICR, 0x4_4402);
+    out(ICR, 0x4_4402);
+    expect([apic.nmiPending(), apic.pending()]).toEqual([true, false]);
+    apic.acknowledgeNmi();
+    expect(apic.nmiPending()).toBe(false);
+  });
+
+  it('takes an NMI while it is software-disabled, and keeps it when it is switched off', () => {
+    const { apic, message } = setUp();
+    expect(message(0, { mode: DELIVERY.nmi })).toBe(true);
+    apic.writeMsr(MSR_BASE, 0xfee0_0100n);
+    expect(apic.nmiPending()).toBe(true);
+  });
+
+  it('hands an INIT to itself on, and ignores a start-up', () => {
+    const { apic, out, inits } = enabled();
+    out(ICR, 0x4_4500);
+    out(ICR, 0x4_4699);
+    expect(inits.heard).toHaveLength(1);
+    expect([apic.pending(), apic.nmiPending()]).toEqual([false, false]);
+  });
+
+  it('says aloud that there is nobody to handle an SMI', () => {
     const heard = recorded<string>();
-    const apic = enabled(heard.call);
-    apic.out(ICR, 0x4_4402);
-    expect(heard.heard).toEqual(['localApic: interprocessor interrupt to itself with delivery mode 4']);
+    enabled(heard.call).out(ICR, 0x4_4200);
+    expect(heard.heard).toEqual(['localApic: SMI: there is no firmware to handle it']);
   });
 });
 

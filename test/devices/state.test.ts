@@ -6,6 +6,7 @@ import { createAcpiPm } from '../../src/devices/acpiPm.ts';
 import { createCmos } from '../../src/devices/cmos.ts';
 import { createDebugConsole, createDebugExit, createPostCode } from '../../src/devices/debugPorts.ts';
 import type { Device, DeviceState } from '../../src/devices/device.ts';
+import { createHpet } from '../../src/devices/hpet.ts';
 import { createI8042 } from '../../src/devices/i8042.ts';
 import { createIoApic } from '../../src/devices/ioApic.ts';
 import { createLocalApic } from '../../src/devices/localApic.ts';
@@ -55,6 +56,17 @@ const CHIPS: Readonly<Record<string, Case>> = {
     ],
     reads: [0, 1, 0x80, 0x81, 0x4b0],
   },
+  hpet: {
+    make: () => createHpet({ clock, legacy: [interrupt, interrupt], changed: ignore, unimplemented }),
+    writes: [
+      [0x100, 0x14c, 4],
+      [0x108, 1000, 4],
+      [0x108, 300, 4],
+      [0x128, 77, 4],
+      [0x10, 3, 4],
+    ],
+    reads: [0x10, 0xf0, 0x100, 0x108, 0x128],
+  },
   pit8254: {
     make: () => createPit8254({ clock, interrupt, unimplemented }),
     writes: [
@@ -88,6 +100,7 @@ const CHIPS: Readonly<Record<string, Case>> = {
         x2apic: true,
         tscDeadline: true,
         endOfInterrupt: ignore,
+        init: ignore,
         changed: ignore,
         unimplemented,
       }),

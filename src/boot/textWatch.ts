@@ -1,0 +1,39 @@
+// Waits for a text: on the console, byte by byte, or on the text screen, looked at now and then. A program that draws its
+// screen leaves a text there for a while; one on the console is met at its last byte.
+
+import type { Machine } from '../machine/machine.ts';
+
+/** Instructions between two looks at the screen. */
+export const SCREEN_LOOK = 10_000_000n;
+
+export class TextWatch {
+  readonly #machine: Machine;
+  readonly #text: string;
+  #recent: string;
+  #changes = 0;
+  found = false;
+
+  /** @param text not empty; one character for each byte of the console (Latin-1) */
+  constructor(machine: Machine, text: string) {
+    this.#machine = machine;
+    this.#text = text;
+    // What a run printed before it was saved may be the beginning.
+    this.#recent = machine.console.text.slice(-text.length);
+  }
+
+  /** To be called with each byte of the console. */
+  byte(byte: number): void {
+    this.#recent = (this.#recent + String.fromCharCode(byte)).slice(-this.#text.length);
+    if (this.#recent !== this.#text) return;
+    this.found = true;
+    this.#machine.requestStop();
+  }
+
+  /** To be called at fixed counts of instructions. */
+  look(): void {
+    const { screen } = this.#machine;
+    if (screen.changes === this.#changes) return;
+    this.#changes = screen.changes;
+    if (screen.rows().some((row) => row.includes(this.#text))) this.found = true;
+  }
+}

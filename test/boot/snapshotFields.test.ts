@@ -1,0 +1,135 @@
+// Nothing that a run depends on may be missing in a snapshot. A snapshot holds what its classes give it; this list says of
+// each field that can change what becomes of it, so that a new one is not overlooked.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { BootRun } from '../../src/boot/run.ts';
+import { imageOf } from '../../src/devices/virtio/disk.ts';
+import { restlessGuest } from './snapshotGuest.ts';
+
+/** By file: fields that snapshots hold, and others, each with why it need not be held. */
+type Fates = Readonly<Record<string, { readonly held: string; readonly others: Readonly<Record<string, string>> }>>;
+
+const FATES: Fates = {
+  'machine/machine.ts': {
+    held: '#unimplemented #slept #leftEarly #random',
+    others: {
+      '#devices': 'each is held by itself',
+      '#timed': 'as #devices',
+      '#reset': 'ends the run',
+      '#poweredOff': 'ends the run',
+      '#debugExit': 'ends the run',
+      '#stopRequested': 'false between two calls of run',
+      '#moved': 'only how much work a call of run may be',
+      '#saidBefore': 'made when it is restored',
+    },
+  },
+  'machine/console.ts': { held: '#head #tail #length', others: { onByte: 'a listener' } },
+  'machine/input.ts': { held: '#replayed #log', others: {} },
+  'machine/memoryBus.ts': {
+    held: 'vga textChanges #emptyAccesses',
+    others: { '#windows': 'wires', onDelay: 'a wire' },
+  },
+  'machine/portBus.ts': { held: '', others: { '#claims': 'wires', onAccess: 'a wire' } },
+  'boot/run.ts': {
+    held: '#config #windowEnd #panicMessage #panicDeadline',
+    others: {
+      '#text': 'follows from #config and the console',
+      '#zeros': 'ends the run',
+      '#outcome': 'none where it can go on',
+    },
+  },
+  'boot/stages.ts': { held: 'reached copies #line', others: { onLine: 'a listener', onStage: 'a listener' } },
+  'boot/progress.ts': {
+    held: '#pages #contents #decoded #printed #idle #since #sinceRetired',
+    others: {},
+  },
+  'cpu/engine.ts': {
+    held: '#retired #charged',
+    others: {
+      '#until': 'of a call of run',
+      '#deadline': 'of a call of run',
+      '#limit': 'of a call of run',
+      '#since': 'of a call of run',
+      '#stop': 'of a call of run',
+      '#repeated': 'of one step in a call of run',
+      '#mode': 'follows from the state block',
+      '#pendingCode': 'empty between two instructions',
+      '#decoded': 'decoding again shows nowhere',
+      '#told': 'of probes, which a plain run has not',
+      '#resume': 'of probes, which a plain run has not',
+      onWatch: 'a listener',
+      onFault: 'a listener',
+      onProbe: 'a listener',
+      onUserMode: 'a listener',
+    },
+  },
+  'cpu/codeCache.ts': {
+    held: '#contexts #crossingFrom #arena decoded',
+    others: {
+      '#byAddress': 'follows from #contexts',
+      '#byHostPage': 'follows from #contexts',
+      '#generation': 'compared with what was made of it only',
+      onContext: 'a listener',
+      probe: 'a plain run has none',
+      onFlush: 'a wire',
+      onCodePage: 'a wire',
+    },
+  },
+  'cpu/memory.ts': {
+    held: '#next #touched',
+    others: { '#u8': 'a view', '#view': 'a view', onHostWrite: 'a wire', full: 'ends the run' },
+  },
+};
+
+const source = (path: string): string =>
+  readFileSync(fileURLToPath(new URL(`../../src/${path}`, import.meta.url)), 'utf8');
+
+/** The fields of a file's classes that can change: those not read-only, and collections. */
+function fieldsOf(text: string): string[] {
+  const classes = text.split('\n').filter(insideClass());
+  return classes.flatMap((line) => {
+    const [, fixed, name = '', rest = ''] = /^ {2}(readonly )?(#?\w+)((?:: | = ).*;)$/.exec(line) ?? [];
+    const collects = /= new (?:Map|Set|Uint8Array)|\[\] = \[\]/.test(rest);
+    return name === '' || (fixed && !collects) ? [] : [name];
+  });
+}
+
+function insideClass(): (line: string) => boolean {
+  let inside = false;
+  return (line) => {
+    if (/^(?:export )?(?:abstract )?class /.test(line)) inside = true;
+    else if (line.startsWith('}')) inside = false;
+    return inside;
+  };
+}
+
+describe('the fields of what a run consists of', () => {
+  it.each(Object.entries(FATES))('of %s are in a snapshot, or need not be', (path, { held, others }) => {
+    const known = [...held.split(' ').filter((name) => name !== ''), ...Object.keys(others)];
+    expect([...new Set(fieldsOf(source(path)))].sort()).toEqual(known.sort());
+  });
+
+  it('are found where they can change', () => {
+    const text =
+      'export class A {\n  #a = 1;\n  readonly #b = new Map();\n  readonly #c: B;\n  #d: X | undefined;\n}\nconst x = 1;\n';
+    expect(fieldsOf(text)).toEqual(['#a', '#b', '#d']);
+  });
+});
+
+describe('the chips', () => {
+  const disks = [imageOf(new Uint8Array(4096)), imageOf(new Uint8Array(8192))];
+  const { chips } = new BootRun(restlessGuest({ disks, extras: ['virtio-rng', 'virtio-console'] })).machine;
+
+  it('have names of their own', () => {
+    expect(new Set(chips.map(({ name }) => name)).size).toBe(chips.length);
+    expect(chips.length).toBeGreaterThan(20);
+  });
+
+  it.each(chips.map((chip) => [chip.name, chip] as const))('%s takes back its state', (_name, chip) => {
+    const state = chip.state();
+    expect(JSON.parse(JSON.stringify(state))).toEqual(state);
+    chip.restore(state);
+    expect(chip.state()).toEqual(state);
+  });
+});
