@@ -30,7 +30,8 @@ export function readInput(path: string, limit: number, bound: string): Uint8Arra
   return bytes;
 }
 
-function attempt<T>(path: string, read: () => T): T {
+/** Runs a file operation; what goes wrong is an InputError that names the file. */
+export function attempt<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {

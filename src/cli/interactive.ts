@@ -3,7 +3,8 @@
 // What is typed and when makes the run no pure function of its options; the machine's input log makes it one again.
 
 import { InputError } from '../bits/errors.ts';
-import type { BootRun } from '../boot/run.ts';
+import type { BootRun, RunConfig } from '../boot/run.ts';
+import type { InputPort } from '../machine/input.ts';
 import { type Ended, nextSlice } from './drive.ts';
 import type { Io, Keyboard } from './io.ts';
 import type { Screen } from './screen.ts';
@@ -76,6 +77,12 @@ class Pace {
   }
 }
 
+/** The guest's /dev/console is the last console its command line names; the virtio console is a port of its own. */
+function keyboardPort({ cmdline, extras = [] }: RunConfig): InputPort {
+  const last = [...cmdline.matchAll(/(?:^|\s)console=(\S+)/g)].at(-1)?.[1];
+  return last === 'hvc0' && extras.includes('virtio-console') ? 'hvc0' : 'com1';
+}
+
 /** Runs with a keyboard until there is an outcome, or until Ctrl-A x. Closes the keyboard, whatever happens. */
 export async function driveInteractive(
   run: BootRun,
@@ -85,10 +92,11 @@ export async function driveInteractive(
 ): Promise<Ended | 'left'> {
   const { machine } = run;
   const keys = new EscapeKeys();
+  const port = keyboardPort(run.config);
   const pace = new Pace(io, () => machine.now);
   let wake: (() => void) | undefined;
   keyboard.onBytes = (typed) => {
-    machine.type(keys.take(typed));
+    machine.type(keys.take(typed), port);
     // Whatever the guest was ahead by, it is not kept waiting with a key to answer.
     pace.restart();
     wake?.();
@@ -104,11 +112,11 @@ export async function driveInteractive(
   let slice = FIRST_SLICE;
   try {
     for (;;) {
-      const [started, retired, time] = [io.now(), machine.engine.retired, machine.now];
+      const [started, elapsed, time] = [io.now(), machine.engine.elapsed, machine.now];
       const outcome = run.advance(BigInt(slice));
       screen.flush();
       if (outcome) return 'outcome';
-      const slept = machine.now - time > machine.engine.retired - retired;
+      const slept = machine.now - time > machine.engine.elapsed - elapsed;
       slice = slept ? IDLE_SLICE : nextSlice(slice, io.now() - started);
       const ahead = Math.min(pace.ahead(), LONGEST_WAIT);
       await (ahead >= 1 ? wait(ahead) : new Promise((turn) => setImmediate(turn)));

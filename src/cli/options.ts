@@ -1,15 +1,18 @@
 // The options that every command which boots an image has, and what they amount to.
 
 import { InputError } from '../bits/errors.ts';
-import { ENTRIES } from '../boot/boot.ts';
+import { ENTRIES, isForeign } from '../boot/boot.ts';
 import { MIB } from '../boot/layout.ts';
 import { commandInitramfs } from '../boot/initramfs.ts';
 import type { Module } from '../boot/program.ts';
 import type { BootRun, Goal, RunConfig } from '../boot/run.ts';
+import type { Onward } from '../boot/snapshot.ts';
 import { STAGES } from '../boot/stages.ts';
+import { EXTRA_DEVICES } from '../machine/pci.ts';
 import { type KernelImage, parseImage } from '../image/image.ts';
 import { CPU_MODELS, DEFAULT_MODEL } from '../x86/models.ts';
 import { findBusybox } from './busybox.ts';
+import { openDisk } from './disks.ts';
 import { readInput } from './files.ts';
 import { type Given, type OptionRow, UsageError } from './usage.ts';
 import { addressValue, choiceValue, countValue, seedValue, sizeValue } from './values.ts';
@@ -47,7 +50,11 @@ export const BOOT_OPTIONS: readonly OptionRow[] = [
   {
     name: 'cpu',
     value: 'NAME',
-    help: [...CPU_MODELS.map(({ name, summary }) => `${name}: ${summary}`), `Default: ${DEFAULT_MODEL}.`],
+    help: [
+      ...CPU_MODELS.map(({ name, summary }) => `${name}: ${summary}`),
+      'Features may follow that it is to have or to do without, as in max,-la57,-pcid.',
+      `Default: ${DEFAULT_MODEL}.`,
+    ],
   },
   {
     name: 'memory',
@@ -99,6 +106,18 @@ export const BOOT_OPTIONS: readonly OptionRow[] = [
 /** What only a plain boot has: to go on into user space, to where the guest itself ends the run. */
 export const END_OPTIONS: readonly OptionRow[] = [
   {
+    name: 'until-text',
+    value: 'TEXT',
+    help: [
+      'Stop when the guest has printed TEXT, or shows it on its text screen. Sets',
+      '--until end, unless that is given.',
+    ],
+  },
+  {
+    name: 'screen',
+    help: ["At the end, print the text screen of the guest's VGA on stdout."],
+  },
+  {
     name: 'interactive',
     help: [
       'Connect the terminal to the serial port. Ctrl-A x leaves, Ctrl-A Ctrl-A',
@@ -122,6 +141,29 @@ export const END_OPTIONS: readonly OptionRow[] = [
   },
 ];
 
+/** What only a plain boot has: devices on the PCI bus. */
+export const DEVICE_OPTIONS: readonly OptionRow[] = [
+  {
+    name: 'disk',
+    value: 'FILE',
+    help: [
+      'A virtio disk with the contents of a file, which is only read: what the',
+      'guest writes (512 MiB at most) is gone when the run ends. May be given',
+      'more than once; the first is /dev/vda.',
+    ],
+  },
+  {
+    name: 'device',
+    value: 'NAME',
+    help: [
+      'virtio-rng: a source of random numbers, which follow from --seed;',
+      'virtio-console: a console, which --interactive types at where the last',
+      'console= of --append is hvc0. May be given more than once. Without --disk',
+      'and --device there is no PCI device but the host bridge.',
+    ],
+  },
+];
+
 /** The row of --until where a run can go on to its end. */
 export const withEnd = (row: OptionRow): OptionRow =>
   row.name === 'until'
@@ -130,7 +172,8 @@ export const withEnd = (row: OptionRow): OptionRow =>
         help: [
           ...row.help.slice(0, -1),
           'instruction in user mode; end: the guest powers off, resets or dies.',
-          'Default: banner; with --run and --interactive end.',
+          'Default: banner; with --run, --until-text and --interactive end, and for',
+          'programs that are entered by Multiboot or PVH.',
         ],
       }
     : row;
@@ -146,9 +189,11 @@ export function readBootInput(given: Given, imagePath: string, goals: readonly G
   const options = runOptions(given, goals);
   const bytes = readInput(imagePath, LARGEST_IMAGE, 'any kernel image has');
   const image = parseNamed(imagePath, bytes);
+  // A program of its own has no banner to wait for.
+  const until = options.until ?? (goals.includes('end') && isForeign(options.entry, image) ? 'end' : 'banner');
   const initrd = readInitrd(given, options.memoryBytes);
   const modules = given.all.get('module')?.map((text) => readModule(text, options.memoryBytes));
-  return { config: { ...options, image: bytes, initrd, modules }, image };
+  return { config: { ...options, until, image: bytes, initrd, modules }, image };
 }
 
 /** The file's name ends at the first space. */
@@ -176,13 +221,17 @@ function cmdlineOf({ values }: Given): string {
   return `console=ttyS0 ${given}`.trimEnd();
 }
 
-function runOptions(given: Given, goals: readonly Goal[]): Omit<RunConfig, 'image' | 'initrd'> {
+type RunOptions = Omit<RunConfig, 'image' | 'initrd' | 'until'> & { readonly until: Goal | undefined };
+
+/** `until` is undefined where it depends on the image. */
+function runOptions(given: Given, goals: readonly Goal[]): RunOptions {
   const { values } = given;
   const interactive = given.switches.has('interactive');
   const convert = <T>(name: string, value: (option: string, text: string) => T): T | undefined => {
     const text = values.get(name);
     return text === undefined ? undefined : value(name, text);
   };
+  const extras = given.all.get('device')?.map((text) => choiceValue('device', text, EXTRA_DEVICES));
   const choice = <T extends string | number>(name: string, choices: readonly T[]): T | undefined =>
     convert(name, (option, text) => choiceValue(option, text, choices));
   return {
@@ -192,11 +241,20 @@ function runOptions(given: Given, goals: readonly Goal[]): Omit<RunConfig, 'imag
     cpu: values.get('cpu') ?? DEFAULT_MODEL,
     memoryBytes: convert('memory', sizeValue) ?? DEFAULT_MEMORY,
     cmdline: cmdlineOf(given),
-    until: choice('until', goals) ?? (values.has('run') || interactive ? 'end' : 'banner'),
+    until: choice('until', goals) ?? (values.has('run') || values.has('until-text') || interactive ? 'end' : undefined),
+    untilText: values.get('until-text') || undefined,
     maxInstructions: convert('max-instructions', countValue) ?? (interactive ? NO_LIMIT : DEFAULT_MAX_INSTRUCTIONS),
     seed: convert('seed', seedValue) ?? 0,
     apic: !given.switches.has('no-apic'),
+    extras,
+    disks: given.all.get('disk')?.map(openDisk),
   };
+}
+
+/** Of the options those that a saved run is gone on with. Throws UsageError and InputError. */
+export function onwardOptions(given: Given, goals: readonly Goal[]): Onward {
+  const { until, untilText, maxInstructions, disks } = runOptions(given, goals);
+  return { until: given.values.has('until') && until !== undefined ? until : 'end', untilText, maxInstructions, disks };
 }
 
 /** Says which file it is that cannot be used. */

@@ -25,18 +25,21 @@ const REASONS: Readonly<Record<string, string>> = {
 /** Between two pieces there is time for Ctrl-C. */
 const PIECE = 4 << 20;
 
+type Bytes = Uint8Array | AsyncIterable<Uint8Array>;
+
 export type Written = 'written' | 'interrupted';
 
 /**
  * Writes a file, over an old one of that name if there is one, whose permissions stay. A device or pipe is written to.
  * Throws an InputError that names the file. Ctrl-C ends it without a trace.
- * @param input the file that the bytes come from, which is not to be overwritten
+ * @param bytes all of them, or one piece after the other
+ * @param input a file that is read, which is not to be overwritten
  */
-export async function writeFile(path: string, bytes: Uint8Array, io: Io, input: string): Promise<Written> {
+export async function writeFile(path: string, bytes: Bytes, io: Io, input: string | undefined): Promise<Written> {
   try {
     const old = await statOf(path);
     if (old?.isDirectory()) throw unwritable(path, 'EISDIR');
-    if (old !== undefined && (await isSame(path, input))) {
+    if (old !== undefined && input !== undefined && (await isSame(path, input))) {
       throw new InputError(`cannot write '${path}': it is the file that is read`);
     }
     if (old !== undefined && !old.isFile()) return await writePieces(path, 'w', bytes, io);
@@ -64,7 +67,7 @@ async function isSame(a: string, b: string): Promise<boolean> {
   return second !== undefined && first.dev === second.dev && first.ino === second.ino;
 }
 
-async function replace(path: string, oldMode: number | undefined, bytes: Uint8Array, io: Io): Promise<Written> {
+async function replace(path: string, oldMode: number | undefined, bytes: Bytes, io: Io): Promise<Written> {
   // Renaming needs no permission to write the old file; overwriting does.
   if (oldMode !== undefined) await access(path, constants.W_OK);
   // What a symbolic link names is replaced, not the link.
@@ -83,7 +86,11 @@ async function replace(path: string, oldMode: number | undefined, bytes: Uint8Ar
   }
 }
 
-async function writePieces(path: string, flags: 'w' | 'wx', bytes: Uint8Array, io: Io): Promise<Written> {
+function* inPieces(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE) yield bytes.subarray(at, at + PIECE);
+}
+
+async function writePieces(path: string, flags: 'w' | 'wx', bytes: Bytes, io: Io): Promise<Written> {
   const state = { interrupted: false };
   const done = io.onInterrupt(() => {
     state.interrupted = true;
@@ -93,8 +100,10 @@ async function writePieces(path: string, flags: 'w' | 'wx', bytes: Uint8Array, i
     throw error;
   });
   try {
-    for (let at = 0; at < bytes.length && !state.interrupted; at += PIECE)
-      await file.writeFile(bytes.subarray(at, at + PIECE));
+    for await (const piece of bytes instanceof Uint8Array ? inPieces(bytes) : bytes) {
+      if (state.interrupted) break;
+      await file.writeFile(piece);
+    }
   } finally {
     done();
     await file.close();

@@ -1,7 +1,7 @@
 // The main job: boot, and if it dies say why, prove it, repair, and go on until it boots or a death is not explained.
 // A generator: it yields between stretches of guest time, so that a front end can show progress and stop.
 
-import type { Outcome, RunConfig } from '../boot/run.ts';
+import { endedAsAsked, type Outcome, type RunConfig } from '../boot/run.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import { findPositionDependentReference } from './classes/positionDependentReference.ts';
 import { drive } from './drive.ts';
@@ -27,7 +27,7 @@ export function* diagnose(config: RunConfig, options: WhyOptions = {}): Generato
   const first = run.result();
   const causes: Cause[] = [];
   const suspicions: Suspicion[] = [];
-  while (outcome.kind !== 'stage-reached') {
+  while (!endedAsAsked(outcome, config.until)) {
     const evidence = yield* gatherEvidence(run, outcome, options.symbols);
     const end = { config, first, causes, suspicions, unexplained: evidence, last: run.result() };
     if (run.image.kind !== 'bzImage' || !recorder || causes.length >= MAX_CAUSES) return end;

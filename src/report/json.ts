@@ -37,6 +37,7 @@ export type JsonOutcome = JsonPoint & {
   readonly interruptsEnabled?: boolean;
   readonly rule?: string;
   readonly message?: string;
+  readonly wanted?: string;
   readonly value?: number;
   readonly code?: number;
 };
@@ -56,6 +57,8 @@ export type JsonMachine = {
   readonly loadAddress: string;
   readonly cmdline: string;
   readonly initrdBytes: number | null;
+  readonly disks: readonly number[];
+  readonly devices: readonly string[];
   readonly seed: number;
   readonly until: string;
   readonly maxInstructions: number;
@@ -69,6 +72,7 @@ export type BootJson = {
   readonly machine: JsonMachine;
   readonly unimplemented: readonly { readonly what: string; readonly count: number }[];
   readonly console: string;
+  readonly screen: readonly string[];
 };
 
 /** The object for one boot, ready for JSON.stringify. */
@@ -80,6 +84,7 @@ export function bootJson(config: RunConfig, image: KernelImage, result: RunResul
     machine: machineJson(config, image, result),
     unimplemented: result.unimplemented.map(({ what, count }) => ({ what, count })),
     console: result.console,
+    screen: result.screen,
   };
 }
 
@@ -109,11 +114,14 @@ function particulars(outcome: Outcome): Partial<JsonOutcome> {
     case 'stage-reached':
     case 'powered-off':
       return {};
+    case 'text-seen':
+      return { wanted: outcome.text };
     case 'triple-fault':
       return { chain: outcome.chain.map(linkJson) };
     case 'debug-exit':
       return { value: outcome.value, code: outcome.code };
     case 'reset':
+      if (outcome.source === 'init') return { source: outcome.source };
       return { source: outcome.source, port: hex(RESET_PORTS[outcome.source].port) };
     case 'halt':
       return { rip: hex(outcome.rip), interruptsEnabled: outcome.interruptsEnabled };
@@ -159,6 +167,8 @@ function machineJson(config: RunConfig, image: KernelImage, { boot }: RunResult)
     loadAddress: hex(boot.loadAddress),
     cmdline: config.cmdline,
     initrdBytes: config.initrd?.length ?? null,
+    disks: (config.disks ?? []).map(({ size }) => size),
+    devices: [...(config.extras ?? [])],
     seed: config.seed,
     until: config.until,
     maxInstructions: exactCount(config.maxInstructions),

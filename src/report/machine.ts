@@ -28,5 +28,7 @@ export function machineText(config: RunConfig, boot: Boot): string {
     ...paging,
     `CPU ${config.cpu}${config.apic === false ? ' without APIC' : ''}`,
     `${sizeText(config.memoryBytes)} of RAM`,
+    ...(config.disks ?? []).map(({ size }) => `a disk of ${sizeText(size)}`),
+    ...(config.extras ?? []),
   ].join(', ');
 }

@@ -9,8 +9,10 @@ import { consoleText, printable } from './console.ts';
 import { instructionsText, timeText } from './numbers.ts';
 import { unimplementedLines } from './unimplemented.ts';
 
-/** What pulled the reset line, and the port behind which it sits. */
-export const RESET_PORTS: Readonly<Record<ResetSource, { readonly port: number; readonly name: string }>> = {
+/** What pulled the reset line, and the port behind which it sits; INIT is a message. */
+export const RESET_PORTS: Readonly<
+  Record<Exclude<ResetSource, 'init'>, { readonly port: number; readonly name: string }>
+> = {
   '8042': { port: 0x64, name: 'the keyboard controller' },
   port92: { port: 0x92, name: 'system control port A' },
   cf9: { port: 0xcf9, name: "the chipset's reset control register" },
@@ -38,6 +40,8 @@ export function endText(outcome: Exclude<Outcome, { kind: 'stage-reached' }>): s
       return `triple fault: ${firstExceptionText(outcome.chain)}`;
     case 'debug-exit':
       return `the guest ended the run with ${hex(outcome.value)} on the debug-exit port (exit code ${outcome.code})`;
+    case 'text-seen':
+      return `the guest said "${printable(outcome.text)}"`;
     case 'powered-off':
       return 'powered off';
     case 'reset':
@@ -56,15 +60,25 @@ export function endText(outcome: Exclude<Outcome, { kind: 'stage-reached' }>): s
 }
 
 function resetText(source: ResetSource): string {
+  if (source === 'init') return 'the guest reset the processor by an INIT that it sent to itself';
   const { port, name } = RESET_PORTS[source];
   return `the guest reset the machine through ${name} (port ${hex(port)})`;
+}
+
+const WELL: ReadonlySet<Outcome['kind']> = new Set(['stage-reached', 'text-seen', 'powered-off', 'debug-exit']);
+
+/** The last line on the text screen, where there is one. */
+function screenText(rows: readonly string[]): string[] {
+  const last = rows.filter((row) => row.trim() !== '').at(-1);
+  return last === undefined
+    ? []
+    : [`the last line on the text screen (--screen shows all of it): "${printable(last.trim())}"`];
 }
 
 /** What else there is to say: the chain of exceptions, the console, what this machine does not have. */
 export function outcomeDetails(result: RunResult): string[] {
   const { outcome } = result;
   const chain = outcome.kind === 'triple-fault' ? chainLines(outcome.chain).map((line) => `  ${line}`) : [];
-  const isWell = outcome.kind === 'stage-reached' || outcome.kind === 'powered-off' || outcome.kind === 'debug-exit';
-  const silence = isWell ? [] : [consoleText(result.console)];
+  const silence = WELL.has(outcome.kind) ? [] : [consoleText(result.console), ...screenText(result.screen)];
   return [...chain, ...silence, ...unimplementedLines(result.unimplemented)];
 }

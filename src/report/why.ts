@@ -2,7 +2,7 @@
 // proved, and what the image does with all of them repaired. For somebody who packages kernels and does not write
 // boot code. whyDeath.ts words the deaths, whyCause.ts the causes.
 
-import type { Outcome } from '../boot/run.ts';
+import { endedAsAsked, type Outcome } from '../boot/run.ts';
 import type { Cause, Diagnosis, Evidence, Suspicion } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
 import { hex } from '../bits/hex.ts';
@@ -18,7 +18,7 @@ const section = (text: string, tone: LineTone = 'heading'): Line[] => [BLANK, { 
 
 /** The first boot has ended; a healthy one is for the end. */
 export function firstLines(outcome: Outcome): Line[] {
-  if (outcome.kind === 'stage-reached') return [];
+  if (outcome.kind === 'stage-reached' || endedAsAsked(outcome, 'banner')) return [];
   const title = outcome.kind === 'instruction-limit' ? 'HOW FAR IT CAME' : 'HOW IT DIED';
   return [...section(title), ...deathLines(outcome)];
 }
@@ -42,8 +42,8 @@ function againLines({ outcome }: Evidence, before: number): Line[] {
 }
 
 /** All that is left to say. */
-export function endLines({ first, causes, suspicions, unexplained, last }: Diagnosis): Line[] {
-  if (first.outcome.kind === 'stage-reached') {
+export function endLines({ config, first, causes, suspicions, unexplained, last }: Diagnosis): Line[] {
+  if (endedAsAsked(first.outcome, config.until)) {
     return [BLANK, { text: `It boots: ${outcomeText(first.outcome)}. No finding.`, tone: 'good' }];
   }
   const suspected = suspicions.flatMap(suspicionLines);

@@ -9,6 +9,7 @@ const HEAD = ['image', 'loaded at', 'entry', 'paging', 'CPU', 'result'];
 /** How a boot that did not pass ended. */
 const ENDS: Readonly<Record<ProofBoot['outcome'], string>> = {
   'stage-reached': 'reached its stage',
+  'text-seen': 'showed its text',
   'triple-fault': 'triple fault',
   'powered-off': 'powered off',
   'debug-exit': 'ended by debug-exit',

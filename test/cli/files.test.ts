@@ -65,7 +65,7 @@ describe('input files', () => {
         [GOOD, '--initrd', GOOD, '--memory', '64K'],
         `cannot use '${GOOD}': its 108 KiB are more than the guest has RAM, 64 KiB`,
       ],
-      [[GOOD, '--cpu', '486'], "there is no CPU model '486'; choose one of x86-64-v1, max"],
+      [[GOOD, '--cpu', '486'], 'unknown CPU model "486": known are x86-64-v1, x86-64-v2, x86-64-v3, max'],
       [[GOOD, '--cpu', 'x86-64-v1', '--paging', '5'], "--paging 5 needs a CPU with la57, which 'x86-64-v1' is not"],
     ];
     for (const [args, message] of calls) {

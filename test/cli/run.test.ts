@@ -26,6 +26,8 @@ const kernel = (name: string, code: readonly number[]): string => {
 const POWERS_OFF = kernel('off', [0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x34, 0x66, 0xef]);
 /** mov $0xcf9,%dx; mov $6,%al; out %al,(%dx) */
 const RESETS = kernel('reset', [0x66, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee]);
+/** movl $0x074b074f,0xb8000; jmp . */
+const DRAWS = kernel('draws', [0xc7, 0x04, 0x25, 0, 0x80, 0x0b, 0, 0x4f, 0x07, 0x4b, 0x07, 0xeb, 0xfe]);
 const BUSYBOX = file('busybox', makeElf());
 const dynamic = makeElf();
 dynamic[64] = 3;
@@ -36,12 +38,26 @@ const boot = (...args: string[]) => firstlight(['boot', ...args]);
 const machineOf = (stdout: string): Record<string, unknown> =>
   (JSON.parse(stdout) as { machine: Record<string, unknown> }).machine;
 
+describe('firstlight boot --until-text', () => {
+  it('stops well where the guest shows the text, and --screen prints what is there', async () => {
+    const { code, stdout, stderr } = await boot(DRAWS, '--until-text', 'OK', '--screen');
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'OK\n' });
+    expect(stderr).toMatch(/\nfirstlight: the guest said "OK"; after 10,000,000 instructions/);
+  });
+
+  it('tells of the text screen where the guest ends otherwise', async () => {
+    const { code, stderr } = await boot(DRAWS, '--until-text', 'KO', '--max-instructions', '1M');
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/the last line on the text screen \(--screen shows all of it\): "OK"\n/);
+  });
+});
+
 describe('firstlight boot --until end', () => {
   it('ends well when the guest powers off', async () => {
     const { code, stderr } = await boot(POWERS_OFF, '--until', 'end');
     expect(code).toBe(0);
     expect(stderr).toMatch(
-      /\nfirstlight: powered off; after 3 instructions \(3 ns of guest time\), last stage: handoff\n$/,
+      /\nfirstlight: powered off; after 3 instructions \(1\.003 us of guest time\), last stage: handoff\n$/,
     );
   });
 

@@ -34,7 +34,7 @@ describe('the object of a boot', () => {
   it('has the machine, the stages and the outcome', () => {
     const result = resultOf(
       { kind: 'halt', rip: 0x9e043n, interruptsEnabled: false },
-      { unimplemented: [{ what: 'port 0x1', count: 2 }], console: 'é' },
+      { unimplemented: [{ what: 'port 0x1', count: 2 }], console: 'é', screen: ['on screen'] },
     );
     expect(bootJson({ ...CONFIG, initrd: new Uint8Array(9) }, IMAGE, result)).toEqual({
       outcome: {
@@ -58,6 +58,8 @@ describe('the object of a boot', () => {
         loadAddress: '0x1000000',
         cmdline: 'console=ttyS0',
         initrdBytes: 9,
+        disks: [],
+        devices: [],
         seed: 5,
         until: 'banner',
         maxInstructions: 20_000_000_000,
@@ -69,6 +71,7 @@ describe('the object of a boot', () => {
       },
       unimplemented: [{ what: 'port 0x1', count: 2 }],
       console: 'é',
+      screen: ['on screen'],
     });
   });
 

@@ -41,6 +41,7 @@ describe('an outcome in one line', () => {
       `instruction limit reached, at 0xffffffff81000000; ${WHEN}`,
     ],
     [{ kind: 'powered-off' }, `powered off; ${WHEN}`],
+    [{ kind: 'text-seen', text: 'Pass:  1' }, `the guest said "Pass:  1"; ${WHEN}`],
     [{ kind: 'stage-reached' }, 'reached decompress after 1,234,567 instructions (1.234 ms of guest time)'],
   ] as const)('$kind', (ending, text) => {
     expect(outcomeText(outcomeOf(ending))).toBe(text);

@@ -43,5 +43,6 @@ export const resultOf = (ending: Ending, more: Partial<RunResult> = {}): RunResu
   boot: BOOT,
   unimplemented: [],
   console: '',
+  screen: [],
   ...more,
 });

@@ -1,28 +1,17 @@
 // `firstlight boot IMAGE`: the console on stdout, what happens on stderr, the outcome as exit code.
 
-import { BootRun, endedAsAsked, type Goal, type Outcome } from '../../boot/run.ts';
-import { STAGES } from '../../boot/stages.ts';
+import { type BootRun, endedAsAsked, type Goal, type Outcome } from '../../boot/run.ts';
 import { bootJson } from '../../report/json.ts';
 import { imageText, machineText } from '../../report/machine.ts';
 import { outcomeDetails, outcomeText, stageText, whenText } from '../../report/outcome.ts';
 import type { Command } from '../command.ts';
-import { drive } from '../drive.ts';
 import { EXIT, exitCodeOf } from '../exit.ts';
-import {
-  BOOT_OPTIONS,
-  type BootInput,
-  checkAgainstEntry,
-  END_OPTIONS,
-  imageOperand,
-  readBootInput,
-  withEnd,
-} from '../options.ts';
-import { driveInteractive, openKeyboard } from '../interactive.ts';
+import { openKeyboard } from '../interactive.ts';
+import { BOOT_OPTIONS, DEVICE_OPTIONS, END_OPTIONS, withEnd } from '../options.ts';
 import { Screen, type Tone } from '../screen.ts';
+import { openRun, play } from '../session.ts';
+import { SNAPSHOT_OPTIONS } from '../snapshots.ts';
 import { type CommandUsage, UsageError } from '../usage.ts';
-
-/** Every stage, and the end of the run by the guest itself. */
-const GOALS: readonly Goal[] = [...STAGES, 'end'];
 
 const usage: CommandUsage = {
   name: 'boot',
@@ -33,7 +22,7 @@ const usage: CommandUsage = {
     'program in a PC of its own. The serial console goes to stdout, all that is said about',
     'the run to stderr.',
   ],
-  options: [...BOOT_OPTIONS.map(withEnd), ...END_OPTIONS],
+  options: [...BOOT_OPTIONS.map(withEnd), ...END_OPTIONS, ...DEVICE_OPTIONS, ...SNAPSHOT_OPTIONS],
   outro: [
     'Examples:',
     '  firstlight boot vmlinuz --append "earlyprintk=serial,ttyS0,115200 console=ttyS0"',
@@ -44,31 +33,29 @@ const usage: CommandUsage = {
 export const boot: Command = {
   usage,
   async run(given, io) {
-    const path = imageOperand(given);
-    if (path === undefined) throw new UsageError('no image given');
     if (given.switches.has('json') && given.switches.has('interactive')) {
       throw new UsageError('--json keeps stdout for itself; --interactive needs it for the console');
     }
-    const input = readBootInput(given, path, GOALS);
-    const run = new BootRun(input.config, input.image);
-    checkAgainstEntry(run);
-    const keyboard = given.switches.has('interactive') ? openKeyboard(io) : undefined;
+    const opened = await openRun(given);
+    const { run } = opened;
     const screen = new Screen(io);
     const json = given.switches.has('json');
     const quiet = given.switches.has('quiet');
-    if (!json) listen(run, screen, quiet ? undefined : input);
-    const ended = keyboard ? await driveInteractive(run, io, screen, keyboard) : await drive(run, io, screen, !quiet);
+    const keyboard = given.switches.has('interactive') ? openKeyboard(io) : undefined;
+    if (!json) listen(run, screen, !quiet);
+    const ended = await play({ ...opened, io, screen, keyboard, progress: !quiet, announce: !quiet && !json });
     if (ended === 'output-closed') return EXIT.outputClosed;
     if (ended === 'interrupted') return sayStopped(run, screen, 'stopped by Ctrl-C', EXIT.interrupted);
     if (ended === 'left') return sayStopped(run, screen, 'left by Ctrl-A x', EXIT.reached);
-    if (json) io.stdout.write(`${JSON.stringify(bootJson(input.config, input.image, run.result()), null, 2)}\n`);
+    if (json) io.stdout.write(`${JSON.stringify(bootJson(run.config, run.image, run.result()), null, 2)}\n`);
     else sayOutcome(run, screen, quiet);
-    return exitCodeOf(run.result().outcome, input.config.until);
+    if (given.switches.has('screen') && !json) io.stdout.write(`${run.result().screen.join('\n')}\n`);
+    return exitCodeOf(run.result().outcome, run.config.until);
   },
 };
 
-/** Passes on what happens as it happens. @param announced what to announce; nothing but the console where undefined */
-function listen(run: BootRun, screen: Screen, announced: BootInput | undefined): void {
+/** Passes on what happens as it happens. @param announce more than the console */
+function listen(run: BootRun, screen: Screen, announce: boolean): void {
   const { console } = run.machine;
   const stageWatch = console.onByte;
   console.onByte = (byte) => {
@@ -76,8 +63,9 @@ function listen(run: BootRun, screen: Screen, announced: BootInput | undefined):
     screen.console(byte);
     stageWatch?.(byte);
   };
-  if (announced === undefined) return;
-  screen.say(`booting ${imageText(announced.image)}, ${machineText(announced.config, run.boot)}`, 'note');
+  if (!announce) return;
+  const doing = run.machine.engine.retired === 0n ? 'booting' : 'going on with';
+  screen.say(`${doing} ${imageText(run.image)}, ${machineText(run.config, run.boot)}`, 'note');
   for (const stage of run.stages.reached) screen.say(stageText(stage), 'note');
   const stopAtStage = run.stages.onStage;
   run.stages.onStage = (stage) => {
