@@ -25,6 +25,8 @@ export type InterpreterRun = {
   readonly bannerSeconds: number;
   readonly bannerMillions: number;
   readonly stateHash: string;
+  /** Largest resident set of the process. */
+  readonly peakMiB: number;
 };
 
 /** Small enough that a stage's time is right to a hundredth of a second. */
@@ -71,6 +73,7 @@ function measure(image: Uint8Array): InterpreterRun {
     bannerSeconds: (banner.at - start) / 1000,
     bannerMillions: banner.instructions / 1e6,
     stateHash: run.result().stateHash,
+    peakMiB: process.resourceUsage().maxRSS / 1024,
   };
 }
 

@@ -25,6 +25,8 @@ type Result = {
   /** The same by the main thread's processor time. */
   readonly cpuSpeed: number | undefined;
   readonly firstlight: Times & { readonly startSeconds: number };
+  /** Largest resident set of our process. */
+  readonly peakMiB: number;
   readonly qemu: Times | undefined;
   /** How often our time QEMU's is: 1 is as fast, 0.5 takes twice as long. */
   readonly ratio: { readonly unpack: number; readonly banner: number } | undefined;
@@ -78,6 +80,7 @@ async function measure(kernel: KernelFile, runs: number, withQemu: boolean): Pro
     speed: medianOf(ours, (run) => run.unpackMillions / run.unpackSeconds),
     cpuSpeed: cpuSpeed(ours),
     firstlight,
+    peakMiB: medianOf(ours, (run) => run.peakMiB),
     qemu,
     ratio: qemu && {
       unpack: qemu.unpackToBannerSeconds / firstlight.unpackToBannerSeconds,
@@ -106,6 +109,7 @@ const HEADINGS = [
   'by CPU time',
   'unpack s',
   'banner s',
+  'peak MiB',
   'QEMU unpack',
   'banner',
   'ratio',
@@ -114,7 +118,7 @@ const HEADINGS = [
 
 function show(results: readonly Result[]): string {
   const fixed = (value: number | undefined, digits: number): string => value?.toFixed(digits) ?? '-';
-  const rows = results.map(({ kernel, format, unpackMillions, speed, cpuSpeed, firstlight, qemu, ratio }) => [
+  const rows = results.map(({ kernel, format, unpackMillions, speed, cpuSpeed, firstlight, peakMiB, qemu, ratio }) => [
     kernel,
     format,
     fixed(unpackMillions, 0),
@@ -122,6 +126,7 @@ function show(results: readonly Result[]): string {
     fixed(cpuSpeed, 0),
     fixed(firstlight.unpackToBannerSeconds, 2),
     fixed(firstlight.bannerSeconds, 2),
+    fixed(peakMiB, 0),
     fixed(qemu?.unpackToBannerSeconds, 2),
     fixed(qemu?.bannerSeconds, 2),
     fixed(ratio?.unpack, 2),
@@ -133,6 +138,7 @@ function show(results: readonly Result[]): string {
 const NOTES = `M instr, M/s: guest instructions, in millions, from decompress to handoff, and how many a second,
 by the clock and by the processor time used: they differ where other jobs run.
 unpack s: from the first look at the payload to the banner; banner s: from the start, all set-up included.
+peak MiB: the largest resident set of our process, with a guest of 512 MiB.
 ratio: QEMU's time by ours, for unpack and banner: 1 is as fast as QEMU, 0.5 takes twice as long.`;
 
 async function main(): Promise<void> {

@@ -57,7 +57,8 @@ export class GdbRemote {
         return found[1] ?? '';
       }
       const left = deadline - Date.now();
-      if (left <= 0 || this.#socket.destroyed) throw new Error(this.#socket.destroyed ? 'QEMU has gone' : 'the debugger stub does not answer');
+      if (left <= 0 || this.#socket.destroyed)
+        throw new Error(this.#socket.destroyed ? 'QEMU has gone' : 'the debugger stub does not answer');
       await new Promise<void>((done) => {
         const timer = setTimeout(done, left);
         this.#wake = () => {
