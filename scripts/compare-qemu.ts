@@ -35,8 +35,8 @@ const SHIM = 0xfe00;
 const RESET_VECTOR = 0xfff0;
 /** Breakpoints set at once: QEMU may take another way between two points. */
 const WINDOW = 12;
-/** Of the time stamp counter and the random numbers of our machine as another one. */
-const OTHER_SEED = 0x1234_5678;
+/** Of the time stamp counter and the random numbers of our machine as others. */
+const OTHER_SEEDS = [0x1234_5678, 0x2b3c_4d5e_6f01, 0x1357_9bdf];
 const STOP_LIMIT_MS = 30_000;
 /** What QEMU's TCG does not have; the processor compared does without it too. */
 const NOT_IN_TCG = [
@@ -289,11 +289,15 @@ interface Report {
   readonly found: { readonly point: Point; readonly difference: Difference; readonly kind: Kind }[];
 }
 
-/** What kind of difference it is. @param again the same points of our machine when it is another one */
-function kindOf(point: Point, { register, ours, theirs }: Difference, again: ReadonlyMap<bigint, Registers>): Kind {
+/** What kind of difference it is. @param again the same points of our machine when it is others */
+function kindOf(
+  point: Point,
+  { register, ours, theirs }: Difference,
+  again: readonly ReadonlyMap<bigint, Registers>[],
+): Kind {
   if (register === 'rflags' && (ours ^ theirs) === BigInt(FLAGS.AF)) return 'AF';
-  const registers = again.get(ripOf(point));
-  return registers === undefined || registers.get(register) !== point.registers.get(register) ? 'machine' : 'other';
+  const same = again.every((points) => points.get(ripOf(point))?.get(register) === point.registers.get(register));
+  return same ? 'other' : 'machine';
 }
 
 const ripOf = (point: Point | undefined): bigint => point?.registers.get('rip') ?? 0n;
@@ -302,7 +306,7 @@ const ripOf = (point: Point | undefined): bigint => point?.registers.get('rip') 
 async function follow(
   gdb: GdbRemote,
   points: readonly Point[],
-  again: ReadonlyMap<bigint, Registers>,
+  again: readonly ReadonlyMap<bigint, Registers>[],
   report: Report,
 ): Promise<void> {
   let next = 0;
@@ -368,9 +372,11 @@ async function main(): Promise<number> {
   const report: Report = { compared: 0, missed: 0, found: [] };
   try {
     const points = pointsOf(run);
-    const other = new BootRun({ ...config, seed: OTHER_SEED });
-    makeOther(other);
-    const again = new Map(pointsOf(other).map((point) => [ripOf(point), point.registers]));
+    const again = OTHER_SEEDS.map((seed) => {
+      const other = new BootRun({ ...config, seed });
+      makeOther(other);
+      return new Map(pointsOf(other).map((point) => [ripOf(point), point.registers]));
+    });
     const gdb = await connect(child, stub);
     console.log(`${points.length} points in ${run.machine.engine.retired.toLocaleString('en')} instructions`);
     try {

@@ -37,8 +37,14 @@ export function checkStaticProgram(bytes: Uint8Array, what: string): void {
 /** One word for a shell, whatever is in it. */
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
+/**
+ * A session with a terminal of its own, without which Ctrl-C reaches nobody: /dev/console cannot be one. Where busybox can
+ * do it.
+ */
+const OWN_SESSION = '$([ -e /bin/cttyhack ] && echo setsid cttyhack) ';
+
 /** Text of /init. The directory is /bin for every program that busybox is. */
-function initScript(command: string): string {
+function initScript(command: string, terminal: boolean): string {
   return [
     '#!/bin/busybox sh',
     'export PATH=/bin HOME=/root',
@@ -46,7 +52,7 @@ function initScript(command: string): string {
     '/bin/busybox mount -t sysfs sysfs /sys',
     '/bin/busybox mount -t devtmpfs devtmpfs /dev',
     '/bin/busybox --install -s /bin',
-    `sh -c ${quoted(command)}`,
+    `${terminal ? OWN_SESSION : ''}sh -c ${quoted(command)}`,
     'status=$?',
     '[ $status = 0 ] || echo "the command ended with status $status"',
     'poweroff -f',
@@ -63,15 +69,18 @@ const CONSOLE: CpioEntry = { path: 'dev/console', mode: S_IFCHR | 0o600, device:
 /**
  * A cpio archive that runs `command` with busybox's `sh -c` and powers off.
  * @param busybox a program that checkStaticProgram lets through
- * Throws InputError for a command with a NUL character in it.
+ * @param terminal somebody types: keys such as Ctrl-C are to reach the command. When it ends, the terminal is hung up, and
+ *   what the kernel has not sent yet is lost
+ * Throws InputError for a command that is empty or has a NUL character in it.
  */
-export function commandInitramfs(command: string, busybox: Uint8Array): Uint8Array {
+export function commandInitramfs(command: string, busybox: Uint8Array, terminal = false): Uint8Array {
+  if (command.trim() === '') throw new InputError('there is no command to run: --run was given an empty one');
   if (command.includes('\0')) throw new InputError('the command contains a NUL character');
   return cpioArchive([
     ...['bin', 'dev', 'proc', 'root', 'sys'].map((path) => directory(path)),
     directory('tmp', 0o1777),
     CONSOLE,
     program('bin/busybox', busybox),
-    program('init', new TextEncoder().encode(initScript(command))),
+    program('init', new TextEncoder().encode(initScript(command, terminal))),
   ]);
 }

@@ -9,7 +9,7 @@
 import { PAGE_SIZE } from '../bits/address.ts';
 import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
-import type { Context } from '../cpu/codeCache.ts';
+import type { Context } from '../cpu/codeContext.ts';
 import * as at from '../cpu/layout.ts';
 import { isZero, StateHash } from '../machine/hash.ts';
 import type { Machine } from '../machine/machine.ts';

@@ -10,7 +10,7 @@ import { crc32Register } from '../bits/crc32.ts';
 import { InputError } from '../bits/errors.ts';
 import { Fields } from '../bits/fields.ts';
 import { decodePlain, encodePlain, type Plain } from '../bits/plain.ts';
-import { engineDigest } from '../cpu/engine.ts';
+import { engineDigest } from '../cpu/engine/instance.ts';
 import * as at from '../cpu/layout.ts';
 import type { GuestMemory } from '../cpu/memory.ts';
 import type { DiskImage } from '../devices/virtio/disk.ts';

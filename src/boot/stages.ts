@@ -11,7 +11,7 @@ import { Mnemonic } from 'iced-x86';
 import { PAGE_SIZE, type PhysAddr, physAddr } from '../bits/address.ts';
 import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
-import type { Context } from '../cpu/codeCache.ts';
+import type { Context } from '../cpu/codeContext.ts';
 import { isFault } from '../cpu/cpu.ts';
 import type { Watched } from '../cpu/engine.ts';
 import * as at from '../cpu/layout.ts';

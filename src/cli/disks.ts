@@ -3,7 +3,9 @@
 
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { InputError } from '../bits/errors.ts';
+import { SECTOR } from '../devices/virtio/blk.ts';
 import type { DiskImage } from '../devices/virtio/disk.ts';
+import { countText } from '../report/numbers.ts';
 import { attempt } from './files.ts';
 
 /** Opens a file as a disk. It stays open until the process ends. Throws InputError where it cannot be read. */
@@ -14,6 +16,11 @@ export function openDisk(path: string): DiskImage {
   if (!opened.isFile()) {
     closeSync(file);
     throw new InputError(`cannot use '${path}' as a disk: it is no file`);
+  }
+  if (opened.size === 0 || opened.size % SECTOR !== 0) {
+    closeSync(file);
+    const size = `${countText(opened.size)} ${opened.size === 1 ? 'byte' : 'bytes'}`;
+    throw new InputError(`cannot use '${path}' as a disk: its ${size} are no whole sectors of ${SECTOR}`);
   }
   return {
     size: opened.size,

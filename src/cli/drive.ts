@@ -28,7 +28,7 @@ export async function drive(run: BootRun, io: Io, screen: Screen, showProgress: 
   const ignore = io.onInterrupt(() => {
     interrupted = true;
   });
-  const speed = new Speed(io.now());
+  const speed = new Speed(io.now(), run.machine.engine.retired);
   let slice = FIRST_SLICE;
   try {
     for (;;) {
@@ -53,12 +53,14 @@ export async function drive(run: BootRun, io: Io, screen: Screen, showProgress: 
 
 /** Instructions a second over about the last second. */
 export class Speed {
-  #instructions = 0n;
+  #instructions: bigint;
   #since: number;
   perSecond = 0;
 
-  constructor(now: number) {
+  /** @param instructions those before `now` */
+  constructor(now: number, instructions = 0n) {
     this.#since = now;
+    this.#instructions = instructions;
   }
 
   note(instructions: bigint, now: number): void {

@@ -1,7 +1,9 @@
 // What the command line needs of the process around it, as a plain object, so that tests can stand in for it.
 
-import { fstatSync } from 'node:fs';
+import { fstatSync, writeSync } from 'node:fs';
 import process from 'node:process';
+import { EXIT } from './exit.ts';
+import { writeReason } from './writeReasons.ts';
 
 /** A stream as far as it is used here; process.stdout is one. */
 export type Output = {
@@ -39,7 +41,7 @@ export function processIo(): Io {
   let closed = false;
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
+      if (error.code !== 'EPIPE') giveUp(stream === process.stdout, error.code);
       closed = true;
     });
   }
@@ -56,6 +58,16 @@ export function processIo(): Io {
     },
     openKeyboard: terminalKeyboard,
   };
+}
+
+/** A full disk, say: there is nobody to go on for. @param canSay the other stream may still take a line */
+function giveUp(canSay: boolean, code = 'unknown error'): never {
+  try {
+    if (canSay) writeSync(2, `firstlight: cannot write to standard output: ${writeReason(code)}\n`);
+  } catch {
+    // Then it is not said.
+  }
+  process.exit(EXIT.usage);
 }
 
 /** Signals that end the process while the terminal is raw. In raw mode Ctrl-C is none of them. */

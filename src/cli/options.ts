@@ -15,7 +15,7 @@ import { findBusybox } from './busybox.ts';
 import { openDisk } from './disks.ts';
 import { readInput } from './files.ts';
 import { type Given, type OptionRow, UsageError } from './usage.ts';
-import { addressValue, choiceValue, countValue, seedValue, sizeValue } from './values.ts';
+import { addressValue, choiceValue, countValue, seedValue, sizeValue, textValue } from './values.ts';
 
 const DEFAULT_MEMORY = 512 * MIB;
 const DEFAULT_MAX_INSTRUCTIONS = 20_000_000_000n;
@@ -63,13 +63,16 @@ export const BOOT_OPTIONS: readonly OptionRow[] = [
   },
   {
     name: 'no-apic',
-    help: ['A machine with the two 8259A interrupt controllers only: no local APIC, no I/O APIC.'],
+    help: ['No local APIC and no I/O APIC: the two 8259A interrupt controllers only.'],
   },
   { name: 'append', value: 'TEXT', help: ["The kernel's command line. Default: empty."] },
   {
     name: 'initrd',
     value: 'FILE',
-    help: ['A file to load as initial RAM disk, or as the first module of a Multiboot program.'],
+    help: [
+      'A file to load as initial RAM disk, or as the first module of a program',
+      'that is entered by multiboot or pvh.',
+    ],
   },
   {
     name: 'module',
@@ -121,8 +124,9 @@ export const END_OPTIONS: readonly OptionRow[] = [
     name: 'interactive',
     help: [
       'Connect the terminal to the serial port. Ctrl-A x leaves, Ctrl-A Ctrl-A',
-      'sends Ctrl-A. Sets --until end and lifts the limit of instructions,',
-      'unless they are given. The run then depends on what is typed, and when.',
+      'sends Ctrl-A; Ctrl-C and all other keys are for the guest. Sets --until end',
+      'and lifts the limit of instructions, unless they are given. The run then',
+      'depends on what is typed, and when.',
     ],
   },
   {
@@ -204,14 +208,14 @@ function readModule(value: string, limit: number): Module {
 }
 
 /** The file given, or one made for the command given. @param limit bytes of RAM */
-function readInitrd({ values }: Given, limit: number): Uint8Array | undefined {
+function readInitrd({ values, switches }: Given, limit: number): Uint8Array | undefined {
   const [path, command, busybox] = [values.get('initrd'), values.get('run'), values.get('busybox')];
   if (command === undefined) {
     if (busybox !== undefined) throw new UsageError('--busybox is for --run; without that it has no use');
     return path === undefined ? undefined : readInput(path, limit, 'the guest has RAM');
   }
   if (path !== undefined) throw new UsageError('--run makes the initial RAM disk itself; leave --initrd or --run away');
-  return commandInitramfs(command, findBusybox(busybox));
+  return commandInitramfs(command, findBusybox(busybox), switches.has('interactive'));
 }
 
 /** With --run there has to be a console; what is given is kept as it stands. */
@@ -242,7 +246,7 @@ function runOptions(given: Given, goals: readonly Goal[]): RunOptions {
     memoryBytes: convert('memory', sizeValue) ?? DEFAULT_MEMORY,
     cmdline: cmdlineOf(given),
     until: choice('until', goals) ?? (values.has('run') || values.has('until-text') || interactive ? 'end' : undefined),
-    untilText: values.get('until-text') || undefined,
+    untilText: convert('until-text', textValue),
     maxInstructions: convert('max-instructions', countValue) ?? (interactive ? NO_LIMIT : DEFAULT_MAX_INSTRUCTIONS),
     seed: convert('seed', seedValue) ?? 0,
     apic: !given.switches.has('no-apic'),

@@ -33,7 +33,7 @@ async function openImage(given: Given): Promise<Opened> {
   const path = imageOperand(given);
   if (path === undefined) throw new UsageError('no image given');
   const { config, image } = readBootInput(given, path, GOALS);
-  const saving = await placeOf(given, config.until);
+  const saving = await placeOf(given, config.until, path);
   const run = new BootRun({ ...config, until: saving?.at ?? config.until }, image);
   checkAgainstEntry(run);
   return { run, goal: config, saving, image: path };
@@ -42,7 +42,7 @@ async function openImage(given: Given): Promise<Opened> {
 async function openSaved(given: Given, path: string): Promise<Opened> {
   checkBesideRestore(given);
   const goal = onwardOptions(given, GOALS);
-  const saving = await placeOf(given, goal.until);
+  const saving = await placeOf(given, goal.until, undefined);
   const until = saving?.at ?? goal.until;
   const run = await restoreRun(path, { ...goal, until });
   if (until !== 'end' && run.stages.has(until)) {
@@ -51,9 +51,9 @@ async function openSaved(given: Given, path: string): Promise<Opened> {
   return { run, goal, saving, image: undefined };
 }
 
-async function placeOf(given: Given, until: Goal): Promise<Saving | undefined> {
+async function placeOf(given: Given, until: Goal, image: string | undefined): Promise<Saving | undefined> {
   const saving = savingOf(given, until);
-  if (saving) await checkSavePlace(saving.path);
+  if (saving) await checkSavePlace(saving.path, given, image);
   return saving;
 }
 
@@ -93,8 +93,7 @@ async function saved({ run, io, screen, progress, announce, image }: Session, pa
     return true;
   }
   if (progress) screen.progress(`saving ${path}`);
-  const written = await saveRun(run, path, io, image);
-  screen.clearProgress();
+  const written = await saveRun(run, path, io, image).finally(() => screen.clearProgress());
   if (written === 'interrupted') screen.say('nothing was saved', 'limit');
   else if (announce) {
     const point = { instructions: run.machine.engine.retired, guestTime: run.machine.now };

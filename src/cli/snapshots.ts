@@ -43,7 +43,7 @@ export const SNAPSHOT_OPTIONS: readonly OptionRow[] = [
 
 /** What may stand beside --restore; all else describes the machine, which is in the file. */
 const BESIDE_RESTORE = new Set(
-  'restore until until-text max-instructions disk interactive json quiet save save-at'.split(' '),
+  'restore until until-text max-instructions disk interactive json quiet save save-at screen'.split(' '),
 );
 
 /** Where a run is to be saved. */
@@ -74,13 +74,22 @@ export function checkBesideRestore({ values, switches, operands }: Given): void 
   if (extra !== undefined) throw new UsageError(`--${extra} cannot be changed by --restore: it is in the snapshot`);
 }
 
-/** Before the long way to where it is written. Throws InputError. */
-export async function checkSavePlace(path: string): Promise<void> {
+/** The option's files that are read as long as the run goes, or may be wanted again. */
+const READ = ['initrd', 'busybox', 'disk', 'module'] as const;
+
+/** Before the long way to where it is written. @param image the image's file, where there is one. Throws InputError. */
+export async function checkSavePlace(path: string, given: Given, image: string | undefined): Promise<void> {
   const refusal = (why: string): InputError => new InputError(`cannot write '${path}': ${why}`);
+  if (path === '') throw refusal('the name is empty');
   const old = await stat(path).catch(() => undefined);
   if (old?.isDirectory()) throw refusal('it is a folder');
   // A device or a pipe is written to; a file is put in its place.
   if (old && !old.isFile()) return;
+  const inputs = [image ?? [], ...READ.map((name) => given.all.get(name) ?? [])].flat();
+  for (const input of old ? inputs : []) {
+    const read = await stat(input).catch(() => undefined);
+    if (read?.ino === old?.ino && read?.dev === old?.dev) throw refusal('it is a file that is read');
+  }
   await access(dirname(path), constants.W_OK).catch((error: NodeJS.ErrnoException) => {
     throw refusal(error.code === 'ENOENT' ? 'no such folder' : 'the folder cannot be written to');
   });

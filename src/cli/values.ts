@@ -46,6 +46,12 @@ export function seedValue(option: string, text: string): number {
   throw new UsageError(`--${option}: '${text}' is no whole number from 0 to 2^53-1`);
 }
 
+/** Any text but none. */
+export function textValue(option: string, text: string): string {
+  if (text !== '') return text;
+  throw new UsageError(`--${option}: there is no text to wait for`);
+}
+
 /** One of a few words or numbers. */
 export function choiceValue<T extends string | number>(option: string, text: string, choices: readonly T[]): T {
   const found = choices.find((choice) => String(choice) === text);

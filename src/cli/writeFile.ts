@@ -7,20 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { InputError } from '../bits/errors.ts';
 import type { Io } from './io.ts';
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'no such folder',
-  ENOTDIR: 'no such folder',
-  EACCES: 'permission denied',
-  EPERM: 'permission denied',
-  EROFS: 'the file system is read-only',
-  EISDIR: 'it is a folder',
-  ENOSPC: 'no space left',
-  EDQUOT: 'the disk quota is used up',
-  EFBIG: 'it would be too large',
-  ELOOP: 'too many symbolic links',
-  ENAMETOOLONG: 'the name is too long',
-};
+import { writeReason } from './writeReasons.ts';
 
 /** Between two pieces there is time for Ctrl-C. */
 const PIECE = 4 << 20;
@@ -51,7 +38,7 @@ export async function writeFile(path: string, bytes: Bytes, io: Io, input: strin
 }
 
 const unwritable = (path: string, code = 'unknown error'): InputError =>
-  new InputError(`cannot write '${path}': ${REASONS[code] ?? code}`);
+  new InputError(`cannot write '${path}': ${writeReason(code)}`);
 
 async function statOf(path: string) {
   try {

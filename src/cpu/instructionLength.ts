@@ -1,7 +1,7 @@
 // How many bytes an instruction has, where decoding it alone does not tell.
 
 import { Decoder, DecoderError, DecoderOptions } from 'iced-x86';
-import type { Bitness } from './decode.ts';
+import type { Bitness } from './decode/operands.ts';
 
 export const MAX_INSTRUCTION = 15;
 

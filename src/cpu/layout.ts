@@ -46,6 +46,9 @@ export const WATCH_SIZE = 0x1e8;
 export const WATCH_KIND = 0x1ec;
 /** i32: while not 0, watched pages and pages that hold code are accessed without stopping (one instruction is being stepped over). */
 export const WATCH_BYPASS = 0x1f0;
+/** What the instruction under way may touch without leaving: nothing, watched pages, those and decoded code and devices. */
+export const BYPASS = { NOTHING: 0, WATCHES: 1, ALL: 2 } as const;
+export type Bypass = (typeof BYPASS)[keyof typeof BYPASS];
 /** i32: ns that instructions of the engine call under way took beyond the one each takes; 0 outside of it. */
 export const DELAY = 0x1f4;
 /** i64: guest ns between TSC_START and the end of the budget of the engine call under way. */

@@ -18,8 +18,8 @@ import {
 import { FLAGS } from '../x86/flags.ts';
 import type { CpuModel } from '../x86/models.ts';
 import { XSTATE_AVX, XSTATE_SSE } from '../x86/xstate.ts';
-import type { CodeMode } from './codeCache.ts';
-import type { Bitness } from './decode.ts';
+import type { CodeMode } from './codeContext.ts';
+import type { Bitness } from './decode/operands.ts';
 import * as at from './layout.ts';
 import { type CpuState, SEG } from './state.ts';
 

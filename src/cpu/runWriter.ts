@@ -3,7 +3,7 @@
 
 import { Decoder, DecoderOptions, Instruction } from 'iced-x86';
 import { PAGE_SIZE } from '../bits/address.ts';
-import type { Context } from './codeCache.ts';
+import type { Context } from './codeContext.ts';
 import type { Plan } from './decode.ts';
 import { MAX_INSTRUCTION } from './instructionLength.ts';
 import * as at from './layout.ts';

@@ -1,11 +1,12 @@
 // The engine's state as a snapshot holds it, and how it is read back from one that may come from anybody: whatever is in
-// it, what it is restored to stays within the guest's own memory. Read codeCache.ts and translations.ts first.
+// it, what it is restored to stays within the guest's own memory. Read codeContext.ts, codeCache.ts and translations.ts
+// first.
 
 import { InputError } from '../bits/errors.ts';
 import { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
 import { viewOf } from '../bits/cursor.ts';
-import type { CodeMode, CodePage, SavedCode, SavedContext } from './codeCache.ts';
+import type { CodeMode, CodePage, SavedCode, SavedContext } from './codeContext.ts';
 import * as at from './layout.ts';
 import type { GuestMemory } from './memory.ts';
 import type { SavedTranslation, SavedTranslations } from './translations.ts';

@@ -2,6 +2,11 @@
 // instruction behave alike from there on. Pages of zeros do not count, so touching memory without changing it does not
 // show. Not cryptographic; two lanes of 32 bits with the multipliers of MurmurHash3 (public domain constants).
 
+import * as at from '../cpu/layout.ts';
+import type { GuestMemory } from '../cpu/memory.ts';
+import type { CpuState } from '../cpu/state.ts';
+import type { Device } from '../devices/device.ts';
+
 const C1 = 0xcc9e2d51;
 const C2 = 0x1b873593;
 const rotl = (x: number, r: number): number => (x << r) | (x >>> (32 - r));
@@ -46,6 +51,37 @@ export class StateHash {
     const first = mix(this.#a ^ rotl(this.#b, 7));
     const second = mix(this.#b + first);
     return [first, second].map((half) => half.toString(16).padStart(8, '0')).join('');
+  }
+}
+
+/** Registers and hidden state; of the arithmetic flags their value, not how it is kept. @param bytes the state block's memory */
+export function hashProcessor(hash: StateHash, state: CpuState, bytes: Uint8Array): void {
+  hash.words(bytes.subarray(at.REGS, at.FLAG_ZR));
+  hash.word(state.rflags);
+  hash.words(bytes.subarray(at.SEGMENTS, at.MODE64));
+  hash.words(bytes.subarray(at.INTERRUPT_SHADOW, at.TSC_START));
+  hash.words(bytes.subarray(at.PDPTE0, at.RESERVED_PHYS_MASK));
+  hash.words(bytes.subarray(at.MSRS, at.STATE_END));
+}
+
+export function hashMemory(hash: StateHash, memory: GuestMemory): void {
+  for (const { address, bytes } of memory.touched()) {
+    for (let page = 0; page < bytes.length; page += 4096) {
+      const part = bytes.subarray(page, page + 4096);
+      if (isZero(part)) continue;
+      hash.text((address + page).toString());
+      hash.words(part);
+    }
+  }
+}
+
+export function hashChips(hash: StateHash, chips: readonly Device[]): void {
+  for (const chip of chips) {
+    hash.text(JSON.stringify(chip.state()));
+    for (const { at: place, bytes } of chip.bulk?.pieces() ?? []) {
+      hash.text(place.toString());
+      hash.words(bytes);
+    }
   }
 }
 

@@ -32,13 +32,13 @@ export type Interrupts = {
   readonly timed: readonly TimedDevice[];
   readonly windows: readonly DeviceWindow[];
   /** The line of an ISA interrupt. */
-  line(irq: number): InterruptLine;
+  readonly line: (irq: number) => InterruptLine;
   /** The line into an input of the IO-APIC alone; absent without one. */
   readonly ioApicLine?: (pin: number) => InterruptLine;
   /** The line of a PCI interrupt, which comes to an input of the 8259A pair or of the IO-APIC that is not the other's. */
-  pciLine(input: PciInput): InterruptLine;
+  readonly pciLine: (input: PciInput) => InterruptLine;
   /** A write of 4 bytes to 0xfee00000 up to 0xfeefffff: an interrupt message (SDM 3A 11.11). */
-  message(address: number, data: number): void;
+  readonly message: (address: number, data: number) => void;
   /** Is there one that the processor should take? */
   pending(): boolean;
   /** Takes it: its vector. */

@@ -37,6 +37,7 @@ export type JsonOutcome = JsonPoint & {
   readonly interruptsEnabled?: boolean;
   readonly rule?: string;
   readonly message?: string;
+  readonly callTrace?: readonly string[];
   readonly wanted?: string;
   readonly value?: number;
   readonly code?: number;
@@ -70,7 +71,7 @@ export type BootJson = {
   readonly stages: readonly JsonStage[];
   readonly stateHash: string;
   readonly machine: JsonMachine;
-  readonly unimplemented: readonly { readonly what: string; readonly count: number }[];
+  readonly unimplemented: readonly { readonly what: string; readonly device: string | null; readonly count: number }[];
   readonly console: string;
   readonly screen: readonly string[];
 };
@@ -82,7 +83,7 @@ export function bootJson(config: RunConfig, image: KernelImage, result: RunResul
     stages: stagesJson(result.stages),
     stateHash: result.stateHash,
     machine: machineJson(config, image, result),
-    unimplemented: result.unimplemented.map(({ what, count }) => ({ what, count })),
+    unimplemented: result.unimplemented.map(({ what, device, count }) => ({ what, device: device ?? null, count })),
     console: result.console,
     screen: result.screen,
   };
@@ -131,7 +132,7 @@ function particulars(outcome: Outcome): Partial<JsonOutcome> {
     case 'hang':
       return { rip: hex(outcome.rip), rule: outcome.rule };
     default:
-      return { message: outcome.message };
+      return { message: outcome.message, callTrace: outcome.callTrace };
   }
 }
 

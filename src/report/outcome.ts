@@ -1,13 +1,13 @@
 // How a run ended, in words. Each outcome is worded here and nowhere else.
 
 import { hex } from '../bits/hex.ts';
-import type { Outcome, RunResult } from '../boot/run.ts';
+import { endedAsAsked, type Goal, type Outcome, type RunResult } from '../boot/run.ts';
 import type { StageReached } from '../boot/stages.ts';
 import type { ResetSource } from '../devices/device.ts';
 import { chainLines, firstExceptionText } from './chain.ts';
 import { consoleText, printable } from './console.ts';
 import { instructionsText, timeText } from './numbers.ts';
-import { unimplementedLines } from './unimplemented.ts';
+import { unexpectedOnes, unimplementedLines } from './unimplemented.ts';
 
 /** What pulled the reset line, and the port behind which it sits; INIT is a message. */
 export const RESET_PORTS: Readonly<
@@ -17,6 +17,9 @@ export const RESET_PORTS: Readonly<
   port92: { port: 0x92, name: 'system control port A' },
   cf9: { port: 0xcf9, name: "the chipset's reset control register" },
 };
+
+/** Frames of a call trace that are shown. */
+const MOST_FRAMES = 20;
 
 /** "1,234,567 instructions (1.234 ms of guest time)". */
 export function whenText(point: Pick<StageReached, 'instructions' | 'guestTime'>): string {
@@ -65,8 +68,6 @@ function resetText(source: ResetSource): string {
   return `the guest reset the machine through ${name} (port ${hex(port)})`;
 }
 
-const WELL: ReadonlySet<Outcome['kind']> = new Set(['stage-reached', 'text-seen', 'powered-off', 'debug-exit']);
-
 /** The last line on the text screen, where there is one. */
 function screenText(rows: readonly string[]): string[] {
   const last = rows.filter((row) => row.trim() !== '').at(-1);
@@ -75,10 +76,26 @@ function screenText(rows: readonly string[]): string[] {
     : [`the last line on the text screen (--screen shows all of it): "${printable(last.trim())}"`];
 }
 
-/** What else there is to say: the chain of exceptions, the console, what this machine does not have. */
-export function outcomeDetails(result: RunResult): string[] {
-  const { outcome } = result;
-  const chain = outcome.kind === 'triple-fault' ? chainLines(outcome.chain).map((line) => `  ${line}`) : [];
-  const silence = WELL.has(outcome.kind) ? [] : [consoleText(result.console), ...screenText(result.screen)];
-  return [...chain, ...silence, ...unimplementedLines(result.unimplemented)];
+/** How it came to that: the chain of exceptions, or the kernel's own call trace. */
+function howLines(outcome: Outcome): string[] {
+  if (outcome.kind === 'triple-fault') return chainLines(outcome.chain).map((line) => `  ${line}`);
+  if (outcome.kind !== 'panic' || outcome.callTrace.length === 0) return [];
+  const { callTrace } = outcome;
+  const rest = callTrace.length > MOST_FRAMES ? [`  and ${callTrace.length - MOST_FRAMES} more`] : [];
+  return [
+    "the kernel's call trace:",
+    ...callTrace.slice(0, MOST_FRAMES).map((frame) => `  ${printable(frame)}`),
+    ...rest,
+  ];
+}
+
+/**
+ * What else there is to say: how it came to that, the console, what this machine does not have.
+ * @param until where the run was to stop
+ */
+export function outcomeDetails(result: RunResult, until: Goal): string[] {
+  const { outcome, unimplemented } = result;
+  const how = howLines(outcome);
+  if (endedAsAsked(outcome, until)) return unimplementedLines(unexpectedOnes(unimplemented));
+  return [...how, consoleText(result.console), ...screenText(result.screen), ...unimplementedLines(unimplemented)];
 }

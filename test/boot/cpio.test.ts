@@ -86,8 +86,14 @@ describe('the initramfs of a command', () => {
     expect(initOf(`echo "it's $HOME"`)).toContain(`sh -c 'echo "it'\\''s $HOME"'\n`);
   });
 
-  it('refuses a NUL', () => {
+  it('has a terminal of its own where somebody types', () => {
+    const init = find(unpacked(commandInitramfs('sh', BUSYBOX, true)), 'init').data;
+    expect(new TextDecoder().decode(init)).toContain("\n$([ -e /bin/cttyhack ] && echo setsid cttyhack) sh -c 'sh'\n");
+  });
+
+  it('refuses a NUL, and no command', () => {
     expect(() => built('a\0b')).toThrow('NUL');
+    expect(() => built(' \n')).toThrow('no command');
   });
 });
 

@@ -12,18 +12,17 @@ type Fates = Readonly<Record<string, { readonly held: string; readonly others: R
 
 const FATES: Fates = {
   'machine/machine.ts': {
-    held: '#unimplemented #slept #leftEarly #random',
+    held: '#slept #leftEarly',
     others: {
-      '#devices': 'each is held by itself',
-      '#timed': 'as #devices',
       '#reset': 'ends the run',
       '#poweredOff': 'ends the run',
       '#debugExit': 'ends the run',
       '#stopRequested': 'false between two calls of run',
       '#moved': 'only how much work a call of run may be',
-      '#saidBefore': 'made when it is restored',
     },
   },
+  'machine/random.ts': { held: 'state', others: {} },
+  'machine/unimplemented.ts': { held: '#listed', others: { '#saidBefore': 'made when it is restored' } },
   'machine/console.ts': { held: '#head #tail #length', others: { onByte: 'a listener' } },
   'machine/input.ts': { held: '#replayed #log', others: {} },
   'machine/memoryBus.ts': {
@@ -45,17 +44,11 @@ const FATES: Fates = {
     others: {},
   },
   'cpu/engine.ts': {
-    held: '#retired #charged',
+    held: '',
     others: {
-      '#until': 'of a call of run',
-      '#deadline': 'of a call of run',
-      '#limit': 'of a call of run',
-      '#since': 'of a call of run',
       '#stop': 'of a call of run',
       '#repeated': 'of one step in a call of run',
-      '#mode': 'follows from the state block',
       '#pendingCode': 'empty between two instructions',
-      '#decoded': 'decoding again shows nowhere',
       '#told': 'of probes, which a plain run has not',
       '#resume': 'of probes, which a plain run has not',
       onWatch: 'a listener',
@@ -64,6 +57,17 @@ const FATES: Fates = {
       onUserMode: 'a listener',
     },
   },
+  'cpu/budget.ts': {
+    held: 'retired charged',
+    others: {
+      since: 'of a call of run',
+      '#until': 'of a call of run',
+      '#deadline': 'of a call of run',
+      '#limit': 'of a call of run',
+    },
+  },
+  'cpu/fetch.ts': { held: '', others: { '#mode': 'follows from the state block' } },
+  'cpu/decodedInstructions.ts': { held: '', others: { '#byRecord': 'decoding again shows nowhere' } },
   'cpu/codeCache.ts': {
     held: '#contexts #crossingFrom #arena decoded',
     others: {

@@ -60,8 +60,8 @@ describe('firstlight boot --disk --device', () => {
   });
 
   it.each([
-    [['--disk', file('odd', SECTORS.subarray(1))], 'a disk consists of whole sectors of 512 bytes; 2047 bytes do not'],
-    [['--disk', file('empty', new Uint8Array())], 'a disk consists of whole sectors of 512 bytes; 0 bytes do not'],
+    [['--disk', file('odd', SECTORS.subarray(1))], "odd' as a disk: its 2,047 bytes are no whole sectors of 512"],
+    [['--disk', file('empty', new Uint8Array())], "empty' as a disk: its 0 bytes are no whole sectors of 512"],
     [['--device', 'virtio-net'], "--device: 'virtio-net' is none of virtio-rng, virtio-console"],
   ])('refuses %j', async (args, message) => {
     const { code: exit, stderr } = await boot(...args);

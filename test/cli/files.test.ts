@@ -66,7 +66,8 @@ describe('input files', () => {
         `cannot use '${GOOD}': its 108 KiB are more than the guest has RAM, 64 KiB`,
       ],
       [[GOOD, '--cpu', '486'], 'unknown CPU model "486": known are x86-64-v1, x86-64-v2, x86-64-v3, max'],
-      [[GOOD, '--cpu', 'x86-64-v1', '--paging', '5'], "--paging 5 needs a CPU with la57, which 'x86-64-v1' is not"],
+      [[GOOD, '--cpu', 'x86-64-v1', '--paging', '5'], "--paging 5 needs a CPU with la57, which 'x86-64-v1' has not"],
+      [[GOOD, '--cpu', 'max,-lm'], "the 64-bit entry needs a CPU with lm, which 'max,-lm' has not"],
     ];
     for (const [args, message] of calls) {
       expect(await firstlight(['boot', ...args])).toMatchObject({

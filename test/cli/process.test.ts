@@ -1,5 +1,6 @@
 // The built program as a process of its own, through the launcher: what only a real process shows.
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { BAD, firstlight, GOOD } from './fakeIo.ts';
@@ -32,6 +33,12 @@ describe('./firstlight boot', () => {
     const { stderr, stdout } = spawned('sh', ['-c', script, launcher, GOOD]);
     expect(stderr).toBe('');
     expect(stdout.length).toBeLessThan(2);
+  });
+
+  // Only Linux has a device that is always full.
+  it.runIf(existsSync('/dev/full'))('says in one line that its output cannot be written', () => {
+    const { code, stderr } = spawned('sh', ['-c', `"$0" boot "$1" --json >/dev/full`, launcher, GOOD]);
+    expect([code, stderr]).toEqual([2, 'firstlight: cannot write to standard output: no space left\n']);
   });
 
   it('finishes the line of the console before it says the outcome in the same place', () => {

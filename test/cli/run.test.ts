@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { findBusybox } from '../../src/cli/busybox.ts';
 import { exitCodeOf } from '../../src/cli/exit.ts';
+import type { BootJson } from '../../src/report/json.ts';
 import { makeElf } from '../image/synthetic.ts';
 import { firstlight, GOOD } from './fakeIo.ts';
 
@@ -23,9 +24,26 @@ const kernel = (name: string, code: readonly number[]): string => {
   return file(name, makeElf({ segments: [segment], entry: ENTRY }));
 };
 /** mov $0x604,%dx; mov $0x3400,%ax; out %ax,(%dx) */
-const POWERS_OFF = kernel('off', [0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x34, 0x66, 0xef]);
+const OFF = [0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x34, 0x66, 0xef];
+const POWERS_OFF = kernel('off', OFF);
 /** mov $0xcf9,%dx; mov $6,%al; out %al,(%dx) */
 const RESETS = kernel('reset', [0x66, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee]);
+/** mov $0x2f9,%dx; in (%dx),%al; and switches off */
+const LOOKS = kernel('looks', [0x66, 0xba, 0xf9, 0x02, 0xec, ...OFF]);
+const PANIC = 'Kernel panic - not syncing';
+/** mov $letter,%al; mov $0x3f8,%dx; out %al,(%dx) for each letter; cli; hlt */
+const PANICS = kernel('panics', [
+  ...[...Buffer.from(`${PANIC}: no\nCall Trace:\n panic+0x1/0x2\n`)].flatMap((letter) => [
+    0xb0,
+    letter,
+    0x66,
+    0xba,
+    0xf8,
+    0x03,
+    0xee,
+  ]),
+  ...[0xfa, 0xf4],
+]);
 /** movl $0x074b074f,0xb8000; jmp . */
 const DRAWS = kernel('draws', [0xc7, 0x04, 0x25, 0, 0x80, 0x0b, 0, 0x4f, 0x07, 0x4b, 0x07, 0xeb, 0xfe]);
 const BUSYBOX = file('busybox', makeElf());
@@ -49,6 +67,37 @@ describe('firstlight boot --until-text', () => {
     const { code, stderr } = await boot(DRAWS, '--until-text', 'KO', '--max-instructions', '1M');
     expect(code).toBe(3);
     expect(stderr).toMatch(/the last line on the text screen \(--screen shows all of it\): "OK"\n/);
+  });
+});
+
+describe('an empty --until-text', () => {
+  it('is refused', async () => {
+    const { code, stderr } = await boot(DRAWS, '--until-text', '');
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--until-text: there is no text to wait for')]);
+  });
+});
+
+describe('what a PC may have and this one has not', () => {
+  it('is no news after a good end, and marked in JSON', async () => {
+    const { stderr } = await boot(LOOKS, '--until', 'end');
+    expect(stderr).not.toContain('does not have');
+    const { unimplemented } = JSON.parse((await boot(LOOKS, '--until', 'end', '--json')).stdout) as BootJson;
+    expect(unimplemented).toEqual([{ what: 'port 0x2f9: read, no device there', device: 'COM2', count: 1 }]);
+  });
+
+  it('is told of after a death, by its name', async () => {
+    const { stderr } = await boot(LOOKS, '--until', 'init');
+    expect(stderr).toMatch(/does not have:\nfirstlight: {3}port 0x2f9: read, no device there \(COM2\)\n$/);
+  });
+});
+
+describe('a kernel that panics', () => {
+  it('is told of with its call trace', async () => {
+    const { code, stderr } = await boot(PANICS, '--until', 'end');
+    expect(code).toBe(1);
+    expect(stderr).toContain("firstlight: the kernel's call trace:\nfirstlight:   panic+0x1/0x2\n");
+    const { outcome } = JSON.parse((await boot(PANICS, '--until', 'end', '--json')).stdout) as BootJson;
+    expect(outcome).toMatchObject({ kind: 'panic', message: `${PANIC}: no`, callTrace: ['panic+0x1/0x2'] });
   });
 });
 
@@ -117,6 +166,7 @@ describe('firstlight boot --run', () => {
   it.each([
     [['--run', 'true', '--initrd', GOOD], '--run makes the initial RAM disk itself; leave --initrd or --run away'],
     [['--busybox', BUSYBOX], '--busybox is for --run'],
+    [['--run', ' ', '--busybox', BUSYBOX], 'there is no command to run'],
     [['--run', 'true', '--busybox', MISSING], 'no such file'],
     [['--run', 'true', '--busybox', DYNAMIC], 'is dynamically linked'],
     [['--run', 'true', '--busybox', GOOD], 'is no x86 Linux program'],

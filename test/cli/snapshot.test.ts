@@ -54,6 +54,13 @@ describe('a run that was saved where it stopped', () => {
   });
 });
 
+describe('a run that goes on', () => {
+  it('shows the text screen where that is wanted', async () => {
+    const { code, stderr } = await boot(['--restore', file('saved'), '--until', 'banner', '--screen']);
+    expect([code, stderr]).toEqual([0, expect.stringContaining('reached banner')]);
+  });
+});
+
 describe('a run that is saved on its way', () => {
   it('ends as one that is not, and so does the saved one', async () => {
     const saving = await json([GOOD, ...MACHINE, '--until', 'end', '--save-at', 'decompress', '--save', file('out')]);
@@ -94,6 +101,9 @@ describe('what is refused', () => {
     ],
     [[GOOD, '--save', 'out', '--save-at', 'init'], '--save-at init comes after the end of the run, --until banner'],
     [[GOOD, '--save', 'folder'], "cannot write 'FOLDER/folder': it is a folder"],
+    [[GOOD, '--save', ''], "cannot write '': the name is empty"],
+    [[GOOD, '--save', GOOD], `cannot write '${GOOD}': it is a file that is read`],
+    [[GOOD, '--save', 'saved', '--initrd', 'saved'], "cannot write 'FOLDER/saved': it is a file that is read"],
     [[GOOD, '--save', 'none/out'], "cannot write 'FOLDER/none/out': no such folder"],
     [['--restore', 'none'], "cannot read 'FOLDER/none': no such file"],
     [['--restore', 'folder'], "cannot read 'FOLDER/folder': it is no file"],

@@ -1,7 +1,8 @@
 // Decoded code when the room for it is used up.
 import { expect, it } from 'vitest';
 import type { PhysAddr } from '../../src/bits/address.ts';
-import { CodeCache, type CodeMode, type Context } from '../../src/cpu/codeCache.ts';
+import { CodeCache } from '../../src/cpu/codeCache.ts';
+import type { CodeMode, Context } from '../../src/cpu/codeContext.ts';
 import { buildEngine } from '../../src/cpu/engine/module.ts';
 import { allHandlers, hotKeys } from '../../src/cpu/handlers.ts';
 import * as at from '../../src/cpu/layout.ts';

@@ -4,8 +4,8 @@
 import { describe, expect, it } from 'vitest';
 import type { PhysAddr } from '../../src/bits/address.ts';
 import { Machine, type MachineStop } from '../../src/machine/machine.ts';
-import { SEG } from '../../src/cpu/state.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';
+import { enterRealMode, poke } from './realMode.ts';
 
 const CODE = 0x8000;
 const HANDLER = CODE + 0x80;
@@ -17,18 +17,9 @@ const SEND = '6766c7050003e0fe00440400';
 /** Runs `code` with `handler` for NMI until it stops by itself. RCX counts what runs on, RBX the handler's calls. */
 function run(code: string, handler: string): { machine: Machine; stop: MachineStop | undefined } {
   const machine = new Machine({ model: withApic(cpuModel('max')), ram: [{ start: 0, end: 0x10000 }], seed: 0 });
-  const write = (address: number, bytes: Uint8Array): void => machine.memory.write(address as PhysAddr, bytes);
-  write(CODE, Uint8Array.from(Buffer.from(code, 'hex')));
-  write(HANDLER, Uint8Array.from(Buffer.from(handler, 'hex')));
-  write(4 * 2, Uint8Array.of(HANDLER & 0xff, HANDLER >> 8, 0, 0));
-  const { state } = machine.engine;
-  const flat = { selector: 0, base: 0n, limit: 0xffff_ffff };
-  for (const index of [SEG.CS, SEG.DS] as const) {
-    state.setSegment(index, { ...flat, attributes: state.segment(index).attributes });
-  }
-  state.setReg(4, 0x8000n);
-  state.rip = BigInt(CODE);
-  machine.engine.modeChanged();
+  poke(machine, HANDLER, handler);
+  machine.memory.write((4 * 2) as PhysAddr, Uint8Array.of(HANDLER & 0xff, HANDLER >> 8, 0, 0));
+  enterRealMode(machine, CODE, code);
   return { machine, stop: machine.run(10_000n) };
 }
 

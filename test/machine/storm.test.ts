@@ -86,3 +86,99 @@ describe('exact stepping', () => {
     expect(met).toEqual([0x1005n]);
   });
 });
+
+/** IRQ 4 as a level that stays, and a controller that ends interrupts by itself: one is always waiting. */
+function alwaysRequested(machine: Machine): void {
+  const { ports } = machine.engine;
+  const INITIALISE = 0x11;
+  const AUTOMATIC_END = 3;
+  const writes: readonly (readonly [port: number, value: number])[] = [
+    ...([INITIALISE, 0x20, 4, AUTOMATIC_END].map((value, i) => [i ? 0x21 : 0x20, value]) as [number, number][]),
+    ...([
+      [0x4d0, 0x10],
+      [0x3fc, 8],
+      [0x3f9, 2],
+      [0x21, 0xef],
+    ] as const),
+  ];
+  for (const [port, value] of writes) ports.out(port, 1, value);
+}
+
+/** The same in 32-bit protected mode with every vector a trap gate to 0x2000: handlers run with IF set. */
+function trapGates(): Machine {
+  const machine = realMode([0x40, 0xeb, 0xfd], [0x43, 0xeb, 0xfd]);
+  const { engine } = machine;
+  const { state } = engine;
+  const write = (address: number, bytes: readonly number[]): void =>
+    machine.memory.write(address as PhysAddr, Uint8Array.from(bytes));
+  write(0x3008, [0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0]);
+  for (let vector = 0; vector < 256; vector++) write(0x4000 + 8 * vector, [0x00, 0x20, 8, 0, 0, 0x8f, 0, 0]);
+  state.setTable(at.GDTR, { base: 0x3000n, limit: 0xf });
+  state.setTable(at.IDTR, { base: 0x4000n, limit: 0x7ff });
+  state.setU64(at.CR0, state.u64(at.CR0) | 1n);
+  state.setSegment(SEG.CS, { selector: 8, attributes: 0xc09b, base: 0n, limit: 0xffff_ffff });
+  state.setSegment(SEG.SS, { selector: 0x10, attributes: 0xc093, base: 0n, limit: 0xffff_ffff });
+  engine.modeChanged();
+  alwaysRequested(machine);
+  state.rflags |= 0x200;
+  return machine;
+}
+
+describe('interrupts without end', () => {
+  it('one that waits when another was delivered comes behind one instruction, and the run ends', () => {
+    const machine = trapGates();
+    machine.run(101n);
+    expect(machine.engine.retired).toBe(101n);
+    // Each pushes 12 bytes.
+    expect(machine.engine.state.reg(4)).toBe(0x8000n - 101n * 12n);
+  });
+
+  it('how the run is cut changes nothing', () => {
+    const [whole, pieces] = [trapGates(), trapGates()];
+    whole.run(300n);
+    for (let until = 1n; until <= 300n; until++) pieces.run(until);
+    expect(pieces.stateHash()).toBe(whole.stateHash());
+  });
+});
+
+describe('a task gate', () => {
+  it('of an exception may lead to a task with IF: the interrupt that waits comes first', () => {
+    const machine = trapGates();
+    const { state } = machine.engine;
+    const write = (address: number, bytes: readonly number[]): void =>
+      machine.memory.write(address as PhysAddr, Uint8Array.from(bytes));
+    write(0x1000, UD2);
+    write(0x1100, [0x41, 0xeb, 0xfd]);
+    write(0x3010, [0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0]);
+    write(0x3018, [0x67, 0, 0x00, 0x50, 0, 0x89, 0, 0]);
+    write(0x3020, [0x67, 0, 0x00, 0x60, 0, 0x8b, 0, 0]);
+    write(0x4000 + 8 * 6, [0, 0, 0x18, 0, 0, 0x85, 0, 0]);
+    // EIP and EFLAGS, ESP, CS and SS of the task.
+    write(0x5020, [0x00, 0x11, 0, 0, 2, 2, 0, 0]);
+    write(0x5038, [0x00, 0x70, 0, 0]);
+    write(0x504c, [8, 0, 0, 0, 0x10, 0, 0, 0]);
+    state.setTable(at.GDTR, { base: 0x3000n, limit: 0x27 });
+    state.setSegment(SEG.TR, { selector: 0x20, attributes: 0x8b, base: 0x6000n, limit: 0x67 });
+    state.rflags &= ~0x200;
+    machine.run(1n);
+    // INC EBX is the handler's, INC ECX the task's.
+    expect([state.reg(3), state.reg(1)]).toEqual([1n, 0n]);
+  });
+});
+
+describe('watched pages', () => {
+  it('a repeated store to decoded code takes as many instructions watched or not', () => {
+    const run = (watched: boolean): Machine => {
+      // CALL 0x3000 (RET); MOV DI, 0x3000; MOV CX, 0x1000; REP STOSB.
+      const machine = realMode([0xe8, 0xfd, 0x1f, 0xbf, 0, 0x30, 0xb9, 0, 0x10, 0xf3, 0xaa, 0xeb, 0xfe], [0xcf]);
+      machine.memory.write(0x3000 as PhysAddr, Uint8Array.of(0xc3));
+      const { engine } = machine;
+      engine.watch(0x3000 as PhysAddr, 0x1000, at.PAGE_WATCH_WRITE, watched);
+      machine.run(5n);
+      return machine;
+    };
+    const machine = run(true);
+    expect(machine.engine.state.reg(1)).toBe(0n);
+    expect(machine.stateHash()).toBe(run(false).stateHash());
+  });
+});

@@ -1,10 +1,9 @@
 // The test device in the machine: where programs entered by Multiboot find it.
 
 import { describe, expect, it } from 'vitest';
-import type { PhysAddr } from '../../src/bits/address.ts';
 import { Machine } from '../../src/machine/machine.ts';
-import { SEG } from '../../src/cpu/state.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';
+import { enterRealMode, poke } from './realMode.ts';
 
 const CODE = 0x8000;
 const [RAX, RBX] = [0, 3];
@@ -16,20 +15,10 @@ function run(code: string, testDevice: boolean): Machine {
     seed: 0,
     testDevice,
   });
-  const write = (address: number, text: string): void =>
-    machine.memory.write(address as PhysAddr, Uint8Array.from(Buffer.from(text, 'hex')));
-  write(CODE, code);
   // IRQ 5 by the 8259A pair as it powers on after ICW2 = 0x20: INC BX; IRET.
-  write(CODE + 0x80, '43cf');
-  write(4 * 0x25, '80800000');
-  const { state } = machine.engine;
-  const flat = { selector: 0, base: 0n, limit: 0xffff_ffff };
-  for (const index of [SEG.CS, SEG.DS] as const) {
-    state.setSegment(index, { ...flat, attributes: state.segment(index).attributes });
-  }
-  state.setReg(4, 0x8000n);
-  state.rip = BigInt(CODE);
-  machine.engine.modeChanged();
+  poke(machine, CODE + 0x80, '43cf');
+  poke(machine, 4 * 0x25, '80800000');
+  enterRealMode(machine, CODE, code);
   expect(machine.run(10_000n)?.kind).toBe('halt');
   return machine;
 }

@@ -24,7 +24,7 @@ const ENDINGS = [
   { kind: 'reset', source: 'cf9' },
   { kind: 'halt', rip: 0x9e043n, interruptsEnabled: false },
   { kind: 'hang', rip: 0x9e000n, rule: 'nothing moved' },
-  { kind: 'panic', message: 'Kernel panic - not syncing: VFS' },
+  { kind: 'panic', message: 'Kernel panic - not syncing: VFS', callTrace: ['panic+0x1/0x2'] },
   { kind: 'instruction-limit', rip: 0xffffffff81000000n },
 ] as const;
 
@@ -34,7 +34,14 @@ describe('the object of a boot', () => {
   it('has the machine, the stages and the outcome', () => {
     const result = resultOf(
       { kind: 'halt', rip: 0x9e043n, interruptsEnabled: false },
-      { unimplemented: [{ what: 'port 0x1', count: 2 }], console: 'é', screen: ['on screen'] },
+      {
+        unimplemented: [
+          { what: 'port 0x1', count: 2 },
+          { what: 'port 0x2f9', device: 'COM2', count: 1 },
+        ],
+        console: 'é',
+        screen: ['on screen'],
+      },
     );
     expect(bootJson({ ...CONFIG, initrd: new Uint8Array(9) }, IMAGE, result)).toEqual({
       outcome: {
@@ -69,7 +76,10 @@ describe('the object of a boot', () => {
         ],
         placement: [{ name: 'image', start: '0x1000000', size: 3 }],
       },
-      unimplemented: [{ what: 'port 0x1', count: 2 }],
+      unimplemented: [
+        { what: 'port 0x1', device: null, count: 2 },
+        { what: 'port 0x2f9', device: 'COM2', count: 1 },
+      ],
       console: 'é',
       screen: ['on screen'],
     });
@@ -106,7 +116,7 @@ describe('the object of a boot', () => {
       { kind: 'reset', source: 'cf9', port: '0xcf9' },
       { kind: 'halt', rip: '0x9e043', interruptsEnabled: false },
       { kind: 'hang', rip: '0x9e000', rule: 'nothing moved' },
-      { kind: 'panic', message: 'Kernel panic - not syncing: VFS' },
+      { kind: 'panic', message: 'Kernel panic - not syncing: VFS', callTrace: ['panic+0x1/0x2'] },
       { kind: 'instruction-limit', rip: '0xffffffff81000000' },
     ]);
   });

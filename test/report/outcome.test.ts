@@ -33,7 +33,7 @@ describe('an outcome in one line', () => {
     ],
     [{ kind: 'hang', rip: 0x9e000n, rule: 'nothing moved' }, `hang at 0x9e000: nothing moved; ${WHEN}`],
     [
-      { kind: 'panic', message: 'Kernel panic - not syncing: \x1b[2JVFS' },
+      { kind: 'panic', message: 'Kernel panic - not syncing: \x1b[2JVFS', callTrace: [] },
       `the kernel gave up: Kernel panic - not syncing: \\x1b[2JVFS; ${WHEN}`,
     ],
     [
@@ -78,27 +78,27 @@ describe('the chain of a triple fault', () => {
 
 describe('the details of an outcome', () => {
   it('say that nothing was printed', () => {
-    expect(outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }))).toEqual([
+    expect(outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }), 'banner')).toEqual([
       'nothing was printed on the console',
     ]);
   });
 
   it('give the last words', () => {
     const console = 'one\r\n\r\n -- System halted\x07\r\n\n';
-    expect(outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }))).toEqual([
-      '28 bytes were printed on the console; the last line: "-- System halted\\x07"',
-    ]);
+    expect(
+      outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }), 'banner'),
+    ).toEqual(['28 bytes were printed on the console; the last line: "-- System halted\\x07"']);
   });
 
   it('bound the last words', () => {
     const console = 'x'.repeat(1000);
-    const [line] = outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }));
+    const [line] = outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }), 'banner');
     expect(line).toBe(`1,000 bytes were printed on the console; the last line: "${'x'.repeat(200)}..."`);
   });
 
   it('know blank words', () => {
     const of = (console: string) =>
-      outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }));
+      outcomeDetails(resultOf({ kind: 'halt', rip: 1n, interruptsEnabled: false }, { console }), 'banner');
     expect([of('\n'), of(' \r\n')]).toEqual([
       ['1 byte was printed on the console, all of it blank'],
       ['3 bytes were printed on the console, all of it blank'],
@@ -106,12 +106,30 @@ describe('the details of an outcome', () => {
   });
 
   it('are silent about the console when all went well', () => {
-    expect(outcomeDetails(resultOf({ kind: 'stage-reached' }, { console: 'Linux version' }))).toEqual([]);
-    expect(outcomeDetails(resultOf({ kind: 'powered-off' }, { console: 'Power down' }))).toEqual([]);
+    expect(outcomeDetails(resultOf({ kind: 'stage-reached' }, { console: 'Linux version' }), 'banner')).toEqual([]);
+    expect(outcomeDetails(resultOf({ kind: 'powered-off' }, { console: 'Power down' }), 'end')).toEqual([]);
+  });
+
+  it('have the call trace of a panic, of a long one the beginning', () => {
+    const callTrace = Array.from({ length: 22 }, (_, i) => `frame${i}+0x1/0x2`);
+    const lines = outcomeDetails(resultOf({ kind: 'panic', message: 'Kernel panic', callTrace }), 'end');
+    expect(lines.slice(0, 2)).toEqual(["the kernel's call trace:", '  frame0+0x1/0x2']);
+    expect(lines.slice(20, 22)).toEqual(['  frame19+0x1/0x2', '  and 2 more']);
+  });
+
+  it('name devices that a PC may lack after a death, and after a good end only what else was missing', () => {
+    const unimplemented = [
+      { what: 'port 0x2f9: read', device: 'COM2', count: 1 },
+      { what: 'wrmsr 0x10', count: 1 },
+    ];
+    const heading = 'the guest asked for what this machine does not have:';
+    const off = resultOf({ kind: 'powered-off' }, { unimplemented });
+    expect(outcomeDetails(off, 'end')).toEqual([heading, '  wrmsr 0x10']);
+    expect(outcomeDetails(off, 'banner').slice(-3)).toEqual([heading, '  port 0x2f9: read (COM2)', '  wrmsr 0x10']);
   });
 
   it('indent the chain', () => {
-    expect(outcomeDetails(resultOf({ kind: 'triple-fault', chain: CHAIN }))[0]).toBe('  #UD at 0x9e000');
+    expect(outcomeDetails(resultOf({ kind: 'triple-fault', chain: CHAIN }), 'banner')[0]).toBe('  #UD at 0x9e000');
   });
 });
 

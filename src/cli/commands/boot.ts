@@ -27,6 +27,12 @@ const usage: CommandUsage = {
     'Examples:',
     '  firstlight boot vmlinuz --append "earlyprintk=serial,ttyS0,115200 console=ttyS0"',
     '  firstlight boot vmlinuz --run "uname -a; cat /proc/cpuinfo"',
+    '  firstlight boot vmlinuz --run sh --interactive',
+    '  firstlight boot vmlinuz --run dmesg --save-at init --save at-init',
+    '  firstlight boot --restore at-init',
+    '',
+    'Exit codes: 0 the stage or end asked for was reached, or Ctrl-A x was typed; 1 the guest',
+    'died; 2 bad usage or unreadable input; 3 a limit of instructions or memory; 130 Ctrl-C.',
   ],
 };
 
@@ -84,7 +90,7 @@ function sayOutcome(run: BootRun, screen: Screen, quiet: boolean): void {
   const result = run.result();
   screen.say(outcomeText(result.outcome), toneOf(result.outcome, run.config.until));
   if (quiet) return;
-  for (const line of outcomeDetails(result)) screen.say(line);
+  for (const line of outcomeDetails(result, run.config.until)) screen.say(line);
   if (result.outcome.kind === 'instruction-limit') screen.say('a higher --max-instructions lets it go on');
 }
 
