@@ -82,8 +82,7 @@ function setRegisters(random: Source, mode: Mode, linear: bigint, machine: Machi
   const stack = mode.cpl ? place.USER_STACK : place.KERNEL_STACK;
   state.setReg(4, BigInt(mode.bits === 16 ? 0x9f00 : stack));
   state.rip = linear + BigInt(place.BLOCK * random.below(place.CODE_BYTES / place.BLOCK)) - BigInt(mode.codeBase);
-  // IF is left to the guest: nobody looks for an interrupt that waits when the host sets it.
-  const flags = (random.u32() & 0xcd5) | 2 | (random.percent(3) ? 0x100 : 0);
+  const flags = (random.u32() & 0xed5) | 2 | (random.percent(3) ? 0x100 : 0);
   const privileged = random.percent(40) ? 0x3000 : 0;
   state.rflags = flags | privileged | (mode.kind === 'vm86' ? 0x2_0000 : 0);
   for (let address = at.XMM; address < at.XMM_END; address += 8) state.setU64(address, random.value());
