@@ -4,19 +4,9 @@ import { MemorySizeExt, OpKind, Register, RegisterExt } from 'iced-x86';
 import { ARITHMETIC_FLAGS, backgroundAvx, BLOCK_BYTES, type FpuState, REGIONS } from '../../test/vectors/layout.ts';
 import type { AvxFamily } from './avx-families.ts';
 import { flagsDefinedBy } from './defined-flags.ts';
-import {
-  DOUBLE,
-  type FloatFormat,
-  floatValue,
-  HALF,
-  isFiniteNonZero,
-  partsOf,
-  relatedFloat,
-  SINGLE,
-  specials,
-} from './float-values.ts';
 import type { Form } from './forms.ts';
 import type { Input } from './inputs.ts';
+import { type Lane, laneOf, lanes } from './lanes.ts';
 import type { Random } from './random.ts';
 import {
   backgroundState,
@@ -28,7 +18,7 @@ import {
   writeMemory,
   writePart,
 } from './state.ts';
-import { edgeValue, relatedValue, SHIFT_COUNTS } from './values.ts';
+import { edgeValue, SHIFT_COUNTS } from './values.ts';
 import { strings } from './vector-inputs.ts';
 
 interface AvxDraft {
@@ -39,58 +29,6 @@ interface AvxDraft {
   random: Random;
   /** Where the memory operand lies, once that is known. */
   address?: bigint;
-}
-
-interface Lane {
-  bits: number;
-  float: FloatFormat | undefined;
-  only?: readonly bigint[];
-}
-
-const single: Lane = { bits: 32, float: SINGLE };
-const double: Lane = { bits: 64, float: DOUBLE };
-const CONVERTED: Record<string, Lane> = {
-  ph: { bits: 16, float: HALF },
-  dq: { bits: 32, float: undefined },
-  si: { bits: 32, float: undefined },
-  ps: single,
-  ss: single,
-  pd: double,
-  sd: double,
-};
-const INTEGER_BITS: Record<string, number> = { b: 8, w: 16, d: 32, q: 64 };
-
-// RCP and RSQRT are approximations; these have one answer (vector-inputs.ts).
-const hasOneAnswer = (value: bigint): boolean =>
-  !isFiniteNonZero(SINGLE, value) || partsOf(SINGLE, value).exponent === 0;
-const RECIPROCAL = specials(SINGLE).filter(hasOneAnswer);
-const RECIPROCAL_ROOT = specials(SINGLE).filter((value) => partsOf(SINGLE, value).sign === 1 || hasOneAnswer(value));
-
-function laneOf(mnemonic: string, random: Random): Lane {
-  if (mnemonic.startsWith('Vrcp')) return { ...single, only: RECIPROCAL };
-  if (mnemonic.startsWith('Vrsqrt')) return { ...single, only: RECIPROCAL_ROOT };
-  const converted = /^Vcvtt?(ph|dq|si|ps|pd|ss|sd)2/.exec(mnemonic)?.[1];
-  if (converted) return CONVERTED[converted] ?? single;
-  if (/[ps]s$/.test(mnemonic) && !mnemonic.startsWith('Vp')) return single;
-  if (/[ps]d$/.test(mnemonic) && !mnemonic.startsWith('Vp')) return double;
-  return { bits: INTEGER_BITS[mnemonic.slice(-1)] ?? random.pick([8, 16, 32, 64]), float: undefined };
-}
-
-function laneValue(lane: Lane, previous: bigint | undefined, random: Random): bigint {
-  if (lane.only) return random.pick(lane.only);
-  if (!lane.float) {
-    return previous === undefined ? edgeValue(lane.bits, random) : relatedValue(lane.bits, previous, random);
-  }
-  return previous === undefined ? floatValue(lane.float, random) : relatedFloat(lane.float, previous, random);
-}
-
-function lanes(lane: Lane, bits: number, previous: bigint | undefined, random: Random): bigint {
-  let value = 0n;
-  for (let at = 0; at < bits; at += lane.bits) {
-    const other = previous === undefined ? undefined : BigInt.asUintN(lane.bits, previous >> BigInt(at));
-    value |= laneValue(lane, other, random) << BigInt(at);
-  }
-  return BigInt.asUintN(bits, value);
 }
 
 // Registers and operands --------------------------------------------------------------------------------------------------

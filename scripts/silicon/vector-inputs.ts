@@ -3,21 +3,12 @@
 import { MemorySizeExt, OpKind, Register, RegisterExt } from 'iced-x86';
 import { ARITHMETIC_FLAGS, backgroundFpu, BLOCK_BYTES, type FpuState, REGIONS } from '../../test/vectors/layout.ts';
 import { flagsDefinedBy } from './defined-flags.ts';
-import {
-  DOUBLE,
-  type FloatFormat,
-  floatValue,
-  isFiniteNonZero,
-  partsOf,
-  relatedFloat,
-  SINGLE,
-  specials,
-} from './float-values.ts';
 import type { Form } from './forms.ts';
 import type { Input } from './inputs.ts';
+import { type Lane, laneOf, lanes } from './lanes.ts';
 import type { Random } from './random.ts';
 import { backgroundState, blockOf, regionOf, registerPart, type State, writeMemory, writePart } from './state.ts';
-import { edgeValue, relatedValue, SHIFT_COUNTS } from './values.ts';
+import { edgeValue, SHIFT_COUNTS } from './values.ts';
 import type { VectorFamily } from './vector-families.ts';
 import { drawX87, x87Memory } from './x87-inputs.ts';
 
@@ -29,64 +20,6 @@ export interface VectorDraft {
   random: Random;
   /** Where the memory operand lies, once that is known. */
   address?: bigint;
-}
-
-/** What the parts of an operand are. */
-interface Lane {
-  bits: number;
-  float: FloatFormat | undefined;
-  /** Draws from these only. */
-  only?: readonly bigint[];
-}
-
-const INTEGER_BITS: Record<string, number> = { b: 8, w: 16, d: 32, q: 64 };
-const single: Lane = { bits: 32, float: SINGLE };
-const double: Lane = { bits: 64, float: DOUBLE };
-const doubleword: Lane = { bits: 32, float: undefined };
-const CONVERTED: Record<string, Lane> = {
-  pi: doubleword,
-  dq: doubleword,
-  si: doubleword,
-  ps: single,
-  ss: single,
-  pd: double,
-  sd: double,
-};
-
-// RCP and RSQRT are approximations whose error alone is given; these have one answer (Intel SDM vol. 2, RCPPS, RSQRTPS).
-const isNegative = (value: bigint): boolean => partsOf(SINGLE, value).sign === 1;
-const isDenormalOrNoNumber = (value: bigint): boolean =>
-  !isFiniteNonZero(SINGLE, value) || partsOf(SINGLE, value).exponent === 0;
-const RECIPROCAL = specials(SINGLE).filter(isDenormalOrNoNumber);
-const RECIPROCAL_ROOT = specials(SINGLE).filter((value) => isNegative(value) || isDenormalOrNoNumber(value));
-
-/** The lanes of the instruction's source; the same goes for its destination where it reads that. */
-function laneOf(name: string, random: Random): Lane {
-  if (name.startsWith('Rcp')) return { ...single, only: RECIPROCAL };
-  if (name.startsWith('Rsqrt')) return { ...single, only: RECIPROCAL_ROOT };
-  const converted = /^Cvtt?(pi|dq|si|ps|pd|ss|sd)2/.exec(name)?.[1];
-  if (converted) return CONVERTED[converted] ?? single;
-  if (/[ps]s$/.test(name) && !name.startsWith('P')) return single;
-  if (/[ps]d$/.test(name) && !name.startsWith('P')) return double;
-  const bits = INTEGER_BITS[name.slice(-1)];
-  return { bits: bits ?? random.pick([8, 16, 32, 64]), float: undefined };
-}
-
-function laneValue(lane: Lane, previous: bigint | undefined, random: Random): bigint {
-  if (lane.only) return random.pick(lane.only);
-  if (!lane.float)
-    return previous === undefined ? edgeValue(lane.bits, random) : relatedValue(lane.bits, previous, random);
-  return previous === undefined ? floatValue(lane.float, random) : relatedFloat(lane.float, previous, random);
-}
-
-/** `bits` bits of lanes; `previous` is the other operand. */
-function lanes(lane: Lane, bits: number, previous: bigint | undefined, random: Random): bigint {
-  let value = 0n;
-  for (let at = 0; at < bits; at += lane.bits) {
-    const other = previous === undefined ? undefined : BigInt.asUintN(lane.bits, previous >> BigInt(at));
-    value |= laneValue(lane, other, random) << BigInt(at);
-  }
-  return BigInt.asUintN(bits, value);
 }
 
 const isXmm = (register: Register): boolean => RegisterExt.isXMM(register);
