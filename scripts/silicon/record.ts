@@ -16,6 +16,7 @@ import {
   faultCases,
   illegalCases,
   illegalLocks,
+  nopSpaceCases,
   prefixCases,
   stackFaultCases,
   stringFaultCases,
@@ -46,6 +47,7 @@ function specialCases(family: string, mode: VectorMode, universe: Universe, rand
     const codes = AVX_FAMILIES.flatMap((name) => universe.byFamily.get(name) ?? []);
     return illegalVexCases(codes, mode, random);
   }
+  if (family === 'hint') return nopSpaceCases(mode);
   if (family === 'prefix') return prefixCases(mode, random);
   if (family === 'fault') {
     return [...faultCases(mode, random), ...stackFaultCases(mode, random), ...stringFaultCases(mode, random)];

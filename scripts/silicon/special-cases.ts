@@ -78,6 +78,26 @@ export function illegalCases(mode: VectorMode): Case[] {
   ];
 }
 
+const NOP_OPCODES = [0x0d, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f];
+
+/**
+ * Every member of the groups that are NOPs or hints, on a register and on memory, with each prefix that makes another
+ * instruction of some of them (SDM 2D, table A-3: 0F 0D, 0F 18 to 0F 1F), and with LOCK. The address is what stands in
+ * the registers, mapped or not: nothing is accessed.
+ */
+export function nopSpaceCases(mode: VectorMode): Case[] {
+  const prefixes = [[], [0x66], [0xf3], [0xf2], [0xf0], ...(mode === 64 ? [[0x48], [0xf3, 0x48]] : [])];
+  return prefixes.flatMap((prefix) =>
+    NOP_OPCODES.flatMap((opcode) =>
+      range(0, 8).flatMap((member) =>
+        [0xc1, 0x01].map((rest) =>
+          raw(Uint8Array.of(...prefix, 0x0f, opcode, rest | (member << 3)), mode, 'nop-space'),
+        ),
+      ),
+    ),
+  );
+}
+
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, at) => from + at);
 
 const MANDATORY = [[], [0x66], [0xf3], [0xf2]];

@@ -39,12 +39,6 @@ export type Plan = {
 
 export type HandlerNumbers = ReadonlyMap<string, number>;
 
-const NO_REGISTER_FORM = new Set<number>([
-  Code.Reservednop_rm16_r16_0F0D,
-  Code.Reservednop_rm32_r32_0F0D,
-  Code.Reservednop_rm64_r64_0F0D,
-]);
-
 const RDI = 7;
 
 export class Planner {
@@ -119,8 +113,6 @@ export class Planner {
     const plan = this.#empty();
     // Microcode knows what else is #UD.
     if (insn.code === Code.INVALID || name === undefined) return plan;
-    // 0F 0D is PREFETCH: it has no register form (recorded: #UD), unlike the other reserved NOPs.
-    if (name === 'reservednop' && NO_REGISTER_FORM.has(insn.code) && insn.opKind(0) === OpKind.Register) return plan;
     if (NOTHING.has(name)) return this.#setHandler(plan, 'nop');
     if (WAITING.has(name)) return this.#setHandler({ ...plan, disp: insn.nextIP }, name);
     if (insn.opCount > 0 && BRANCH_KINDS.has(insn.opKind(0))) return this.#branch(plan, insn, name, bitness);

@@ -46,11 +46,16 @@ export const FRAME_BITS = new Map<number, number>([
 /** Mnemonics whose last register operand CL is the count, and not part of the key. */
 export const SHIFTS = new Set(['shl', 'shr', 'sar', 'rol', 'ror', 'rcl', 'rcr', 'shld', 'shrd']);
 
-/** Hints and fences: nothing to do in a machine without caches or speculation, and no access even with a memory operand. */
+/**
+ * Hints and fences: nothing to do in a machine without caches or speculation, and no access even with a memory operand.
+ * 0F 0D and 0F 18 to 0F 1F are NOPs whatever ModRM byte follows (recorded); what newer processors made of one is a name for
+ * it, never a reason for #UD on those that do not have it.
+ */
 export const NOTHING = new Set(
-  'nop reservednop endbr32 endbr64 lfence mfence sfence prefetch prefetchw prefetchwt1 prefetchnta prefetcht0 prefetcht1 prefetcht2 cldemote'.split(
-    ' ',
-  ),
+  (
+    'nop reservednop endbr32 endbr64 lfence mfence sfence cldemote ' +
+    'prefetch prefetchw prefetchwt1 prefetchnta prefetcht0 prefetcht1 prefetcht2 prefetchit0 prefetchit1'
+  ).split(' '),
 );
 
 /** What loops wait with: it takes its time, and goes on as by a jump. */

@@ -163,8 +163,6 @@ const UNDEFINED: ReadonlySet<Mnemonic> = new Set([
   Mnemonic.Ud1,
   Mnemonic.Ud2,
   Mnemonic.INVALID,
-  // The register form of PREFETCH; every other reserved NOP is one.
-  Mnemonic.Reservednop,
   // Not advertised by any model, so #UD is right and nothing is missing.
   Mnemonic.Monitor,
   Mnemonic.Mwait,
