@@ -4,19 +4,28 @@
 //   [REX] c7 /0 imm32      mov $x,%r32        ->  [REX] 8d /r disp32           lea x(%rip),%r32
 //   REX.W b8+r imm64       movabs $x,%r64     ->  the lea, and a nop of three bytes
 //   op /r SIB=25 disp32    op x,%r (no base)  ->  3e op /r disp32              op x(%rip),%r; DS means nothing in 64-bit code
-// An immediate of another operation has none: no instruction compares or adds an address that it computes.
+// An immediate of another operation has none: no instruction compares, stores or adds an address that it computes. Nor has
+// a displacement on a base or index: RIP is a base of its own.
 import { putU32, viewOf } from '../bits/cursor.ts';
 import { leaBytes, REGISTERS, repairedMovBytes } from './mutant.ts';
-import type { ReferenceForm } from './references.ts';
+import type { Reference } from './references.ts';
 
 const NOP3 = [0x0f, 0x1f, 0x00] as const;
 
-/** @param bytes of the instruction  @param at its link address, as an offset from where `bytes`' constants count from */
-export function positionIndependentForm(form: ReferenceForm, bytes: Uint8Array, at: number): Uint8Array | undefined {
+/**
+ * Undefined where there is none. The code that follows must take the value as it is: one that it corrects by hand is wrong
+ * if it is right already.
+ * @param bytes of the instruction  @param at its link address, as an offset from where `bytes`' constants count from
+ */
+export function positionIndependentForm(
+  { form, offset }: Pick<Reference, 'form' | 'offset'>,
+  bytes: Uint8Array,
+  at: number,
+): Uint8Array | undefined {
   if (form === 'mov-imm32-rex') return repairedMovBytes(bytes, at);
   if (form === 'mov-imm32') return repairedMov32(bytes, at);
   if (form === 'movabs') return repairedMovabs(bytes, at);
-  return form === 'disp32' ? ripRelative(bytes, at) : undefined;
+  return form === 'disp32' ? ripRelative(bytes, offset, at) : undefined;
 }
 
 /** What a linker makes of a 32-bit load from the GOT; the short form (b8+r) is a byte too short for a lea. */
@@ -49,15 +58,16 @@ const DS_PREFIX = 0x3e;
 const MODRM_SIB = 0x04;
 const SIB_DISP32 = 0x25;
 
-function ripRelative(bytes: Uint8Array, at: number): Uint8Array | undefined {
-  const sib = bytes.length - 5;
+/** @param offset of the displacement; an immediate may stand behind it */
+function ripRelative(bytes: Uint8Array, offset: number, at: number): Uint8Array | undefined {
+  const sib = offset - 1;
   const modrm = bytes[sib - 1] ?? 0;
   if (sib < 2 || bytes[sib] !== SIB_DISP32 || (modrm & 0xc7) !== MODRM_SIB) return undefined;
-  const target = viewOf(bytes).getInt32(bytes.length - 4, true);
-  const out = new Uint8Array(bytes.length);
+  const target = viewOf(bytes).getInt32(offset, true);
+  const out = new Uint8Array(bytes);
   out[0] = DS_PREFIX;
   out.set(bytes.subarray(0, sib - 1), 1);
   out[sib] = modrm | 0x01;
-  putU32(out, bytes.length - 4, (target - (at + bytes.length)) >>> 0);
+  putU32(out, offset, (target - (at + bytes.length)) >>> 0);
   return out;
 }

@@ -49,7 +49,18 @@ export const FORMS: Record<ReferenceForm, Words> = {
   },
   'mov-imm32': { relocation: 'R_X86_64_32, of `mov $SYMBOL,%reg`', decision: NOT_PIE, advice: COMPILE_ADVICE },
   movabs: { relocation: 'R_X86_64_64, of `movabs $SYMBOL,%reg`', decision: NOT_PIE, advice: COMPILE_ADVICE },
+  'store-imm32': { relocation: 'R_X86_64_32S, of `movq $SYMBOL,MEMORY`', decision: NOT_PIE, advice: COMPILE_ADVICE },
+  'alu-imm32-mem': {
+    relocation: 'R_X86_64_32S, of an operation of memory with `$SYMBOL`',
+    decision: NOT_PIE,
+    advice: COMPILE_ADVICE,
+  },
   'push-imm32': { relocation: 'R_X86_64_32S, of `push $SYMBOL`', decision: NOT_PIE, advice: COMPILE_ADVICE },
+  'base-disp32': {
+    relocation: 'R_X86_64_32S, of an operand at an absolute address plus a register',
+    decision: NOT_PIE,
+    advice: COMPILE_ADVICE,
+  },
   disp32: {
     relocation: 'R_X86_64_32S, of an operand at an absolute address',
     decision: NOT_PIE,

@@ -34,5 +34,6 @@ export function likelihood({ form, constant }: Reference, ranges: Ranges): numbe
   const inBody = constant >= ranges.bodyStart;
   if (form === 'mov-imm32-rex') return inBody ? 5 : constant < ranges.headEnd ? 4 : 3;
   if (!inBody || constant === 0n) return 0;
+  if (form === 'base-disp32') return 1;
   return constant % 4096n === 0n ? 1 : 2;
 }

@@ -11,7 +11,7 @@ export type Repair = { readonly bytes: Uint8Array; readonly text: string; readon
 /** @param bias run-time address less link address of the code that runs @returns undefined where nothing fits */
 export function repairOf(executed: ExecutedReference, bias: bigint): Repair | undefined {
   const { reference, bytes, link } = executed;
-  const everywhere = positionIndependentForm(reference.form, bytes, Number(link));
+  const everywhere = positionIndependentForm(reference, bytes, Number(link));
   const repaired = everywhere ?? biased(executed, bias);
   if (!repaired) return undefined;
   const insn = decodeOne(repaired, link, 64);

@@ -1,11 +1,12 @@
 // Records which instructions that carry an absolute address are executed while the boot stub runs: where, when, and with
 // what load bias. The plain engine stops at them through probes; everything else runs at full speed.
 
-import type { Instruction } from 'iced-x86';
+import { type Instruction, type Register, RegisterExt } from 'iced-x86';
 import type { BootRun } from '../boot/run.ts';
 import { isFault } from '../cpu/cpu.ts';
+import type { CpuState } from '../cpu/state.ts';
 import type { BzImage } from '../image/bzimage.ts';
-import { absoluteReference, type Reference } from '../code/references.ts';
+import { absoluteReferences, type Reference } from '../code/references.ts';
 import { locateInMemory } from './location.ts';
 
 export type ExecutedReference = {
@@ -46,8 +47,8 @@ export class ReferenceRecorder {
   #decoded(insn: Instruction): boolean {
     if (this.#run.stages.has('handoff')) return false;
     if (this.#retired.has(insn.ip)) return false;
-    const reference = absoluteReference(insn);
-    if (!reference || !this.#wanted(reference)) return false;
+    const reference = absoluteReferences(insn).find(this.#wanted);
+    if (!reference) return false;
     this.#known.set(insn.ip, reference);
     return true;
   }
@@ -69,9 +70,12 @@ export class ReferenceRecorder {
     if (isFault(insn)) return;
     const bytes = engine.fetchBytes(ip);
     const length = insn.length;
+    const base = reference.form === 'base-disp32' ? sumOfRegisters(insn, engine.state) : undefined;
     insn.free();
     const place = locateInMemory(this.#run, this.#image, ip);
     if (isFault(bytes) || !place) return;
+    // A base that holds the load address makes the displacement right.
+    if (base !== undefined && base >= ip - place.link && ip > place.link) return;
     this.executed.set(key, {
       reference,
       runtime: ip,
@@ -89,4 +93,11 @@ export class ReferenceRecorder {
     const { engine } = this.#run.machine;
     engine.forgetCode(ip);
   }
+}
+
+/** Base and scaled index of its memory operand, as a number of 64 bits. */
+function sumOfRegisters({ memoryBase, memoryIndex, memoryIndexScale }: Instruction, state: CpuState): bigint {
+  const valueOf = (register: Register): bigint =>
+    RegisterExt.isGPR(register) ? state.reg(RegisterExt.number(RegisterExt.fullRegister(register))) : 0n;
+  return BigInt.asUintN(64, valueOf(memoryBase) + valueOf(memoryIndex) * BigInt(memoryIndexScale));
 }

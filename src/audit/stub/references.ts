@@ -33,7 +33,7 @@ export function referenceFinding(
   const symbol = nameAt(program, target);
   const place = nameAt(program, at);
   const line = text(bytes, at, bits);
-  const repaired = bits === 64 ? positionIndependentForm(reference.form, bytes, at) : undefined;
+  const repaired = bits === 64 ? positionIndependentForm(reference, bytes, at) : undefined;
   const { relocation, decision } = FORMS[reference.form];
   return {
     rule: 'position-dependent-reference',

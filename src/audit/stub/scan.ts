@@ -75,7 +75,8 @@ function hasImmediate(instruction: Instruction, code: Code): boolean {
 /** The reference an instruction may be, where its form alone allows it. */
 export function candidateOf(instruction: Instruction, place: CodeInstruction): Candidate | undefined {
   const reference = place.bits === 16 ? undefined : absoluteReference(instruction);
-  if (reference === undefined) return undefined;
+  // What a base register holds is not known here.
+  if (reference === undefined || reference.form === 'base-disp32') return undefined;
   return {
     ...place,
     reference,
