@@ -101,7 +101,7 @@ export interface Boot {
 }
 
 /** The kernel proper's COMMAND_LINE_SIZE on x86; a vmlinux has no header that would say it. */
-const VMLINUX_CMDLINE_SIZE = 2047;
+export const VMLINUX_CMDLINE_SIZE = 2047;
 /** initrd_addr_max of every x86-64 kernel, for images without a header. */
 const VMLINUX_INITRD_ADDR_MAX = 0x7fff_ffff;
 

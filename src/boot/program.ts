@@ -37,6 +37,8 @@ import { smbiosTables } from './smbios.ts';
 export interface Module {
   readonly bytes: Uint8Array;
   readonly text: string;
+  /** What of the text was not given but added, for reports. */
+  readonly added?: string | undefined;
 }
 
 export type ProgramOptions = Pick<

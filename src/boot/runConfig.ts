@@ -22,7 +22,10 @@ export type RunConfig = {
   readonly paging?: 4 | 5 | undefined;
   readonly cpu: string;
   readonly memoryBytes: number;
+  /** The whole line. */
   readonly cmdline: string;
+  /** What of its beginning was not given but added, for reports; the run does not hang on it. */
+  readonly cmdlineAdded?: string | undefined;
   readonly initrd?: Uint8Array | undefined;
   /** For Multiboot and PVH, behind the initrd. */
   readonly modules?: readonly Module[] | undefined;

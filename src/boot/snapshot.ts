@@ -22,7 +22,7 @@ import type { Module } from './program.ts';
 import { BootRun, type Goal, type RunConfig } from './run.ts';
 
 const MAGIC = 'firstlight state';
-const VERSION = 1;
+const VERSION = 2;
 
 /** Nothing comes near: a tree has a few MiB. */
 const LARGEST_TREE = 128 * 2 ** 20;
@@ -50,6 +50,7 @@ const KEPT: { readonly [K in Kept]-?: (saved: Fields) => RunConfig[K] } = {
   cpu: (saved) => saved.text('cpu', 100),
   memoryBytes: (saved) => saved.number('memoryBytes', 0, at.PHYS_LIMIT),
   cmdline: (saved) => saved.text('cmdline', 2 ** 16),
+  cmdlineAdded: (saved) => saved.text('cmdlineAdded', 2 ** 16),
   seed: (saved) => saved.number('seed', 0, Number.MAX_SAFE_INTEGER),
   plainRam: (saved) => saved.flag('plainRam'),
   apic: (saved) => saved.flag('apic'),
@@ -101,7 +102,7 @@ function treeOf(run: BootRun): Plain {
     config: kept,
     features: featuresOf(run),
     initrd: config.initrd?.length,
-    modules: (config.modules ?? []).map(({ bytes, text }) => ({ size: bytes.length, text })),
+    modules: (config.modules ?? []).map(({ bytes, text, added }) => ({ size: bytes.length, text, added })),
     disks: (config.disks ?? []).map(({ size }) => size),
     stateHash: run.machine.stateHash(),
     run: run.save(),
@@ -293,7 +294,11 @@ function filesOf(tree: Fields): Pick<RunConfig, 'initrd' | 'modules'> {
   return {
     initrd: initrd === undefined ? undefined : zeros.subarray(0, initrd),
     modules: modules.map(
-      (module, i): Module => ({ bytes: zeros.subarray(0, sizes[i]), text: module.text('text', 4096) }),
+      (module, i): Module => ({
+        bytes: zeros.subarray(0, sizes[i]),
+        text: module.text('text', 4096),
+        added: module.has('added') ? module.text('added', 4096) : undefined,
+      }),
     ),
   };
 }

@@ -2,6 +2,7 @@
 
 import { InputError } from '../bits/errors.ts';
 import { ENTRIES, isForeign } from '../boot/boot.ts';
+import { type CommandLine, type CommandLineRequest, withOurWords } from '../boot/cmdline.ts';
 import { MIB } from '../boot/layout.ts';
 import { commandInitramfs } from '../boot/initramfs.ts';
 import type { Module } from '../boot/program.ts';
@@ -65,7 +66,17 @@ export const BOOT_OPTIONS: readonly OptionRow[] = [
     name: 'no-apic',
     help: ['No local APIC and no I/O APIC: the two 8259A interrupt controllers only.'],
   },
-  { name: 'append', value: 'TEXT', help: ["The kernel's command line. Default: empty."] },
+  {
+    name: 'append',
+    value: 'TEXT',
+    help: [
+      "The kernel's command line. Before it stand the words that make a guest speak",
+      'on the serial port, for Linux "earlyprintk=serial,ttyS0,115200 console=ttyS0"',
+      '(Xen, GNU Mach and Memtest86+ get theirs), but for those that TEXT settles',
+      'itself: any console=, any earlyprintk=.',
+    ],
+  },
+  { name: 'no-default-append', help: ['The command line is what --append says, and nothing else.'] },
   {
     name: 'initrd',
     value: 'FILE',
@@ -134,8 +145,7 @@ export const END_OPTIONS: readonly OptionRow[] = [
     value: 'COMMAND',
     help: [
       'Make an initial RAM disk of busybox that runs a shell command and powers',
-      'off, as in --run "uname -a; cat /proc/cpuinfo". Sets --until end, and puts',
-      'console=ttyS0 on the command line where it names no console.',
+      'off, as in --run "uname -a; cat /proc/cpuinfo". Sets --until end.',
     ],
   },
   {
@@ -183,7 +193,12 @@ export const withEnd = (row: OptionRow): OptionRow =>
     : row;
 
 /** The image given: parsed, and in a configuration that differs from what BootRun takes in nothing. */
-export type BootInput = { readonly config: RunConfig; readonly image: KernelImage };
+export type BootInput = {
+  readonly config: RunConfig;
+  readonly image: KernelImage;
+  /** Words that are not on the command line because they would make it too long. */
+  readonly leftOut: string;
+};
 
 /**
  * Reads the options and the files they name. Throws UsageError and InputError.
@@ -197,7 +212,16 @@ export function readBootInput(given: Given, imagePath: string, goals: readonly G
   const until = options.until ?? (goals.includes('end') && isForeign(options.entry, image) ? 'end' : 'banner');
   const initrd = readInitrd(given, options.memoryBytes);
   const modules = given.all.get('module')?.map((text) => readModule(text, options.memoryBytes));
-  return { config: { ...options, until, image: bytes, initrd, modules }, image };
+  const { leftOut, ...lines } = linesOf(given, { image, entry: options.entry, modules, initrd: initrd !== undefined });
+  return { config: { ...options, ...lines, until, image: bytes, initrd }, image, leftOut };
+}
+
+/** The command lines of the guest and of its modules. */
+function linesOf({ values, switches }: Given, request: Omit<CommandLineRequest, 'given'>): CommandLine {
+  const given = values.get('append') ?? '';
+  const isLinux = values.has('run');
+  if (!switches.has('no-default-append')) return withOurWords({ ...request, given, isLinux });
+  return { cmdline: given, cmdlineAdded: '', modules: request.modules, leftOut: '' };
 }
 
 /** The file's name ends at the first space. */
@@ -218,14 +242,9 @@ function readInitrd({ values, switches }: Given, limit: number): Uint8Array | un
   return commandInitramfs(command, findBusybox(busybox), switches.has('interactive'));
 }
 
-/** With --run there has to be a console; what is given is kept as it stands. */
-function cmdlineOf({ values }: Given): string {
-  const given = values.get('append') ?? '';
-  if (!values.has('run') || /(?:^|\s)console=/.test(given)) return given;
-  return `console=ttyS0 ${given}`.trimEnd();
-}
-
-type RunOptions = Omit<RunConfig, 'image' | 'initrd' | 'until'> & { readonly until: Goal | undefined };
+type RunOptions = Omit<RunConfig, 'image' | 'initrd' | 'until' | 'cmdline' | 'cmdlineAdded' | 'modules'> & {
+  readonly until: Goal | undefined;
+};
 
 /** `until` is undefined where it depends on the image. */
 function runOptions(given: Given, goals: readonly Goal[]): RunOptions {
@@ -244,7 +263,6 @@ function runOptions(given: Given, goals: readonly Goal[]): RunOptions {
     paging: choice('paging', [4, 5]),
     cpu: values.get('cpu') ?? DEFAULT_MODEL,
     memoryBytes: convert('memory', sizeValue) ?? DEFAULT_MEMORY,
-    cmdline: cmdlineOf(given),
     until: choice('until', goals) ?? (values.has('run') || values.has('until-text') || interactive ? 'end' : undefined),
     untilText: convert('until-text', textValue),
     maxInstructions: convert('max-instructions', countValue) ?? (interactive ? NO_LIMIT : DEFAULT_MAX_INSTRUCTIONS),

@@ -23,6 +23,8 @@ export type Opened = {
   readonly saving: Saving | undefined;
   /** The file it was read from. */
   readonly image: string | undefined;
+  /** Words that are not on the command line because they would make it too long. */
+  readonly leftOut: string;
 };
 
 /** Throws UsageError and InputError. */
@@ -32,11 +34,11 @@ export const openRun = (given: Given): Promise<Opened> =>
 async function openImage(given: Given): Promise<Opened> {
   const path = imageOperand(given);
   if (path === undefined) throw new UsageError('no image given');
-  const { config, image } = readBootInput(given, path, GOALS);
+  const { config, image, leftOut } = readBootInput(given, path, GOALS);
   const saving = await placeOf(given, config.until, path);
   const run = new BootRun({ ...config, until: saving?.at ?? config.until }, image);
   checkAgainstEntry(run);
-  return { run, goal: config, saving, image: path };
+  return { run, goal: config, saving, image: path, leftOut };
 }
 
 async function openSaved(given: Given, path: string): Promise<Opened> {
@@ -48,7 +50,7 @@ async function openSaved(given: Given, path: string): Promise<Opened> {
   if (until !== 'end' && run.stages.has(until)) {
     throw new UsageError(`the saved run has reached stage ${until} already`);
   }
-  return { run, goal, saving, image: undefined };
+  return { run, goal, saving, image: undefined, leftOut: '' };
 }
 
 async function placeOf(given: Given, until: Goal, image: string | undefined): Promise<Saving | undefined> {

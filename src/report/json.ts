@@ -2,6 +2,7 @@
 // Addresses and other 64-bit values are '0x...' strings, because JSON numbers lose bits above 2^53; counts are numbers.
 
 import { hex } from '../bits/hex.ts';
+import { givenPart } from '../boot/cmdline.ts';
 import type { Boot } from '../boot/linux.ts';
 import type { Outcome, RunConfig, RunResult } from '../boot/run.ts';
 import { E820_RAM } from '../boot/layout.ts';
@@ -57,7 +58,9 @@ export type JsonMachine = {
   readonly paging: 4 | 5 | null;
   readonly loadAddress: string;
   readonly cmdline: string;
+  readonly commandLine: { readonly given: string; readonly added: string; readonly whole: string };
   readonly initrdBytes: number | null;
+  readonly modules: readonly { readonly bytes: number; readonly text: string; readonly added: string }[];
   readonly disks: readonly number[];
   readonly devices: readonly string[];
   readonly seed: number;
@@ -167,7 +170,9 @@ function machineJson(config: RunConfig, image: KernelImage, { boot }: RunResult)
     paging: boot.entry === 64 ? (config.paging ?? 4) : null,
     loadAddress: hex(boot.loadAddress),
     cmdline: config.cmdline,
+    commandLine: { given: givenPart(config), added: config.cmdlineAdded ?? '', whole: config.cmdline },
     initrdBytes: config.initrd?.length ?? null,
+    modules: (config.modules ?? []).map(({ bytes, text, added = '' }) => ({ bytes: bytes.length, text, added })),
     disks: (config.disks ?? []).map(({ size }) => size),
     devices: [...(config.extras ?? [])],
     seed: config.seed,

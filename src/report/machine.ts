@@ -32,3 +32,16 @@ export function machineText(config: RunConfig, boot: Boot): string {
     ...(config.extras ?? []),
   ].join(', ');
 }
+
+/**
+ * What was added to the command line, or would have been, to stand behind machineText; '' where nothing was.
+ * @param leftOut words that would have made the line too long
+ */
+export function commandLineText({ cmdlineAdded = '', modules = [] }: RunConfig, leftOut: string): string {
+  const added = cmdlineAdded === '' ? [] : [`added to the command line: ${cmdlineAdded}`];
+  const ofModules = modules.flatMap(({ added: words }, i) =>
+    words === undefined ? [] : [`added to the text of module ${i + 1}: ${words}`],
+  );
+  const without = leftOut === '' ? [] : [`not added to the command line, which has no room for it: ${leftOut}`];
+  return [...added, ...ofModules, ...without].map((text) => `; ${text}`).join('');
+}

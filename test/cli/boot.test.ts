@@ -1,5 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { putHeaderField } from '../../src/image/setup-header.ts';
 import { BAD, firstlight, GOOD } from './fakeIo.ts';
 
 const boot = (...args: string[]) => firstlight(['boot', ...args]);
@@ -59,9 +62,49 @@ describe('firstlight boot of a healthy image', () => {
     ]);
     expect(object).toMatchObject({
       outcome: { kind: 'stage-reached', stage: 'banner' },
-      machine: { cpu: 'max', memoryBytes: 0x10000000, seed: 7, cmdline: 'quiet "é"', entry: 64, paging: 4 },
+      machine: { cpu: 'max', memoryBytes: 0x10000000, seed: 7, entry: 64, paging: 4 },
       console: expect.stringMatching(GUEST_SAYS),
     });
+  });
+
+  const WORDS = 'earlyprintk=serial,ttyS0,115200 console=ttyS0';
+
+  it('puts words before the command line that make it speak, and says which', async () => {
+    const { stderr } = await boot(GOOD, '--append', 'quiet "é"');
+    expect(stderr).toMatch(new RegExp(`^firstlight: booting .*; added to the command line: ${WORDS}\n`));
+    expect(JSON.parse((await boot(GOOD, '--append', 'quiet "é"', '--json')).stdout)).toMatchObject({
+      machine: {
+        cmdline: `${WORDS} quiet "é"`,
+        commandLine: { given: 'quiet "é"', added: WORDS, whole: `${WORDS} quiet "é"` },
+      },
+    });
+  });
+
+  it('puts none there with --no-default-append, and says nothing of it', async () => {
+    const { stderr } = await boot(GOOD, '--append', 'quiet', '--no-default-append');
+    expect(stderr).not.toContain('command line');
+    const { stdout } = await boot(GOOD, '--append', 'quiet', '--no-default-append', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({
+      machine: { cmdline: 'quiet', commandLine: { given: 'quiet', added: '', whole: 'quiet' } },
+    });
+  });
+
+  it('is the same run as with the whole line given', async () => {
+    const hash = async (...args: string[]): Promise<unknown> =>
+      (JSON.parse((await boot(GOOD, '--json', ...args)).stdout) as { stateHash: unknown }).stateHash;
+    expect(await hash('--append', 'quiet')).toBe(await hash('--append', `${WORDS} quiet`, '--no-default-append'));
+    expect(await hash('--append', `${WORDS} quiet`)).toBe(await hash('--append', 'quiet'));
+  });
+
+  it('boots a kernel that takes short lines only, and says what it did not add', async () => {
+    const image = new Uint8Array(readFileSync(GOOD));
+    putHeaderField(image, 'cmdline_size', 40);
+    const path = join(mkdtempSync(join(tmpdir(), 'firstlight-')), 'short');
+    writeFileSync(path, image);
+    const { code, stderr } = await boot(path, '--append', 'quiet');
+    expect(code).toBe(0);
+    expect(stderr).toContain(`; not added to the command line, which has no room for it: ${WORDS}\n`);
+    rmSync(dirname(path), { recursive: true });
   });
 
   it('is the same run twice', async () => {

@@ -137,6 +137,8 @@ describe('a guest that powers off before the stage asked for', () => {
   });
 });
 
+const WORDS = 'earlyprintk=serial,ttyS0,115200 console=ttyS0';
+
 describe('firstlight boot --run', () => {
   const run = (...args: string[]) => boot(POWERS_OFF, '--run', 'true', '--busybox', BUSYBOX, '--json', ...args);
 
@@ -145,15 +147,15 @@ describe('firstlight boot --run', () => {
     expect(code).toBe(0);
     expect(machineOf(stdout)).toMatchObject({
       until: 'end',
-      cmdline: 'console=ttyS0',
+      cmdline: WORDS,
       initrdBytes: expect.any(Number),
     });
   });
 
   it.each([
-    ['quiet', 'console=ttyS0 quiet'],
-    ['quiet console=ttyS1', 'quiet console=ttyS1'],
-    ['nokaslr noconsole=1', 'console=ttyS0 nokaslr noconsole=1'],
+    ['quiet', `${WORDS} quiet`],
+    ['quiet console=ttyS1', 'earlyprintk=serial,ttyS0,115200 quiet console=ttyS1'],
+    ['nokaslr noconsole=1', `${WORDS} nokaslr noconsole=1`],
   ])('with --append "%s" has the command line "%s"', async (append, cmdline) => {
     expect(machineOf((await run('--append', append)).stdout)).toMatchObject({ cmdline });
   });

@@ -34,7 +34,7 @@ describe('a run that was saved where it stopped', () => {
     expect(first.stdout + second.stdout).toBe(whole.stdout);
     expect(second.stderr).toBe(whole.stderr);
     expect(second.code).toBe(whole.code);
-    expect(first.stderr).toMatch(/firstlight: saved to .*out after 1,\d{3} instructions/);
+    expect(first.stderr).toMatch(/firstlight: saved to .*out after 2,\d{3} instructions/);
   });
 
   it('may stop again, and be saved over itself', async () => {

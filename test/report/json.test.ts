@@ -64,6 +64,8 @@ describe('the object of a boot', () => {
         paging: 4,
         loadAddress: '0x1000000',
         cmdline: 'console=ttyS0',
+        commandLine: { given: 'console=ttyS0', added: '', whole: 'console=ttyS0' },
+        modules: [],
         initrdBytes: 9,
         disks: [],
         devices: [],

@@ -2,7 +2,7 @@
 
 import { type BootRun, endedAsAsked, type Goal, type Outcome } from '../../boot/run.ts';
 import { bootJson } from '../../report/json.ts';
-import { imageText, machineText } from '../../report/machine.ts';
+import { commandLineText, imageText, machineText } from '../../report/machine.ts';
 import { outcomeDetails, outcomeText, stageText, whenText } from '../../report/outcome.ts';
 import type { Command } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit.ts';
@@ -25,7 +25,7 @@ const usage: CommandUsage = {
   options: [...BOOT_OPTIONS.map(withEnd), ...END_OPTIONS, ...DEVICE_OPTIONS, ...SNAPSHOT_OPTIONS],
   outro: [
     'Examples:',
-    '  firstlight boot vmlinuz --append "earlyprintk=serial,ttyS0,115200 console=ttyS0"',
+    '  firstlight boot vmlinuz --append "root=/dev/vda" --disk disk.img --until end',
     '  firstlight boot vmlinuz --run "uname -a; cat /proc/cpuinfo"',
     '  firstlight boot vmlinuz --run sh --interactive',
     '  firstlight boot vmlinuz --run dmesg --save-at init --save at-init',
@@ -48,7 +48,7 @@ export const boot: Command = {
     const json = given.switches.has('json');
     const quiet = given.switches.has('quiet');
     const keyboard = given.switches.has('interactive') ? openKeyboard(io) : undefined;
-    if (!json) listen(run, screen, !quiet);
+    if (!json) listen(run, screen, !quiet, opened.leftOut);
     const ended = await play({ ...opened, io, screen, keyboard, progress: !quiet, announce: !quiet && !json });
     if (ended === 'output-closed') return EXIT.outputClosed;
     if (ended === 'interrupted') return sayStopped(run, screen, 'stopped by Ctrl-C', EXIT.interrupted);
@@ -61,7 +61,7 @@ export const boot: Command = {
 };
 
 /** Passes on what happens as it happens. @param announce more than the console */
-function listen(run: BootRun, screen: Screen, announce: boolean): void {
+function listen(run: BootRun, screen: Screen, announce: boolean, leftOut: string): void {
   const { console } = run.machine;
   const stageWatch = console.onByte;
   console.onByte = (byte) => {
@@ -71,7 +71,8 @@ function listen(run: BootRun, screen: Screen, announce: boolean): void {
   };
   if (!announce) return;
   const doing = run.machine.engine.retired === 0n ? 'booting' : 'going on with';
-  screen.say(`${doing} ${imageText(run.image)}, ${machineText(run.config, run.boot)}`, 'note');
+  const lines = commandLineText(run.config, leftOut);
+  screen.say(`${doing} ${imageText(run.image)}, ${machineText(run.config, run.boot)}${lines}`, 'note');
   for (const stage of run.stages.reached) screen.say(stageText(stage), 'note');
   const stopAtStage = run.stages.onStage;
   run.stages.onStage = (stage) => {

@@ -7,7 +7,7 @@ import type { Diagnosis, Tick } from '../../diagnose/types.ts';
 import { diagnose } from '../../diagnose/why.ts';
 import { parseSymbols } from '../../image/symbols.ts';
 import type { Line } from '../../report/lines.ts';
-import { imageText, machineText } from '../../report/machine.ts';
+import { commandLineText, imageText, machineText } from '../../report/machine.ts';
 import { instructionsText } from '../../report/numbers.ts';
 import { endLines, firstLines, foundLines, quietLines } from '../../report/why.ts';
 import { whyJson } from '../../report/whyJson.ts';
@@ -91,13 +91,17 @@ export const why: Command = {
 };
 
 /** What is booted, and in which machine. Throws UsageError and InputError where they do not go together. */
-function openingLines({ config, image, isSample }: WhyInput): Line[] {
+function openingLines({ config, image, isSample, leftOut }: WhyInput): Line[] {
   const run = new BootRun(config, image);
   checkAgainstEntry(run);
   const sample: Line[] = [{ text: DEMONSTRATION }, { text: '' }];
   return [
     ...(isSample ? sample : []),
-    { text: `${imageText(image)}, ${machineText(config, run.boot)}`, tone: 'note', hanging: 2 },
+    {
+      text: `${imageText(image)}, ${machineText(config, run.boot)}${commandLineText(config, leftOut)}`,
+      tone: 'note',
+      hanging: 2,
+    },
   ];
 }
 
