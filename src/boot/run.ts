@@ -67,6 +67,7 @@ export class BootRun {
     this.image = image;
     const testDevice = isMultibootEntry(config.entry, image);
     this.machine = new Machine({ ...machineConfig(config, model), testDevice });
+    if (config.alias) this.machine.memory.alias(config.alias.from, config.alias.to, config.alias.size);
     this.boot = bootImage({ ...config, ...linuxOptions(model) }, image, load ? this.machine.memory : NOWHERE);
     checkEntry(this.boot, model);
     enter(this.machine, this.boot.state);
@@ -113,6 +114,7 @@ export class BootRun {
   /** All that `restore` needs beside image, configuration and the contents of memory. Changes nothing. */
   save(): Plain {
     if (!this.canGoOn) throw new Error('a run that has ended cannot go on');
+    if (this.config.alias) throw new Error('a run whose memory is seen at two addresses cannot be saved');
     return {
       machine: this.machine.save(),
       stages: this.stages.save(),

@@ -15,6 +15,9 @@ import type { Goal } from './outcome.ts';
 import type { Module } from './program.ts';
 import type { Processor } from './smbios.ts';
 
+/** The RAM at [from, from + size) is that at [to, to + size); all are multiples of 64 KiB. */
+export type Alias = { readonly from: number; readonly to: number; readonly size: number };
+
 export type RunConfig = {
   readonly image: Uint8Array;
   readonly entry?: Entry | undefined;
@@ -36,6 +39,8 @@ export type RunConfig = {
   readonly seed: number;
   /** Plain RAM everywhere, with no hole below 1 MiB: what a real PC does not have. */
   readonly plainRam?: boolean | undefined;
+  /** RAM that is seen at a second address too, which no PC has. Such a run cannot be saved. */
+  readonly alias?: Alias | undefined;
   /** With a local APIC and an IO-APIC, beside the 8259A pair. Default: true. */
   readonly apic?: boolean | undefined;
   /** What arrives at the serial port, in the order of time: the input log of an earlier run. */

@@ -39,6 +39,7 @@ const LONGEST_LINE = 1024;
 const STRING_MOVES = new Set([Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq]);
 /** A stub copies itself once or twice. */
 const MOST_COPIES = 100_000;
+const MOST_DESTINATIONS = 8;
 /** Bytes compared to tell whether code at an address is the stub's. */
 const PROBE = 32;
 
@@ -52,6 +53,8 @@ export class StageTracker {
   readonly reached: StageReached[] = [];
   /** Physical addresses of the stub's copies, the loaded one first. */
   readonly copies: number[] = [];
+  /** Physical addresses at which the stub puts, or has put, copies of itself, whether their code has run or not. */
+  readonly destinations: number[] = [];
   readonly #machine: Machine;
   readonly #image: KernelImage;
   #line = '';
@@ -87,7 +90,12 @@ export class StageTracker {
   }
 
   save(): Plain {
-    return { reached: this.reached.map((each) => ({ ...each })), copies: [...this.copies], line: this.#line };
+    return {
+      reached: this.reached.map((each) => ({ ...each })),
+      copies: [...this.copies],
+      destinations: [...this.destinations],
+      line: this.#line,
+    };
   }
 
   /** In place of `start`, in a machine whose pages are watched as they were. Throws InputError. */
@@ -96,6 +104,11 @@ export class StageTracker {
     const copies = saved.numbers('copies', MOST_COPIES, 0, at.PHYS_LIMIT);
     this.reached.splice(0, this.reached.length, ...reached);
     this.copies.splice(0, this.copies.length, ...copies);
+    this.destinations.splice(
+      0,
+      MOST_DESTINATIONS,
+      ...saved.numbers('destinations', MOST_DESTINATIONS, 0, at.PHYS_LIMIT),
+    );
     this.#line = saved.text('line', LONGEST_LINE);
     const { engine } = this.#machine;
     if (this.#image.kind === 'bzImage') engine.onWatch = (watched) => this.#payloadTouched(watched);
@@ -159,10 +172,30 @@ export class StageTracker {
     if (isFault(insn)) return;
     const copying = STRING_MOVES.has(insn.mnemonic) && !this.#movesPayloadOnly();
     insn.free();
-    if (copying) return;
+    if (copying) return this.#copied(watched);
     this.#reach('decompress');
     this.#machine.engine.takePages(at.PAGE_FRESH);
     for (const copy of this.copies) this.#watchPayload(copy, false);
+  }
+
+  /** Where the whole stub goes is told by what its payload is moved by. */
+  #copied({ address }: Watched): void {
+    const { state } = this.#machine.engine;
+    const [RSI, RDI] = [6, 7];
+    const moved = Number(BigInt.asIntN(64, state.reg(RDI) - state.reg(RSI)));
+    const copy = this.copies.find((start) => {
+      const payload = this.#payloadAt(start);
+      return payload !== undefined && address >= payload - PAGE_SIZE && address < payload + PAGE_SIZE;
+    });
+    const to = copy === undefined ? -1 : copy + moved;
+    if (
+      to < 0 ||
+      to >= at.PHYS_LIMIT ||
+      this.destinations.includes(to) ||
+      this.destinations.length >= MOST_DESTINATIONS
+    )
+      return;
+    this.destinations.push(to);
   }
 
   /** A string move that starts at the payload's first byte stores it, as a stub with an unpacked payload does. */

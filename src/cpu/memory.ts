@@ -93,6 +93,25 @@ export class GuestMemory {
     return host === 0 ? undefined : host + (address % at.CHUNK_BYTES);
   }
 
+  /**
+   * From now on the RAM at [from, from + size) is that at [to, to + size): one set of bytes seen at two addresses, as no PC
+   * has it. Addresses and size are multiples of CHUNK_BYTES. Throws InputError where not all of both is RAM, or where what
+   * is hidden was touched before.
+   */
+  alias(from: number, to: number, size: number): void {
+    if ([from, to, size].some((value) => value % at.CHUNK_BYTES !== 0) || (from < to + size && to < from + size)) {
+      throw new InputError('memory can be seen at a second address in whole, separate pieces of 64 KiB only');
+    }
+    for (let offset = 0; offset < size; offset += at.CHUNK_BYTES) {
+      const hidden = this.#view.getUint32(at.CHUNK_TABLE + 4 * ((from + offset) / at.CHUNK_BYTES), true);
+      const host = this.hostOf(to + offset);
+      if (hidden !== at.CHUNK_UNTOUCHED || host === undefined) {
+        throw new InputError('memory can be seen at a second address only where both are RAM and one is unused');
+      }
+      this.#view.setUint32(at.CHUNK_TABLE + 4 * ((from + offset) / at.CHUNK_BYTES), host, true);
+    }
+  }
+
   /** Is every byte of it RAM? */
   isRam(address: number, length: number): boolean {
     return this.ranges.some((range) => address >= range.start && address + length <= range.end);

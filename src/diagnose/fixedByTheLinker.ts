@@ -20,7 +20,7 @@ export function fixedByTheLinker(image: BzImage): ExecutedReference[] {
     const fileOffset = fileOffsetOf(program, at) ?? 0;
     const bytes = image.bytes.slice(fileOffset, fileOffset + length);
     const link = BigInt(at);
-    found.push({ reference, runtime: link, link, fileOffset, bytes, first: 0n, last: 0n, times: 0 });
+    found.push({ reference, runtime: link, link, fileOffset, bytes, bits: 64, first: 0n, last: 0n, times: 0 });
   });
   return found;
 }

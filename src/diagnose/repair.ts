@@ -10,20 +10,31 @@ export type Repair = { readonly bytes: Uint8Array; readonly text: string; readon
 
 /** @param bias run-time address less link address of the code that runs @returns undefined where nothing fits */
 export function repairOf(executed: ExecutedReference, bias: bigint): Repair | undefined {
-  const { reference, bytes, link } = executed;
-  const everywhere = positionIndependentForm(reference, bytes, Number(link));
-  const repaired = everywhere ?? biased(executed, bias);
-  if (!repaired) return undefined;
-  const insn = decodeOne(repaired, link, 64);
-  const text = attText(insn);
-  insn.free();
-  return { bytes: repaired, text, everywhere: everywhere !== undefined };
+  const { reference, bytes, link, runtime, bits } = executed;
+  // RIP-relative operands exist in 64-bit code only, and mean what is right where the instruction itself runs.
+  const own = bits === 64 && bias === runtime - link;
+  const everywhere = own ? positionIndependentForm(reference, bytes, Number(link)) : undefined;
+  const repaired = everywhere ?? withConstant(executed, reference.constant + bias);
+  return repaired && { ...repairWith(executed, repaired), everywhere: everywhere !== undefined };
 }
 
-function biased({ reference, bytes }: ExecutedReference, bias: bigint): Uint8Array | undefined {
-  const value = reference.constant + bias;
-  // A 32-bit immediate is sign-extended or zero-extended; below 2 GiB both mean the same.
-  if (reference.bytes === 4 && (value < 0n || value >= 1n << 31n)) return undefined;
+/** The instruction with another constant in place of its own; undefined where that does not fit. */
+export function wrongOne(executed: ExecutedReference, constant: bigint): Repair | undefined {
+  const bytes = withConstant(executed, constant);
+  return bytes && { ...repairWith(executed, bytes), everywhere: false };
+}
+
+function repairWith({ link, bits }: ExecutedReference, bytes: Uint8Array): Omit<Repair, 'everywhere'> {
+  const insn = decodeOne(bytes, link, bits);
+  const text = attText(insn);
+  insn.free();
+  return { bytes, text };
+}
+
+function withConstant({ reference, bytes, bits }: ExecutedReference, value: bigint): Uint8Array | undefined {
+  // In 64-bit code 32 bits are sign-extended or zero-extended; below 2 GiB both mean the same.
+  const limit = bits === 64 ? 1n << 31n : 1n << 32n;
+  if (reference.bytes === 4 && (value < 0n || value >= limit)) return undefined;
   const out = new Uint8Array(bytes);
   const view = new DataView(out.buffer);
   if (reference.bytes === 4) view.setUint32(reference.offset, Number(value), true);
@@ -31,12 +42,23 @@ function biased({ reference, bytes }: ExecutedReference, bias: bigint): Uint8Arr
   return out;
 }
 
-/** An instruction and what is put in its place. */
-export type Change = { readonly executed: ExecutedReference; readonly repair: Repair };
+/** An instruction and what is put in its place. @property bias run-time less link address of what it means */
+export type Change = { readonly executed: ExecutedReference; readonly repair: Repair; readonly bias: bigint };
+
+/** Undefined where nothing fits. */
+export function changeOf(executed: ExecutedReference, bias: bigint): Change | undefined {
+  const repair = repairOf(executed, bias);
+  return repair && { executed, repair, bias };
+}
 
 /** A copy of the image with instructions replaced. */
 export function patched(image: BzImage, changes: readonly Change[]): Uint8Array {
   const out = new Uint8Array(image.bytes);
-  for (const { executed, repair } of changes) out.set(repair.bytes, executed.fileOffset);
+  for (const { executed, repair } of changes) {
+    // An instruction may hold two addresses, each a change of its own.
+    repair.bytes.forEach((byte, i) => {
+      if (byte !== executed.bytes[i]) out[executed.fileOffset + i] = byte;
+    });
+  }
   return out;
 }

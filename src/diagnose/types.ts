@@ -1,6 +1,7 @@
 // What a diagnosis is made of. Plain data: reports print it, JSON carries it.
 
 import type { Outcome, RunConfig, RunResult } from '../boot/run.ts';
+import type { Alias } from '../boot/runConfig.ts';
 import type { Stage } from '../boot/stages.ts';
 import type { ReferenceForm } from '../code/references.ts';
 
@@ -40,16 +41,20 @@ export type Writer = {
 /** One step of the way from the constant to the death, in the order in which they happened. */
 export type Step = { readonly what: string; readonly instruction?: InstructionAt };
 
+/** What stands where the culprit is: the right value, what was given, or another wrong value. */
+export type Variant = 'repaired' | 'as-given' | 'wrong-value';
+
 export type ProofBoot = {
   readonly loadAddress: number;
   readonly entry: 32 | 64;
   readonly paging: 4 | 5;
   readonly cpu: string;
-  /** With the culprit rewritten, or the image as it is. */
-  readonly repaired: boolean;
+  readonly variant: Variant;
   /** RAM without the PC's hole below 1 MiB. */
   readonly plainRam: boolean;
-  /** Came past the point of death: reached a later stage, or lived on well beyond the instruction count of the death. */
+  /** Memory seen at a second address, where the constant points. */
+  readonly alias: Alias | undefined;
+  /** Came past the point of death: reached a later stage, or met another death, later and elsewhere. */
   readonly passed: boolean;
   /** How the boot stood when that was decided; 'alive' where it was still running. */
   readonly outcome: Outcome['kind'] | 'alive';
@@ -57,12 +62,43 @@ export type ProofBoot = {
   readonly instructions: bigint;
 };
 
-export type Proof = { readonly held: boolean; readonly boots: readonly ProofBoot[] };
+/** Another value in the culprit's place that is as wrong as its own: it may not heal. */
+export type Control = {
+  /** What was put in, as text of the instruction. */
+  readonly text: string;
+  /** `same-kind`: a link address too, of another place; `far`: an address above the loaded image that belongs to nobody. */
+  readonly kind: 'same-kind' | 'far';
+  readonly boot: ProofBoot;
+};
+
+/**
+ * The culprit as it was given, with the load bias of what it means made 0, beside the same machine with another bias.
+ * `bias-zero`: the stub lies at its link address; `alias`: what the constant means is seen where the constant points.
+ */
+export type CounterCheck =
+  | {
+      readonly verdict: 'held' | 'failed';
+      readonly by: 'bias-zero' | 'alias';
+      readonly withBias: ProofBoot;
+      readonly without: ProofBoot;
+    }
+  /** In words, to stand behind "because". */
+  | { readonly verdict: 'not-made'; readonly because: string };
+
+export type Proof = {
+  readonly held: boolean;
+  /** The repaired image: at several load addresses, in several modes. */
+  readonly boots: readonly ProofBoot[];
+  readonly controls: readonly Control[];
+  readonly counterCheck: CounterCheck;
+};
 
 export type Culprit = InstructionAt & {
   readonly linkAddress: bigint;
   readonly fileOffset: number;
   readonly form: ReferenceForm;
+  /** The mode whose code it is. */
+  readonly bits: 32 | 64;
   readonly constant: bigint;
   /** Run-time address less link address at which it ran. */
   readonly bias: bigint;

@@ -17,6 +17,8 @@ export type ExecutedReference = {
   readonly link: bigint;
   readonly fileOffset: number;
   readonly bytes: Uint8Array;
+  /** What its code was decoded as. */
+  readonly bits: 32 | 64;
   /** Instructions retired before its first and its last recorded execution. */
   readonly first: bigint;
   last: bigint;
@@ -55,6 +57,9 @@ export class ReferenceRecorder {
 
   #execute(): void {
     const { engine } = this.#run.machine;
+    const { bitness } = engine.mode;
+    // Real mode has no addresses of 32 bits; with a base of its own code is no part of a stub.
+    if (bitness === 16 || engine.mode.base !== 0n) return;
     const ip = engine.state.rip;
     const reference = this.#known.get(ip);
     if (!reference) return;
@@ -82,6 +87,7 @@ export class ReferenceRecorder {
       link: place.link,
       fileOffset: place.fileOffset,
       bytes: bytes.slice(0, length),
+      bits: bitness,
       first: engine.retired,
       last: engine.retired,
       times: 1,

@@ -2,7 +2,18 @@
 // docs/json.md describes every field.
 
 import { hex, hexBytes } from '../bits/hex.ts';
-import type { Cause, Culprit, Diagnosis, Evidence, InstructionAt, Proof, Step, Suspicion } from '../diagnose/types.ts';
+import type {
+  Cause,
+  CounterCheck,
+  Culprit,
+  Diagnosis,
+  Evidence,
+  InstructionAt,
+  Proof,
+  ProofBoot,
+  Step,
+  Suspicion,
+} from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
 import { bootJson, exactCount, outcomeJson, stagesJson } from './json.ts';
 
@@ -55,6 +66,7 @@ const culpritJson = (culprit: Culprit) => ({
   ...instructionJson(culprit),
   target: culprit.target ?? null,
   form: culprit.form,
+  bits: culprit.bits,
   constant: hex(culprit.constant),
   bias: hex(culprit.bias),
 });
@@ -79,18 +91,36 @@ const evidenceJson = ({ outcome, at, silent, lastWords, writer }: Evidence) => (
         },
 });
 
-const proofJson = ({ held, boots }: Proof) => ({
+const proofJson = ({ held, boots, controls, counterCheck }: Proof) => ({
   held,
-  boots: boots.map((boot) => ({
-    loadAddress: hex(boot.loadAddress),
-    entry: boot.entry,
-    paging: boot.entry === 32 ? null : boot.paging,
-    cpu: boot.cpu,
-    repaired: boot.repaired,
-    plainRam: boot.plainRam,
-    passed: boot.passed,
-    outcome: boot.outcome,
-    stage: boot.stage,
-    instructions: exactCount(boot.instructions),
-  })),
+  boots: boots.map(proofBootJson),
+  controls: controls.map(({ kind, text, boot }) => ({ kind, text, boot: proofBootJson(boot) })),
+  counterCheck: counterCheckJson(counterCheck),
 });
+
+const proofBootJson = (boot: ProofBoot) => ({
+  loadAddress: hex(boot.loadAddress),
+  entry: boot.entry,
+  paging: boot.entry === 32 ? null : boot.paging,
+  cpu: boot.cpu,
+  variant: boot.variant,
+  plainRam: boot.plainRam,
+  alias:
+    boot.alias === undefined
+      ? null
+      : { from: hex(boot.alias.from), to: hex(boot.alias.to), size: hex(boot.alias.size) },
+  passed: boot.passed,
+  outcome: boot.outcome,
+  stage: boot.stage,
+  instructions: exactCount(boot.instructions),
+});
+
+const counterCheckJson = (check: CounterCheck) =>
+  check.verdict === 'not-made'
+    ? { verdict: check.verdict, because: check.because }
+    : {
+        verdict: check.verdict,
+        by: check.by,
+        withBias: proofBootJson(check.withBias),
+        without: proofBootJson(check.without),
+      };

@@ -42,6 +42,7 @@ describe('the bad sample', () => {
       runtimeAddress: BigInt(LOADED + CULPRIT),
       text: 'mov    $0x18040,%rsi',
       form: 'mov-imm32-rex',
+      bits: 64,
       constant: 0x18040n,
       bias: BigInt(LOADED),
     });
@@ -70,17 +71,26 @@ describe('the bad sample', () => {
 
   it('is proved at three addresses, with 4 and 5 levels, with la57 and without', () => {
     const { held, boots } = cause.proof;
-    const repaired = boots.filter((boot) => boot.repaired);
     const modes = ['max paging 4', 'max paging 5', 'x86-64-v1 paging 4'];
     const expected = ['0x1000000', '0x100000', '0x4000000'].flatMap((place) => modes.map((mode) => `${place} ${mode}`));
     expect(held).toBe(true);
-    expect(repaired.map(placeOf)).toEqual(expected);
-    expect(repaired.every((boot) => boot.passed && !boot.plainRam)).toBe(true);
+    expect(boots.map(placeOf)).toEqual(expected);
+    expect(boots.every((boot) => boot.passed && !boot.plainRam && boot.variant === 'repaired')).toBe(true);
   });
 
   it('boots unrepaired at its link address, where there is RAM', () => {
-    const unrepaired = cause.proof.boots.filter((boot) => !boot.repaired);
-    expect(unrepaired).toMatchObject([{ loadAddress: 0, plainRam: true, passed: true, stage: 'banner' }]);
+    expect(cause.proof.counterCheck).toMatchObject({
+      verdict: 'held',
+      by: 'bias-zero',
+      withBias: { loadAddress: LOADED, plainRam: true, passed: false, outcome: 'triple-fault' },
+      without: { loadAddress: 0, plainRam: true, passed: true, stage: 'banner' },
+    });
+  });
+
+  it('dies with another wrong address in its place', () => {
+    expect(cause.proof.controls).toMatchObject([
+      { kind: 'same-kind', text: 'mov    $0x19040,%rsi', boot: { passed: false, outcome: 'triple-fault' } },
+    ]);
   });
 
   it('names no symbols where none were given', () => {
@@ -125,7 +135,7 @@ describe('the compare sample', () => {
     });
     expect(hexBytes(repair.bytes)).toBe('48 81 f8 00 e0 01 01');
     expect(evidence.outcome).toMatchObject({ kind: 'triple-fault', chain: [{ vector: 14 }, { vector: 8 }] });
-    const addresses = proof.boots.filter((boot) => boot.repaired).map((boot) => boot.loadAddress);
+    const addresses = proof.boots.map((boot) => boot.loadAddress);
     expect(proof.held).toBe(true);
     expect(new Set(addresses).size).toBe(3);
   });

@@ -1,5 +1,5 @@
 // A made-up diagnosis, to be reported: the sample's, in short.
-import type { Cause, Culprit, Diagnosis, Evidence, ProofBoot } from '../../src/diagnose/types.ts';
+import type { Cause, Culprit, Diagnosis, Evidence, Proof, ProofBoot } from '../../src/diagnose/types.ts';
 import type { KernelImage } from '../../src/image/image.ts';
 import { CONFIG, outcomeOf, resultOf } from './result.ts';
 
@@ -18,6 +18,7 @@ export const CULPRIT: Culprit = {
   bytes: Uint8Array.of(0x48, 0xc7, 0xc6, 0x40, 0x80, 0x01, 0x00),
   text: 'mov    $0x18040,%rsi',
   form: 'mov-imm32-rex',
+  bits: 64,
   constant: 0x18040n,
   bias: 0x1000000n,
   symbol: 'paging_prepare+0x140',
@@ -51,20 +52,32 @@ export const PROOF_BOOT: ProofBoot = {
   entry: 64,
   paging: 4,
   cpu: 'max',
-  repaired: true,
+  variant: 'repaired',
   plainRam: false,
+  alias: undefined,
   passed: true,
   outcome: 'alive',
   stage: 'decompress',
   instructions: 5_000_000n,
 };
 
-export const BOOTS_OF_PROOF: readonly ProofBoot[] = [
+const BOOTS_OF_PROOF: readonly ProofBoot[] = [
   PROOF_BOOT,
   { ...PROOF_BOOT, paging: 5 },
   { ...PROOF_BOOT, loadAddress: 0x100000, entry: 32 },
-  { ...PROOF_BOOT, loadAddress: 0, repaired: false, plainRam: true },
 ];
+
+const GIVEN: ProofBoot = { ...PROOF_BOOT, variant: 'as-given', plainRam: true };
+export const DIES: ProofBoot = { ...GIVEN, passed: false, outcome: 'triple-fault', stage: 'entry' };
+
+export const PROOF: Proof = {
+  held: true,
+  boots: BOOTS_OF_PROOF,
+  controls: [
+    { kind: 'same-kind', text: 'mov    $0x19040,%rsi', boot: { ...DIES, variant: 'wrong-value', plainRam: false } },
+  ],
+  counterCheck: { verdict: 'held', by: 'bias-zero', withBias: DIES, without: { ...GIVEN, loadAddress: 0 } },
+};
 
 export const CAUSE: Cause = {
   class: 'position-dependent-reference',
@@ -83,7 +96,7 @@ export const CAUSE: Cause = {
   ],
   explanation: 'One reason.\nAnother reason.',
   advice: 'Link it with -pie.',
-  proof: { held: true, boots: BOOTS_OF_PROOF },
+  proof: PROOF,
 };
 
 export const DIAGNOSIS: Diagnosis = {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Cause, Diagnosis, Evidence } from '../../src/diagnose/types.ts';
 import { type Line, rowsOf } from '../../src/report/lines.ts';
 import { endLines, firstLines, foundLines, quietLines } from '../../src/report/why.ts';
-import { BOOTS, BOOTS_OF_PROOF, CAUSE, CULPRIT, DEATH, DIAGNOSIS, EVIDENCE, IMAGE, PROOF_BOOT } from './diagnosis.ts';
+import { BOOTS, CAUSE, CULPRIT, DEATH, DIAGNOSIS, DIES, EVIDENCE, IMAGE, PROOF, PROOF_BOOT } from './diagnosis.ts';
 import { outcomeOf, resultOf } from './result.ts';
 
 /** As one line, so that wrapping does not matter. */
@@ -143,25 +143,42 @@ describe('a cause', () => {
         'as given  48 c7 c6 40 80 01 00  mov $0x18040,%rsi',
         'repaired  48 8d 35 b9 fd ff ff  lea -0x247(%rip),%rsi',
         '',
-        'image     loaded at       entry   paging   CPU  result',
-        'repaired  0x1000000       64-bit  4-level  max  passes, comes to decompress',
-        'repaired  0x1000000       64-bit  5-level  max  passes, comes to decompress',
-        'repaired  0x100000        32-bit  -        max  passes, comes to decompress',
-        'as given  0x0, plain RAM  64-bit  4-level  max  passes, comes to decompress',
+        'image        loaded at             entry   paging   CPU  result',
+        'repaired     0x1000000             64-bit  4-level  max  passes, comes to decompress',
+        'repaired     0x1000000             64-bit  5-level  max  passes, comes to decompress',
+        'repaired     0x100000              32-bit  -        max  passes, comes to decompress',
+        'wrong value  0x1000000             64-bit  4-level  max  fails: triple fault, after entry',
+        'as given     0x1000000, plain RAM  64-bit  4-level  max  fails: triple fault, after entry',
+        'as given     0x0, plain RAM        64-bit  4-level  max  passes, comes to decompress',
         '',
         'Repaired, it passes the point of death in all 3 boots, at 2 load addresses: proved.',
-        'As given, in a machine with plain RAM at its link address, which no PC has, it passes too: there the fixed address is the right one.',
+        'Negative control: with another wrong value in its place (`mov $0x19040,%rsi`) it dies as before, so the right one heals because it is right.',
+        'Counter-check, in a machine with plain RAM, which no PC has, as given at its link address and elsewhere: there the fixed address is the right one, and as given the image passes. The load bias is the one difference between the two.',
       ].join('\n'),
     );
   });
 
-  it('says where the unrepaired image dies at its link address too', () => {
-    const boots = BOOTS_OF_PROOF.map((boot) =>
-      boot.plainRam ? { ...boot, passed: false, outcome: 'hang' as const } : boot,
-    );
-    const text = found({ proof: { held: true, boots } });
-    expect(text).toContain('max  does not pass: hang, after decompress');
-    expect(text).toContain('it does not pass either.');
+  it('says where a wrong value heals as well', () => {
+    const controls = PROOF.controls.map((control) => ({ ...control, boot: { ...control.boot, passed: true } }));
+    expect(found({ proof: { ...PROOF, controls } })).toContain('so the right one may heal by chance.');
+  });
+
+  it('says where the unrepaired image dies where its address is right', () => {
+    const counterCheck = { verdict: 'failed', by: 'bias-zero', withBias: DIES, without: DIES } as const;
+    expect(found({ proof: { ...PROOF, counterCheck } })).toContain('and yet the image does not pass.');
+  });
+
+  it('says which memory is seen where the constant points', () => {
+    const alias = { from: 0x10000, to: 0x1010000, size: 0x10000 };
+    const counterCheck = { verdict: 'held', by: 'alias', withBias: DIES, without: { ...PROOF_BOOT, alias } } as const;
+    const text = found({ proof: { ...PROOF, counterCheck } });
+    expect(text).toContain('as given, in a machine whose memory from 0x10000 is that from 0x1010000,');
+    expect(text).toContain('0x1000000, seen twice');
+  });
+
+  it('says why a counter-check was not made', () => {
+    const counterCheck = { verdict: 'not-made', because: 'it is compared' } as const;
+    expect(found({ proof: { ...PROOF, counterCheck } })).toContain('not made, because it is compared.');
   });
 
   it('says that a form without a position-independent twin was repaired for each address', () => {
@@ -229,7 +246,8 @@ describe('the end', () => {
   });
 
   it('has suspicions as suspicions', () => {
-    const proof = { held: false, boots: [PROOF_BOOT, { ...PROOF_BOOT, passed: false, outcome: 'halt' as const }] };
+    const boots = [PROOF_BOOT, { ...PROOF_BOOT, passed: false, outcome: 'halt' as const }];
+    const proof = { ...PROOF, held: false, boots };
     const text = flat(endLines({ ...unexplained, suspicions: [{ instruction: CULPRIT, proof }] }));
     expect(text).toContain('SUSPICION, NOT PROVED\n`mov $0x18040,%rsi` at file offset 0x1a280 (paging_prepare+0x140)');
     expect(text).toContain('in 1 of 2 boots, at one load address: not proved.');
@@ -253,7 +271,7 @@ describe('--quiet', () => {
   });
 
   it('says what is not explained and what is not proved', () => {
-    const suspicions = [{ instruction: CULPRIT, proof: { held: false, boots: [] } }];
+    const suspicions = [{ instruction: CULPRIT, proof: { ...PROOF, held: false, boots: [] } }];
     expect(quietLines({ ...unexplained, suspicions }).slice(1)).toEqual([
       expect.stringMatching(/^suspicion, not proved: mov/),
       'not yet explained',

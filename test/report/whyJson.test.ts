@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { bootJson } from '../../src/report/json.ts';
 import { whyJson } from '../../src/report/whyJson.ts';
-import { CAUSE, CULPRIT, DIAGNOSIS, EVIDENCE, IMAGE } from './diagnosis.ts';
+import { CAUSE, CULPRIT, DIAGNOSIS, EVIDENCE, IMAGE, PROOF } from './diagnosis.ts';
 import { CONFIG, resultOf } from './result.ts';
 
 const FULL = {
   ...DIAGNOSIS,
-  suspicions: [{ instruction: CULPRIT, proof: { held: false, boots: [] } }],
+  suspicions: [{ instruction: CULPRIT, proof: { ...PROOF, held: false, boots: [] } }],
   unexplained: EVIDENCE,
 };
 
@@ -43,8 +43,13 @@ describe('the object of a diagnosis', () => {
           { loadAddress: '0x1000000', paging: 4, outcome: 'alive', instructions: 5_000_000 },
           { paging: 5 },
           { entry: 32, paging: null },
-          { repaired: false, plainRam: true },
         ],
+        controls: [{ kind: 'same-kind', boot: { variant: 'wrong-value', passed: false } }],
+        counterCheck: {
+          verdict: 'held',
+          by: 'bias-zero',
+          without: { loadAddress: '0x0', plainRam: true, passed: true },
+        },
       },
     });
   });

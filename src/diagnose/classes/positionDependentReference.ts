@@ -7,13 +7,17 @@ import { type SymbolTable, symbolAt, symbolText } from '../../image/symbols.ts';
 import type { ExecutedReference, ReferenceRecorder } from '../../record/references.ts';
 import { attText, decodeOne } from '../../code/disassembly.ts';
 import { adviceOf, explanationOf } from '../catalogue.ts';
+import { controlsOf } from '../controls.ts';
+import { counterCheck } from '../counterCheck.ts';
 import { type Ranges, rangesOf } from '../likelihood.ts';
-import { proveRepair, type Tried, tryRepair } from '../proof.ts';
+import type { End } from '../progress.ts';
+import { repairedBoots, WANTED_ADDRESSES } from '../proof.ts';
 import { ranked } from '../recordedBoot.ts';
 import { fixedByTheLinker } from '../fixedByTheLinker.ts';
-import { type Change, repairOf } from '../repair.ts';
+import { type Change, changeOf } from '../repair.ts';
 import { followConstant } from '../steps.ts';
-import type { Cause, Culprit, Evidence, Step, Suspicion, Tick } from '../types.ts';
+import { type Dead, type Tried, tryRepair } from '../trials.ts';
+import type { Cause, CounterCheck, Culprit, Evidence, Proof, Step, Suspicion, Tick } from '../types.ts';
 
 /** Candidates that are tried at most. */
 const MAX_TRIES = 24;
@@ -30,21 +34,28 @@ export type Death = {
   readonly config: RunConfig;
   readonly image: BzImage;
   readonly outcome: Outcome;
+  readonly end: End;
   readonly evidence: Evidence;
   readonly recorder: ReferenceRecorder;
 };
 
-export function* findPositionDependentReference(dead: Death, symbols: SymbolTable | undefined): Generator<Tick, Found> {
+export type FindOptions = {
+  readonly symbols?: SymbolTable | undefined;
+  /** Load addresses at which a proof is made; with fewer than three nothing is called proved. Default: 3. */
+  readonly addresses?: number | undefined;
+};
+
+export function* findPositionDependentReference(dead: Death, options: FindOptions): Generator<Tick, Found> {
   const suspicions: Suspicion[] = [];
   const candidates = candidatesOf(dead);
   for (const change of candidates.slice(0, MAX_TRIES)) {
-    const found = yield* judge(dead, [change], symbols);
+    const found = yield* judge(dead, [change], options);
     if (found === undefined) continue;
     if ('cause' in found) return { ...found, suspicions };
     suspicions.push(found.suspicion);
   }
   const several = allOfTheLink(dead, candidates);
-  const found = several === undefined ? undefined : yield* judge(dead, several, symbols);
+  const found = several === undefined ? undefined : yield* judge(dead, several, options);
   if (found !== undefined && 'cause' in found) return { ...found, suspicions: apartFrom(found.cause, suspicions) };
   return { cause: undefined, suspicions, repaired: undefined };
 }
@@ -59,45 +70,97 @@ function apartFrom({ instruction, others }: Cause, suspicions: readonly Suspicio
 function candidatesOf({ recorder, image }: Pick<Death, 'recorder' | 'image'>): Change[] {
   return ranked(recorder, image).flatMap((executed) => {
     const bias = executed.runtime - executed.link;
-    const repair = bias === 0n ? undefined : repairOf(executed, bias);
-    return repair === undefined ? [] : [{ executed, repair }];
+    const change = bias === 0n ? undefined : changeOf(executed, bias);
+    return change === undefined ? [] : [change];
   });
 }
 
 type Judged = { readonly cause: Cause; readonly repaired: Tried } | { readonly suspicion: Suspicion };
 
 /** Undefined where the boot does not come past the death by these changes, or by chance. */
-function* judge(
-  { config, image, outcome: death, evidence }: Death,
-  changes: readonly Change[],
-  symbols: SymbolTable | undefined,
-): Generator<Tick, Judged | undefined> {
-  const [change, ...others] = changes;
-  const tried = yield* tryRepair(config, image, changes, death);
-  if (!tried.boot.passed || change === undefined) return undefined;
+function* judge(dead: Death, given: readonly Change[], options: FindOptions): Generator<Tick, Judged | undefined> {
+  const { config, image, outcome: death, evidence } = dead;
+  const healed = yield* healing(dead, given);
+  const [change, ...others] = healed?.changes ?? [];
+  if (healed === undefined || change === undefined) return undefined;
+  const { changes, tried } = healed;
   const { executed, repair } = change;
-  const culprit = culpritOf(executed, symbols);
-  const steps = yield* followConstant(config, image, executed, death, symbols);
-  const proof = yield* proveRepair(config, image, changes, tried.boot, death);
+  const culprit = culpritOf(executed, options.symbols);
+  const steps = yield* followConstant(config, image, executed, death, options.symbols);
   // A number that is no address may change a death by chance; the forms that compilers also write for plain numbers
   // are believed only where the value was seen being used as an address.
-  const isAddress = culprit.form === 'mov-imm32-rex' || steps.length > 0;
+  const isAddress = onlyAddresses(culprit) || steps.length > 0;
   if (!isAddress) return undefined;
-  if (!proof.held) return { suspicion: { instruction: culprit, proof } };
+  const found = yield* proofOf(dead, changes, tried, options);
+  if (found === undefined) return undefined;
+  if (!found.held) return { suspicion: { instruction: culprit, proof: found } };
   return {
     repaired: tried,
     cause: {
       class: 'position-dependent-reference',
       instruction: culprit,
       repair,
-      others: others.map((other) => ({ instruction: culpritOf(other.executed, symbols), repair: other.repair })),
+      others: others.map((other) => ({
+        instruction: culpritOf(other.executed, options.symbols),
+        repair: other.repair,
+      })),
       evidence,
       steps: [firstStep(culprit, rangesOf(image)), ...steps, ...lastStep(evidence, steps)],
       explanation: explanationOf(culprit.form),
       advice: adviceOf(culprit.form),
-      proof,
+      proof: found,
     },
   };
+}
+
+/** The 7-byte mov of a small positive number: assemblers and compilers write it of an address only. */
+const onlyAddresses = ({ form, bits }: Pick<Culprit, 'form' | 'bits'>): boolean =>
+  bits === 64 && form === 'mov-imm32-rex';
+
+type Healed = { readonly changes: readonly Change[]; readonly tried: Tried };
+
+/**
+ * The repair that brings the boot past its death. One that only leads to another death may have put in the address in the
+ * wrong copy of the stub (code that runs where it was loaded may mean the copy it goes on in), so that is tried too.
+ */
+function* healing(dead: Death, given: readonly Change[]): Generator<Tick, Healed | undefined> {
+  const { config, image } = dead;
+  const aim: Dead = { outcome: dead.outcome, end: dead.end };
+  const tried = yield* tryRepair(config, image, given, aim);
+  if (!tried.passed) return undefined;
+  const [only, ...others] = given;
+  if (tried.next === undefined || only === undefined || others.length > 0) return { changes: given, tried };
+  for (const copy of tried.run.stages.destinations) {
+    const change = BigInt(copy) === only.bias ? undefined : changeOf(only.executed, BigInt(copy));
+    if (change === undefined) continue;
+    const again = yield* tryRepair(config, image, [change], aim);
+    if (again.passed && again.next === undefined) return { changes: [change], tried: again };
+  }
+  return { changes: given, tried };
+}
+
+/** Undefined where what was seen speaks against the culprit. */
+function* proofOf(
+  { config, image, outcome, end }: Death,
+  changes: readonly Change[],
+  tried: Tried,
+  { addresses = WANTED_ADDRESSES }: FindOptions,
+): Generator<Tick, Proof | undefined> {
+  const dead: Dead = { outcome, end };
+  const sure = changes.every(({ executed }) => onlyAddresses({ form: executed.reference.form, bits: executed.bits }));
+  const check: CounterCheck = yield* counterCheck({ config, image, changes, dead, next: tried.next });
+  if (check.verdict === 'failed' && !sure) return undefined;
+  // A boot that only met another death is believed where the counter-check met the same, or of a form that is none but an address.
+  if (tried.next !== undefined && check.verdict !== 'held' && !sure) return undefined;
+  const far = check.verdict !== 'held' && !sure;
+  const controls = yield* controlsOf(config, image, changes, { dead, tried, far });
+  const heals = controls.some(({ boot }) => boot.passed);
+  if (heals && !sure) return undefined;
+  const proving = { config, image, changes, dead };
+  const repaired = yield* repairedBoots(proving, tried, addresses);
+  const everywhere = repaired.addresses >= WANTED_ADDRESSES && repaired.boots.every((boot) => boot.passed);
+  const held = everywhere && !heals && controls.length > 0 && check.verdict !== 'failed';
+  return { held, boots: repaired.boots, controls, counterCheck: check };
 }
 
 /**
@@ -109,19 +172,18 @@ function* judge(
 function allOfTheLink({ image }: Death, executed: readonly Change[]): Change[] | undefined {
   const first = executed.find((change) => change.executed.reference.form === 'mov-imm32-rex');
   if (first === undefined) return undefined;
-  const bias = first.executed.runtime - first.executed.link;
+  const { bias } = first;
   const others = fixedByTheLinker(image).flatMap((reference): Change[] => {
     if (reference.fileOffset === first.executed.fileOffset) return [];
-    const moved = { ...reference, runtime: reference.link + bias };
-    const repair = repairOf(moved, bias);
-    return repair === undefined ? [] : [{ executed: moved, repair }];
+    const change = changeOf({ ...reference, runtime: reference.link + bias }, bias);
+    return change === undefined ? [] : [change];
   });
   return others.length === 0 ? undefined : [first, ...others];
 }
 
 function culpritOf(executed: ExecutedReference, symbols: SymbolTable | undefined): Culprit {
-  const { reference, runtime, link, fileOffset, bytes } = executed;
-  const insn = decodeOne(bytes, link, 64);
+  const { reference, runtime, link, fileOffset, bytes, bits } = executed;
+  const insn = decodeOne(bytes, link, bits);
   const text = attText(insn);
   insn.free();
   const name = (address: bigint): string | undefined => {
@@ -137,6 +199,7 @@ function culpritOf(executed: ExecutedReference, symbols: SymbolTable | undefined
     bytes,
     text,
     form: reference.form,
+    bits,
     constant: reference.constant,
     bias: runtime - link,
     ...(symbol ? { symbol } : {}),

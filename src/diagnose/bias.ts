@@ -1,0 +1,30 @@
+// The load bias of what a culprit means, in another machine than the one it was met in: found by running.
+
+import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
+import { parseImage } from '../image/image.ts';
+import { ReferenceRecorder } from '../record/references.ts';
+import { driveUntil } from './drive.ts';
+import type { Change } from './repair.ts';
+import type { Tick } from './types.ts';
+
+/** Instructions beyond the death's that a run gets to come to the culprit. */
+const MARGIN = 20_000_000n;
+
+/** Undefined where it was not met. Throws InputError as BootRun does. */
+export function* biasIn(
+  config: RunConfig,
+  { executed, bias }: Change,
+  death: Outcome,
+): Generator<Tick, bigint | undefined> {
+  const image = parseImage(config.image);
+  if (image.kind !== 'bzImage') return undefined;
+  const run = new BootRun(config, image);
+  const recorder = new ReferenceRecorder(run, image, (r) => r.constant === executed.reference.constant);
+  yield* driveUntil(run, death.instructions + MARGIN, 'finding where the stub runs');
+  const here = [...recorder.executed.values()].find((other) => other.fileOffset === executed.fileOffset);
+  if (here === undefined) return undefined;
+  const own = here.runtime - here.link;
+  if (bias === executed.runtime - executed.link) return own;
+  // Where another copy of the stub is meant than the one that runs, it is that one here too.
+  return run.stages.destinations.map(BigInt).find((copy) => copy !== own);
+}

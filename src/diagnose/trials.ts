@@ -1,0 +1,103 @@
+// One boot of an image with something changed, run until it has come past a death, or has met one itself.
+
+import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
+import type { Stage } from '../boot/stages.ts';
+import type { BzImage } from '../image/bzimage.ts';
+import type { ReferenceRecorder } from '../record/references.ts';
+import { diedElsewhere, type End, endOf, hasPassed, sameEnd } from './progress.ts';
+import { recordedBoot } from './recordedBoot.ts';
+import { type Change, patched } from './repair.ts';
+import type { ProofBoot, Tick, Variant } from './types.ts';
+
+const STRETCH = 5_000_000n;
+
+/** Instructions beyond a multiple of the death's that a boot gets to come to the next stage. Unpacking by xz takes 4.5 G. */
+const ROOM: Readonly<Record<Stage, bigint>> = {
+  entry: 300_000_000n,
+  decompress: 8_000_000_000n,
+  handoff: 4_000_000_000n,
+  banner: 8_000_000_000n,
+  init: 8_000_000_000n,
+};
+const TIMES = 10n;
+
+const roomFor = (death: Outcome): bigint => TIMES * death.instructions + ROOM[death.stage];
+
+/** A death that others are compared with. */
+export type Dead = { readonly outcome: Outcome; readonly end: End };
+
+export const record = (run: BootRun, variant: Variant, passed: boolean): ProofBoot => ({
+  loadAddress: run.boot.loadAddress,
+  entry: run.boot.entry,
+  paging: run.config.paging ?? 4,
+  cpu: run.config.cpu,
+  variant,
+  plainRam: run.config.plainRam ?? false,
+  alias: run.config.alias,
+  passed,
+  outcome: run.outcome?.kind ?? 'alive',
+  stage: run.stages.current,
+  instructions: run.machine.engine.retired,
+});
+
+/** Runs until the boot has passed `death`, has ended, or has had its room. @param room instructions, where not as usual */
+export function* driveBeyond(
+  run: BootRun,
+  death: Outcome,
+  doing: string,
+  room = roomFor(death),
+): Generator<Tick, boolean> {
+  while (!hasPassed(run, death) && run.machine.engine.retired < room) {
+    if (run.advance(STRETCH)) break;
+    yield { doing, instructions: run.machine.engine.retired };
+  }
+  return hasPassed(run, death);
+}
+
+export type Tried = {
+  readonly boot: ProofBoot;
+  readonly run: BootRun;
+  readonly recorder: ReferenceRecorder;
+  /** Came past the death: to a later stage, or to another death. */
+  readonly passed: boolean;
+  /** The other death, where it did not come to a later stage. */
+  readonly next: End | undefined;
+};
+
+/** The boot with the changes made, to just past the death; it can go on from there. */
+export function* tryRepair(
+  config: RunConfig,
+  image: BzImage,
+  changes: readonly Change[],
+  dead: Dead,
+): Generator<Tick, Tried> {
+  const { run, recorder } = recordedBoot({ ...config, image: patched(image, changes) });
+  const [first] = changes;
+  const what =
+    changes.length === 1 && first
+      ? `the instruction at 0x${first.executed.link.toString(16)}`
+      : `${changes.length} instructions`;
+  const later = yield* driveBeyond(run, dead.outcome, `booting with ${what} rewritten`);
+  const elsewhere = !later && diedElsewhere(run, dead.outcome, dead.end);
+  const passed = later || elsewhere;
+  return {
+    boot: record(run, 'repaired', passed),
+    run,
+    recorder: recorder as ReferenceRecorder,
+    passed,
+    next: elsewhere && run.outcome ? endOf(run, run.outcome) : undefined,
+  };
+}
+
+/** Boots `config` as it stands, and says whether it came as far as the repaired boot did. */
+export function* bootBeyond(
+  config: RunConfig,
+  variant: Variant,
+  { dead, next, room }: { readonly dead: Dead; readonly next: End | undefined; readonly room?: bigint },
+  doing: string,
+): Generator<Tick, { readonly boot: ProofBoot; readonly run: BootRun }> {
+  const run = new BootRun(config);
+  const later = yield* driveBeyond(run, dead.outcome, doing, room);
+  const there = run.outcome !== undefined && next !== undefined && sameEnd(endOf(run, run.outcome), next);
+  return { boot: record(run, variant, later || there), run };
+}
