@@ -4,7 +4,7 @@
 // what the constant means is seen where the constant points.
 
 import { InputError } from '../bits/errors.ts';
-import { alignDown, alignUp, endOf as rangeEnd, HIGH_MEMORY_START, overlap, type Range } from '../boot/layout.ts';
+import { alignDown, alignUp, HIGH_MEMORY_START, overlap, type Range } from '../boot/layout.ts';
 import { BootRun, type RunConfig } from '../boot/run.ts';
 import type { Alias } from '../boot/runConfig.ts';
 import { putU32, viewOf } from '../bits/cursor.ts';
@@ -98,7 +98,7 @@ const COMPARES = /^(cmp|test)/;
 
 /** What the constants mean, seen where they point. */
 function* byAlias(input: CheckInput): Generator<Tick, Attempt> {
-  const { config, image, changes, dead, next } = input;
+  const { changes, dead, next } = input;
   const [first] = changes;
   if (first === undefined) return notMade('nothing was changed');
   if (changes.some(({ repair }) => COMPARES.test(repair.text))) {
