@@ -6,16 +6,18 @@ import { InputError } from '../bits/errors.ts';
 import { SECTOR } from '../devices/virtio/blk.ts';
 import type { DiskImage } from '../devices/virtio/disk.ts';
 import { countText } from '../report/numbers.ts';
-import { attempt } from './files.ts';
+import { attempt, noStreamOfBytes, STDIN } from './files.ts';
 
 /** Opens a file as a disk. It stays open until the process ends. Throws InputError where it cannot be read. */
 export function openDisk(path: string): DiskImage {
+  if (path === STDIN)
+    throw new InputError("cannot use '-' as a disk: a guest reads a disk at any place, and a stream has none");
   // Not blocking: nobody may ever write to a named pipe.
   const file = attempt(path, () => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
   const opened = attempt(path, () => fstatSync(file));
   if (!opened.isFile()) {
     closeSync(file);
-    throw new InputError(`cannot use '${path}' as a disk: it is no file`);
+    throw new InputError(`cannot use '${path}' as a disk: ${noStreamOfBytes(opened) ?? 'it is a pipe, no file'}`);
   }
   if (opened.size === 0 || opened.size % SECTOR !== 0) {
     closeSync(file);

@@ -2,6 +2,17 @@
 
 import { endedAsAsked, type Goal, type Outcome } from '../boot/run.ts';
 
+/** What ends a run from outside, and the exit code by it: 128 + its number, as shells report it. */
+export const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+export type Signal = keyof typeof SIGNALS;
+
+export type Stopped = { readonly text: string; readonly code: number };
+
+/** What ended a run from outside, in words, and the exit code by it. */
+export function stoppedBy(signal: Signal = 'SIGINT'): Stopped {
+  return { text: `stopped by ${signal === 'SIGINT' ? 'Ctrl-C' : signal}`, code: SIGNALS[signal] };
+}
+
 export const EXIT = {
   reached: 0,
   died: 1,
@@ -13,8 +24,6 @@ export const EXIT = {
   limit: 3,
   /** A bug of ours: EX_SOFTWARE of sysexits.h. */
   internal: 70,
-  /** 128 + SIGINT, as shells report it. */
-  interrupted: 130,
   /** 128 + SIGPIPE: whoever read our output has gone. */
   outputClosed: 141,
 } as const;

@@ -95,6 +95,12 @@ export async function driveInteractive(
   const port = keyboardPort(run.config);
   const pace = new Pace(io, () => machine.now);
   let wake: (() => void) | undefined;
+  // In raw mode Ctrl-C is a key; a signal comes from elsewhere.
+  let interrupted = false;
+  const ignore = io.onInterrupt(() => {
+    interrupted = true;
+    wake?.();
+  });
   keyboard.onBytes = (typed) => {
     machine.type(keys.take(typed), port);
     // Whatever the guest was ahead by, it is not kept waiting with a key to answer.
@@ -120,10 +126,12 @@ export async function driveInteractive(
       slice = slept ? IDLE_SLICE : nextSlice(slice, io.now() - started);
       const ahead = Math.min(pace.ahead(), LONGEST_WAIT);
       await (ahead >= 1 ? wait(ahead) : new Promise((turn) => setImmediate(turn)));
+      if (interrupted) return 'interrupted';
       if (keys.left) return 'left';
       if (io.outputClosed()) return 'output-closed';
     }
   } finally {
+    ignore();
     keyboard.close();
   }
 }

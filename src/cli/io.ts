@@ -2,7 +2,8 @@
 
 import { fstatSync, writeSync } from 'node:fs';
 import process from 'node:process';
-import { EXIT } from './exit.ts';
+import { visibleLines } from '../bits/visible.ts';
+import { EXIT, type Signal, SIGNALS } from './exit.ts';
 import { writeReason } from './writeReasons.ts';
 
 /** A stream as far as it is used here; process.stdout is one. */
@@ -10,6 +11,8 @@ export type Output = {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
   write(data: string | Uint8Array): unknown;
+  /** The same without the guard of `guarded`, for control sequences of our own. */
+  readonly raw?: Output;
 };
 
 /** A terminal in raw mode: each key as it is typed, Ctrl-C too. */
@@ -30,8 +33,10 @@ export type Io = {
   now(): number;
   /** Has whoever read stdout or stderr gone away? */
   outputClosed(): boolean;
-  /** Calls `handler` at the next Ctrl-C; a second one ends the process. @returns takes the handler back */
+  /** Calls `handler` at the next Ctrl-C, SIGTERM or SIGHUP; a second one ends the process. @returns takes the handler back */
   onInterrupt(handler: () => void): () => void;
+  /** The signal that called a handler last. */
+  signal(): Signal | undefined;
   /** Puts the terminal at standard input into raw mode. Undefined where it is none. */
   openKeyboard?(): Keyboard | undefined;
 };
@@ -39,9 +44,11 @@ export type Io = {
 /** The real thing. From here on a closed pipe is a fact to be asked for instead of an exception. */
 export function processIo(): Io {
   let closed = false;
+  let signal: Signal | undefined;
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') giveUp(stream === process.stdout, error.code);
+      // A terminal that has been closed gives EIO.
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') giveUp(stream === process.stdout, error.code);
       closed = true;
     });
   }
@@ -53,11 +60,32 @@ export function processIo(): Io {
     now: () => performance.now(),
     outputClosed: () => closed,
     onInterrupt: (handler) => {
-      process.once('SIGINT', handler);
-      return () => void process.removeListener('SIGINT', handler);
+      const names = Object.keys(SIGNALS) as Signal[];
+      const called = (name: Signal): void => {
+        signal = name;
+        takeBack();
+        handler();
+      };
+      const takeBack = (): void => names.forEach((name) => void process.removeListener(name, called));
+      for (const name of names) process.on(name, called);
+      return takeBack;
     },
+    signal: () => signal,
     openKeyboard: terminalKeyboard,
   };
+}
+
+/**
+ * Does work that asks for signals itself, but not at once: one that comes before that does not end the process without a
+ * word. It is seen when the event loop turns.
+ */
+export async function uninterrupted<T>(io: Io, work: () => Promise<T>): Promise<T> {
+  const done = io.onInterrupt(() => undefined);
+  try {
+    return await work();
+  } finally {
+    done();
+  }
 }
 
 /** A full disk, say: there is nobody to go on for. @param canSay the other stream may still take a line */
@@ -70,18 +98,10 @@ function giveUp(canSay: boolean, code = 'unknown error'): never {
   process.exit(EXIT.usage);
 }
 
-/** Signals that end the process while the terminal is raw. In raw mode Ctrl-C is none of them. */
-const ENDING = { SIGTERM: 15, SIGHUP: 1, SIGINT: 2 } as const;
-
 function terminalKeyboard(): Keyboard | undefined {
   const { stdin } = process;
   if (!stdin.isTTY) return undefined;
   const restore = (): void => void stdin.setRawMode(false);
-  const ended = (signal: keyof typeof ENDING): void => {
-    restore();
-    process.exit(128 + ENDING[signal]);
-  };
-  const signals = Object.keys(ENDING) as (keyof typeof ENDING)[];
   const read = (bytes: Uint8Array): void => keyboard.onBytes?.(bytes);
   const keyboard: Keyboard = {
     onBytes: undefined,
@@ -90,11 +110,9 @@ function terminalKeyboard(): Keyboard | undefined {
       stdin.pause();
       stdin.removeListener('data', read);
       process.removeListener('exit', restore);
-      for (const signal of signals) process.removeListener(signal, ended);
     },
   };
   process.on('exit', restore);
-  for (const signal of signals) process.on(signal, ended);
   stdin.setRawMode(true);
   stdin.on('data', read);
   stdin.resume();
@@ -110,3 +128,17 @@ function isSameFile(a: number, b: number): boolean {
     return false;
   }
 }
+
+/** Nothing in a text that is written may act on a terminal: names of files and words of guests stand in it. Bytes pass. */
+export const guarded = (io: Io): Io => ({ ...io, stdout: guard(io.stdout), stderr: guard(io.stderr) });
+
+const guard = (output: Output): Output => ({
+  get isTTY() {
+    return output.isTTY;
+  },
+  get columns() {
+    return output.columns;
+  },
+  write: (data) => output.write(typeof data === 'string' ? visibleLines(data) : data),
+  raw: output,
+});

@@ -2,15 +2,18 @@
 
 import { existsSync } from 'node:fs';
 import { InputError } from '../bits/errors.ts';
+import { visible } from '../bits/visible.ts';
 import type { Command } from './command.ts';
 import { COMMANDS, commandNames, findCommand } from './commands.ts';
 import { EXIT } from './exit.ts';
-import type { Io } from './io.ts';
+import { guarded, type Io } from './io.ts';
+import { meant } from './nearest.ts';
 import { helpText, readArguments, UsageError } from './usage.ts';
 import { version } from './version.ts';
 
 /** Runs `firstlight` with these arguments. Throws nothing. @param find the commands there are  @returns the exit code */
-export async function main(args: readonly string[], io: Io, find = findCommand): Promise<number> {
+export async function main(args: readonly string[], process: Io, find = findCommand): Promise<number> {
+  const io = guarded(process);
   const command = await find(args[0] ?? '');
   try {
     return command ? await runCommand(command, args.slice(1), io) : await runGeneral(args, io);
@@ -30,6 +33,8 @@ function asksForHelp(args: readonly string[]): boolean {
   return args.slice(0, end < 0 ? undefined : end).some((arg) => arg === '--help' || arg === '-h');
 }
 
+const GENERAL_OPTIONS = ['--help', '--version'];
+
 async function runGeneral(args: readonly string[], io: Io): Promise<number> {
   const [first, second] = args;
   if (first === '--version') return show(`firstlight ${version()}\n`, io);
@@ -40,7 +45,7 @@ async function runGeneral(args: readonly string[], io: Io): Promise<number> {
     io.stderr.write(await generalHelp());
     return EXIT.usage;
   }
-  if (first.startsWith('-')) throw new UsageError(`unknown option '${first}'`);
+  if (first.startsWith('-')) throw new UsageError(`unknown option '${first}'${meant(first, GENERAL_OPTIONS)}`);
   throw existsSync(first)
     ? new UsageError(`'${first}' is no command; try 'firstlight boot ${first}'`)
     : unknownCommand(first);
@@ -53,7 +58,9 @@ async function knownCommand(name: string): Promise<Command> {
 }
 
 const unknownCommand = (name: string): UsageError =>
-  new UsageError(`there is no command '${name}'; there is ${commandNames().join(', ')}`);
+  new UsageError(
+    `there is no command '${name}'; there is ${commandNames().join(', ')}${meant(name, [...commandNames(), 'help'])}`,
+  );
 
 function show(text: string, io: Io): number {
   io.stdout.write(text);
@@ -79,7 +86,7 @@ died, or there are findings or differences; 2 bad usage or unreadable input; 3 a
 
 function failed(error: unknown, command: Command | undefined, io: Io): number {
   // A name or a message from elsewhere may contain line ends.
-  const complain = (text: string): void => void io.stderr.write(`firstlight: ${text.replace(/\s+/g, ' ')}\n`);
+  const complain = (text: string): void => void io.stderr.write(`firstlight: ${visible(text.replace(/\s+/g, ' '))}\n`);
   if (error instanceof UsageError) {
     complain(`${error.message} (see 'firstlight ${command ? `${command.usage.name} ` : ''}--help')`);
     return EXIT.usage;

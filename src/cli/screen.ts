@@ -4,10 +4,11 @@
 // anything else is written.
 
 import picocolors from 'picocolors';
+import { visible } from '../bits/visible.ts';
 import { type Line, type LineTone, REPORT_WIDTH, rowsOf } from '../report/lines.ts';
 import type { Io, Output } from './io.ts';
 
-const CLEAR_LINE = '\r\x1b[K';
+const ERASE_TO_END = '\x1b[K';
 const NEWLINE = 0x0a;
 /** Console bytes held back at most. */
 const BUFFER = 64 * 1024;
@@ -23,14 +24,18 @@ export class Screen {
   readonly #io: Io;
   readonly #colors: Colors;
   readonly #reportColors: Colors;
+  /** A terminal that takes control sequences, and somebody who wants them. */
+  readonly #erases: boolean;
   readonly #pending = new Uint8Array(BUFFER);
   #pendingLength = 0;
   #midLine = false;
-  #progressShown = false;
+  /** Columns of the progress line that is shown; 0 where there is none. */
+  #progressShown = 0;
 
   constructor(io: Io) {
     this.#io = io;
     this.#colors = picocolors.createColors(wantsColour(io.stderr, io));
+    this.#erases = !io.env['NO_COLOR'];
     this.#reportColors = picocolors.createColors(wantsColour(io.stdout, io));
   }
 
@@ -56,7 +61,7 @@ export class Screen {
     this.clearProgress();
     const newline = this.#midLine && this.#io.sameOutput ? '\n' : '';
     if (newline) this.#midLine = false;
-    this.#io.stderr.write(`${newline}${painted(this.#colors, `firstlight: ${text}`, tone)}\n`);
+    ours(this.#io.stderr, `${newline}${painted(this.#colors, `firstlight: ${visible(text)}`, tone)}\n`);
   }
 
   /** Lines of a report, on stdout. */
@@ -65,27 +70,40 @@ export class Screen {
     const columns = stdout.isTTY && stdout.columns ? stdout.columns : REPORT_WIDTH;
     const width = Math.max(NARROWEST_REPORT, Math.min(REPORT_WIDTH, columns));
     const rows = lines.flatMap((line) =>
-      rowsOf(line, width).map((row) => `${painted(this.#reportColors, row, line.tone ?? 'plain')}\n`),
+      rowsOf(line, width).map((row) => `${painted(this.#reportColors, visible(row), line.tone ?? 'plain')}\n`),
     );
     this.clearProgress();
-    stdout.write(rows.join(''));
+    ours(stdout, rows.join(''));
   }
 
-  /** Shows or renews the progress line: on a terminal only, and not in the middle of a line of the console. */
+  /**
+   * Shows or renews the progress line: on a terminal only that can go back in a line, and not in the middle of a line of
+   * the console.
+   */
   progress(text: string): void {
-    const { stderr, sameOutput } = this.#io;
-    if (!stderr.isTTY || (sameOutput && this.#midLine)) return;
+    const { stderr, sameOutput, env } = this.#io;
+    if (!stderr.isTTY || env['TERM'] === 'dumb' || (sameOutput && this.#midLine)) return;
     const width = (stderr.columns || UNKNOWN_WIDTH) - 1;
-    stderr.write(`\r${this.#colors.dim(text.slice(0, width))}\x1b[K`);
-    this.#progressShown = true;
+    const shown = visible(text).slice(0, width);
+    ours(stderr, `\r${this.#colors.dim(shown)}${this.#erasing(this.#progressShown - shown.length)}`);
+    this.#progressShown = shown.length;
   }
 
   clearProgress(): void {
-    if (!this.#progressShown) return;
-    this.#io.stderr.write(CLEAR_LINE);
-    this.#progressShown = false;
+    if (this.#progressShown === 0) return;
+    const erased = this.#erasing(this.#progressShown);
+    ours(this.#io.stderr, this.#erases ? `\r${erased}` : `\r${erased}\r`);
+    this.#progressShown = 0;
+  }
+
+  /** Erases the rest of the line, of which `columns` have something. */
+  #erasing(columns: number): string {
+    return this.#erases ? ERASE_TO_END : ' '.repeat(Math.max(0, columns));
   }
 }
+
+/** A text with control sequences of our own, and none of anybody else's. */
+const ours = (output: Output, text: string): unknown => (output.raw ?? output).write(text);
 
 function painted(colors: Colors, text: string, tone: LineTone): string {
   const { bold, dim, green, red, yellow } = colors;

@@ -3,6 +3,7 @@
 import { constants, createReadStream, statSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import process from 'node:process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
@@ -10,7 +11,7 @@ import { InputError } from '../bits/errors.ts';
 import type { BootRun, Goal } from '../boot/run.ts';
 import { type Onward, SnapshotReader, snapshotOf } from '../boot/snapshot.ts';
 import { type Stage, STAGES } from '../boot/stages.ts';
-import { attempt } from './files.ts';
+import { attempt, noStreamOfBytes, STDIN } from './files.ts';
 import type { Io } from './io.ts';
 import { type Given, type OptionRow, UsageError } from './usage.ts';
 import { choiceValue } from './values.ts';
@@ -126,20 +127,24 @@ const ZLIB_ERRORS: Readonly<Record<string, string>> = {
 
 /** Reads a snapshot. Throws InputError that names the file. */
 export async function restoreRun(path: string, onward: Onward): Promise<BootRun> {
-  const info = attempt(path, () => statSync(path));
-  if (!info.isFile() && !info.isFIFO()) throw new InputError(`cannot read '${path}': it is no file`);
+  const wrong = path === STDIN ? undefined : attempt(path, () => noStreamOfBytes(statSync(path)));
+  if (wrong !== undefined) throw new InputError(`cannot read '${path}': ${wrong}`);
   const reader = new SnapshotReader(onward);
   // What the reader throws, and not what the streams make of it.
   let thrown: unknown;
   try {
-    await pipeline(createReadStream(path), createGunzip(), async (pieces: AsyncIterable<Uint8Array>) => {
-      try {
-        for await (const piece of pieces) reader.push(piece);
-      } catch (error) {
-        thrown = error;
-        throw error;
-      }
-    });
+    await pipeline(
+      path === STDIN ? process.stdin : createReadStream(path),
+      createGunzip(),
+      async (pieces: AsyncIterable<Uint8Array>) => {
+        try {
+          for await (const piece of pieces) reader.push(piece);
+        } catch (error) {
+          thrown = error;
+          throw error;
+        }
+      },
+    );
     return reader.finish();
   } catch (error) {
     throw new InputError(`cannot go on with '${path}': ${reasonOf(thrown ?? error)}`);

@@ -1,6 +1,7 @@
 // Arguments of a command: a table of its options, read with Node's own parser, and its help made of the same table.
 
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { meant } from './nearest.ts';
 
 /** The command line makes no sense; the message is one plain line. Ends in exit code 2. */
 export class UsageError extends Error {
@@ -48,7 +49,12 @@ export function readArguments(usage: CommandUsage, args: readonly string[]): Giv
     if (token.kind === 'positional') operands.push(token.value);
     if (token.kind !== 'option') continue;
     const row = rows.get(token.name);
-    if (row === undefined) throw new UsageError(`unknown option '${token.rawName}'`);
+    if (row === undefined) {
+      const known = [...rows.keys()].map((name) => `--${name}`);
+      // "-append" is one option to whoever writes it, and six to the parser.
+      const [written = token.rawName] = (args[token.index] ?? token.rawName).split('=');
+      throw new UsageError(`unknown option '${written}'${meant(written, known)}`);
+    }
     if (row.value === undefined) switches.add(checkedSwitch(row, token.value));
     else all.set(row.name, [...(all.get(row.name) ?? []), checkedValue(row, row.value, token)]);
   }

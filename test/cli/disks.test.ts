@@ -44,7 +44,7 @@ describe('a file as a disk', () => {
   it('must be there, and a file', () => {
     const missing = join(directory, 'missing');
     expect(() => openDisk(missing)).toThrow(`cannot read '${missing}': no such file`);
-    expect(() => openDisk(directory)).toThrow(`cannot use '${directory}' as a disk: it is no file`);
+    expect(() => openDisk(directory)).toThrow(`cannot use '${directory}' as a disk: it is a directory`);
   });
 });
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from '../../src/cli/command.ts';
 import { findCommand } from '../../src/cli/commands.ts';
+import type { Signal } from '../../src/cli/exit.ts';
 import type { Io, Output } from '../../src/cli/io.ts';
 import { main } from '../../src/cli/program.ts';
 
@@ -26,6 +27,8 @@ export type FakeOptions = {
   readonly env?: Record<string, string>;
   /** Ctrl-C comes as soon as somebody listens for it. */
   readonly interrupt?: boolean;
+  /** It is another signal than Ctrl-C. */
+  readonly signal?: Signal;
   readonly outputClosed?: boolean;
   /** A command in the place of the one of its name. */
   readonly command?: Command;
@@ -63,6 +66,7 @@ export function fakeIo(options: FakeOptions = {}): FakeIo {
       if (options.interrupt) handler();
       return () => void handlers.delete(handler);
     },
+    signal: () => options.signal,
     written,
     listeners: () => handlers.size,
   };

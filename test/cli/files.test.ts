@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
-import { readInput } from '../../src/cli/files.ts';
+import { aboutFile, readInput } from '../../src/cli/files.ts';
 import { firstlight, GOOD } from './fakeIo.ts';
 
 describe('input files', () => {
@@ -48,7 +48,9 @@ describe('input files', () => {
   });
 
   it('must be files, not devices that never end', () => {
-    expect(() => readInput('/dev/zero', 100, 'there may be')).toThrow("cannot read '/dev/zero': it is no file");
+    expect(() => readInput('/dev/zero', 100, 'there may be')).toThrow(
+      "cannot read '/dev/zero': it is a character device, no file",
+    );
   });
 
   it('of the command line end in one line and exit code 2', async () => {
@@ -81,5 +83,50 @@ describe('input files', () => {
   it('with line ends in their names do not break the line', async () => {
     const { stderr } = await firstlight(['boot', 'a\nb']);
     expect(stderr).toBe("firstlight: cannot read 'a b': no such file\n");
+  });
+
+  it.each([
+    ['\x1b[31mred', '\\x1b[31mred'],
+    ['\x9b31m\u202e', '\\x9b31m\\u202e'],
+  ])('with control characters in their names reach no terminal: %j', async (name, seen) => {
+    const calls = [
+      ['boot', name],
+      [name],
+      ['boot', `--${name}`],
+      ['audit', name],
+      ['info', name],
+      ['boot', GOOD, '--cpu', name],
+    ];
+    for (const args of calls) {
+      const { code, stdout, stderr } = await firstlight(args);
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr).toContain(seen);
+      expect(stderr).toMatch(/^[\x20-\x7e]+\n$/);
+    }
+  });
+
+  it('stay the same in JSON, without a raw control character', async () => {
+    const path = join(folder, 'a\x9b\x7f\u202eb');
+    copyFileSync(GOOD, path);
+    const { stdout } = await firstlight(['info', path, '--header-only', '--json']);
+    expect((JSON.parse(stdout) as { name: string }).name).toBe(path);
+    expect(stdout).toMatch(/^[\x20-\x7e\n]+$/);
+  });
+
+  it('are named once in a refusal', async () => {
+    const archive = join(folder, 'lib.a');
+    writeFileSync(archive, '!<arch>\n');
+    const { code, stderr } = await firstlight(['audit', archive]);
+    expect([code, stderr]).toEqual([2, `firstlight: cannot audit '${archive}': it holds no object files\n`]);
+  });
+
+  it.each([
+    ['a holds nothing', "cannot use 'a': it holds nothing"],
+    ["'a' is empty", "cannot use 'a': it is empty"],
+    ['a: a table is missing', "cannot use 'a': a table is missing"],
+    ['a(b.o) is no object', "cannot use 'a': (b.o) is no object"],
+    ['about nothing', "cannot use 'a': about nothing"],
+  ])('are not named again by the reason "%s"', (reason, message) => {
+    expect(aboutFile('cannot use', 'a', reason).message).toBe(message);
   });
 });

@@ -3,6 +3,7 @@ import { Screen } from '../../src/cli/screen.ts';
 import { type FakeOptions, fakeIo } from './fakeIo.ts';
 
 const CLEAR = '\r\x1b[K';
+const DIM = (text: string): string => `\x1b[2m${text}\x1b[22m`;
 const NO_COLOUR = { NO_COLOR: '1' };
 
 /** What ends up on the two streams; the callback works the screen. */
@@ -72,15 +73,17 @@ describe('a line about the run', () => {
 });
 
 describe('the progress line', () => {
-  const terminal = { terminal: true, env: NO_COLOUR };
+  const terminal = { terminal: true };
 
   it('is shown on a terminal only', () => {
     expect(shown({}, (screen) => screen.progress('50 M/s')).both).toBe('');
-    expect(shown(terminal, (screen) => screen.progress('50 M/s')).stderr).toBe('\r50 M/s\x1b[K');
+    expect(shown(terminal, (screen) => screen.progress('50 M/s')).stderr).toBe(`\r${DIM('50 M/s')}\x1b[K`);
   });
 
   it('is cut to the width of the terminal', () => {
-    expect(shown({ ...terminal, columns: 6 }, (screen) => screen.progress('50 M/s')).stderr).toBe('\r50 M/\x1b[K');
+    expect(shown({ ...terminal, columns: 6 }, (screen) => screen.progress('50 M/s')).stderr).toBe(
+      `\r${DIM('50 M/')}\x1b[K`,
+    );
   });
 
   it('is gone before the console goes on, and before a line is said', () => {
@@ -91,7 +94,7 @@ describe('the progress line', () => {
       screen.progress('2');
       screen.say('b');
     });
-    expect(both).toBe(`\r1\x1b[K${CLEAR}a\n\r2\x1b[K${CLEAR}firstlight: b\n`);
+    expect(both).toBe(`\r${DIM('1')}\x1b[K${CLEAR}a\n\r${DIM('2')}\x1b[K${CLEAR}firstlight: b\n`);
   });
 
   it('waits while the console is in the middle of a line', () => {
@@ -110,6 +113,31 @@ describe('the progress line', () => {
       screen.flush();
       screen.progress('2');
     });
-    expect(stderr).toBe('\r1\x1b[K\r2\x1b[K');
+    expect(stderr).toBe(`\r${DIM('1')}\x1b[K\r${DIM('2')}\x1b[K`);
+  });
+
+  it('is erased by spaces, without a control sequence, with NO_COLOR', () => {
+    const { stderr } = shown({ ...terminal, env: NO_COLOUR }, (screen) => {
+      screen.progress('50 M/s');
+      screen.progress('5 M/s');
+      screen.say('b');
+    });
+    expect(stderr).toBe('\r50 M/s\r5 M/s \r     \rfirstlight: b\n');
+  });
+
+  it('is not shown on a dumb terminal', () => {
+    expect(shown({ ...terminal, env: { TERM: 'dumb' } }, (screen) => screen.progress('50 M/s')).both).toBe('');
+  });
+});
+
+describe('control characters in what is said', () => {
+  const HOSTILE = '\x1b]0;gone\x07\x9b31m\u202e\x7f';
+  const SEEN = '\\x1b]0;gone\\x07\\x9b31m\\u202e\\x7f';
+
+  it('are made visible in a line about the run, in a report and in the progress line', () => {
+    const said = shown({}, (screen) => screen.say(HOSTILE)).stderr;
+    const reported = shown({}, (screen) => screen.report([{ text: HOSTILE, whole: true }])).stdout;
+    const progress = shown({ terminal: true, env: NO_COLOUR }, (screen) => screen.progress(HOSTILE)).stderr;
+    expect([said, reported, progress]).toEqual([`firstlight: ${SEEN}\n`, `${SEEN}\n`, `\r${SEEN}`]);
   });
 });

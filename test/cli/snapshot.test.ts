@@ -106,7 +106,7 @@ describe('what is refused', () => {
     [[GOOD, '--save', 'saved', '--initrd', 'saved'], "cannot write 'FOLDER/saved': it is a file that is read"],
     [[GOOD, '--save', 'none/out'], "cannot write 'FOLDER/none/out': no such folder"],
     [['--restore', 'none'], "cannot read 'FOLDER/none': no such file"],
-    [['--restore', 'folder'], "cannot read 'FOLDER/folder': it is no file"],
+    [['--restore', 'folder'], "cannot read 'FOLDER/folder': it is a directory"],
     [['--restore', GOOD], `cannot go on with '${GOOD}': it is no snapshot, or is damaged`],
   ])('%j', async (args, message) => {
     const paths = args.map((arg) => (/^(?:saved|out|none|folder)/.test(arg) ? file(arg) : arg));

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BOOT_OPTIONS } from '../../src/cli/options.ts';
+import { nearest, slips } from '../../src/cli/nearest.ts';
 import { type CommandUsage, helpText, readArguments } from '../../src/cli/usage.ts';
 import { firstlight, GOOD } from './fakeIo.ts';
 
@@ -28,6 +29,8 @@ describe('firstlight', () => {
     [['frob'], "there is no command 'frob'; there is boot"],
     [['help', 'frob'], "there is no command 'frob'; there is boot"],
     [['--frob'], "unknown option '--frob'"],
+    [['boto'], 'did you mean boot?'],
+    [['--verison'], "unknown option '--verison'; did you mean --version?"],
     [[GOOD], `'${GOOD}' is no command; try 'firstlight boot ${GOOD}'`],
   ])('refuses %j', async (args, message) => {
     const { code, stdout, stderr } = await firstlight(args);
@@ -53,7 +56,10 @@ describe('firstlight boot', () => {
     [[], 'no image given'],
     [['a', 'b'], "one image at a time; 'b' is one too many"],
     [['x', '--frob'], "unknown option '--frob'"],
-    [['x', '-q'], "unknown option '-q'"],
+    [['x', '-q'], "unknown option '-q' (see"],
+    [['x', '--apend', 'y'], "unknown option '--apend'; did you mean --append? (see"],
+    [['x', '--max=5'], "unknown option '--max'; did you mean --max-instructions? (see"],
+    [['x', '-append', 'y'], "unknown option '-append'; did you mean --append? (see"],
     [['x', '--memory'], '--memory needs a value, SIZE'],
     [['x', '--memory', '--json'], "--memory needs a value, SIZE (if '--json' is meant: --memory=--json)"],
     [['x', '--json=yes'], '--json takes no value'],
@@ -73,6 +79,21 @@ describe('firstlight boot', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^firstlight: [^\n]+ \(see 'firstlight boot --help'\)\n$/);
     expect(stderr).toContain(message);
+  });
+});
+
+describe('the nearest word', () => {
+  it.each([
+    ['ab', 'ba', 1],
+    ['kitten', 'sitting', 3],
+    ['', 'abc', 3],
+    ['apend', 'append', 1],
+  ])('%s and %s are %d apart', (from, to, off) => {
+    expect(slips(from, to)).toBe(off);
+  });
+
+  it('is none where nothing is near', () => {
+    expect(nearest('frob', ['boot', 'why'])).toBeUndefined();
   });
 });
 

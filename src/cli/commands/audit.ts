@@ -14,7 +14,7 @@ import { auditJson } from '../../report/auditJson.ts';
 import { sarifLog } from '../../report/sarif.ts';
 import type { Command } from '../command.ts';
 import { EXIT } from '../exit.ts';
-import { readInput } from '../files.ts';
+import { aboutFile, readInput } from '../files.ts';
 import type { Io } from '../io.ts';
 import { Screen } from '../screen.ts';
 import { type CommandUsage, type Given, UsageError } from '../usage.ts';
@@ -184,7 +184,7 @@ function auditAlone(input: Input, options: AuditOptions, auditor: Auditor): read
   try {
     return auditor([input], options);
   } catch (error) {
-    if (error instanceof InputError) throw new InputError(`cannot audit '${input.name}': ${error.message}`);
+    if (error instanceof InputError) throw aboutFile('cannot audit', input.name, error.message);
     throw error;
   }
 }

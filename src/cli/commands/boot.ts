@@ -5,10 +5,11 @@ import { bootJson } from '../../report/json.ts';
 import { commandLineText, imageText, machineText } from '../../report/machine.ts';
 import { outcomeDetails, outcomeText, stageText, whenText } from '../../report/outcome.ts';
 import type { Command } from '../command.ts';
-import { EXIT, exitCodeOf } from '../exit.ts';
+import { EXIT, exitCodeOf, type Stopped, stoppedBy } from '../exit.ts';
 import { openKeyboard } from '../interactive.ts';
 import { BOOT_OPTIONS, DEVICE_OPTIONS, END_OPTIONS, withEnd } from '../options.ts';
 import { Screen, type Tone } from '../screen.ts';
+import { uninterrupted } from '../io.ts';
 import { openRun, play } from '../session.ts';
 import { SNAPSHOT_OPTIONS } from '../snapshots.ts';
 import { type CommandUsage, UsageError } from '../usage.ts';
@@ -32,7 +33,8 @@ const usage: CommandUsage = {
     '  firstlight boot --restore at-init',
     '',
     'Exit codes: 0 the stage or end asked for was reached, or Ctrl-A x was typed; 1 the guest',
-    'died; 2 bad usage or unreadable input; 3 a limit of instructions or memory; 130 Ctrl-C.',
+    'died; 2 bad usage or unreadable input; 3 a limit of instructions or memory; 130 Ctrl-C (143',
+    'SIGTERM, 129 SIGHUP).',
   ],
 };
 
@@ -48,11 +50,13 @@ export const boot: Command = {
     const json = given.switches.has('json');
     const quiet = given.switches.has('quiet');
     const keyboard = given.switches.has('interactive') ? openKeyboard(io) : undefined;
-    if (!json) listen(run, screen, !quiet, opened.leftOut);
-    const ended = await play({ ...opened, io, screen, keyboard, progress: !quiet, announce: !quiet && !json });
+    const ended = await uninterrupted(io, () => {
+      if (!json) listen(run, screen, !quiet, opened.leftOut);
+      return play({ ...opened, io, screen, keyboard, progress: !quiet, announce: !quiet && !json });
+    });
     if (ended === 'output-closed') return EXIT.outputClosed;
-    if (ended === 'interrupted') return sayStopped(run, screen, 'stopped by Ctrl-C', EXIT.interrupted);
-    if (ended === 'left') return sayStopped(run, screen, 'left by Ctrl-A x', EXIT.reached);
+    if (ended === 'interrupted') return sayStopped(run, screen, stoppedBy(io.signal()));
+    if (ended === 'left') return sayStopped(run, screen, { text: 'left by Ctrl-A x', code: EXIT.reached });
     if (json) io.stdout.write(`${JSON.stringify(bootJson(run.config, run.image, run.result()), null, 2)}\n`);
     else sayOutcome(run, screen, quiet);
     if (given.switches.has('screen') && !json) io.stdout.write(`${run.result().screen.join('\n')}\n`);
@@ -81,9 +85,9 @@ function listen(run: BootRun, screen: Screen, announce: boolean, leftOut: string
   };
 }
 
-function sayStopped(run: BootRun, screen: Screen, how: string, code: number): number {
+function sayStopped(run: BootRun, screen: Screen, { text, code }: Stopped): number {
   const point = { instructions: run.machine.engine.retired, guestTime: run.machine.now };
-  screen.say(`${how} after ${whenText(point)}, last stage: ${run.stages.current}`, 'limit');
+  screen.say(`${text} after ${whenText(point)}, last stage: ${run.stages.current}`, 'limit');
   return code;
 }
 

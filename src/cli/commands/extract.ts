@@ -8,8 +8,9 @@ import type { Payload } from '../../image/bzimage.ts';
 import { isElf } from '../../image/elf.ts';
 import { countText } from '../../report/numbers.ts';
 import type { Command } from '../command.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, stoppedBy } from '../exit.ts';
 import { readInput } from '../files.ts';
+import type { Io } from '../io.ts';
 import { imageOperand } from '../options.ts';
 import { Screen } from '../screen.ts';
 import { type CommandUsage, UsageError } from '../usage.ts';
@@ -53,7 +54,7 @@ export const extract: Command = {
     const screen = new Screen(io);
     const { payload, kernel } = unpackFile(path, screen);
     if (to === '-') io.stdout.write(kernel);
-    else if ((await writeFile(to, kernel, io, path)) === 'interrupted') return sayInterrupted(to, screen);
+    else if ((await writeFile(to, kernel, io, path)) === 'interrupted') return sayInterrupted(to, io, screen);
     if (io.outputClosed()) return EXIT.outputClosed;
     screen.say(writtenText(to, payload, kernel), 'good');
     return EXIT.clean;
@@ -89,7 +90,8 @@ function writtenText(to: string, { format, length }: Payload, kernel: Uint8Array
   return `wrote ${to === '-' ? 'the kernel' : `'${to}'`}: ${countText(kernel.length)} bytes, ${what}, ${packed}`;
 }
 
-function sayInterrupted(to: string, screen: Screen): number {
-  screen.say(`stopped by Ctrl-C; '${to}' was not written`, 'limit');
-  return EXIT.interrupted;
+function sayInterrupted(to: string, io: Io, screen: Screen): number {
+  const { text, code } = stoppedBy(io.signal());
+  screen.say(`${text}; '${to}' was not written`, 'limit');
+  return code;
 }

@@ -8,7 +8,7 @@ import { infoLines } from '../../report/info.ts';
 import { infoJson } from '../../report/infoJson.ts';
 import { countText } from '../../report/numbers.ts';
 import type { Command } from '../command.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, stoppedBy } from '../exit.ts';
 import { readInput } from '../files.ts';
 import type { Io } from '../io.ts';
 import { imageOperand } from '../options.ts';
@@ -63,13 +63,19 @@ export const info: Command = {
     print(given, path, found, headerOnly, io, screen);
     for (const { to, text, what } of files) {
       const written = await writeFile(to, new TextEncoder().encode(text), io, path);
-      if (written === 'interrupted') return EXIT.interrupted;
+      if (written === 'interrupted') return sayInterrupted(to, io, screen);
       screen.say(`wrote '${to}': ${what}`);
     }
     for (const problem of found.problems) screen.say(`cannot read all of '${path}': ${problem}`, 'bad');
     return found.problems.length > 0 ? EXIT.usage : EXIT.clean;
   },
 };
+
+function sayInterrupted(to: string, io: Io, screen: Screen): number {
+  const { text, code } = stoppedBy(io.signal());
+  screen.say(`${text}; '${to}' was not written`, 'limit');
+  return code;
+}
 
 function checkedHeaderOnly({ values, switches }: Given): boolean {
   const headerOnly = switches.has('header-only');

@@ -13,8 +13,9 @@ import { endLines, firstLines, foundLines, quietLines } from '../../report/why.t
 import { whyJson } from '../../report/whyJson.ts';
 import type { Command } from '../command.ts';
 import { driveTicks } from '../driveTicks.ts';
-import { EXIT, exitCodeOf } from '../exit.ts';
+import { EXIT, exitCodeOf, type Stopped, stoppedBy } from '../exit.ts';
 import { readInput } from '../files.ts';
+import { uninterrupted } from '../io.ts';
 import { BOOT_OPTIONS, type BootInput, checkAgainstEntry, imageOperand, readBootInput } from '../options.ts';
 import { Screen } from '../screen.ts';
 import type { CommandUsage, Given } from '../usage.ts';
@@ -79,10 +80,12 @@ export const why: Command = {
     const quiet = given.switches.has('quiet');
     const tell = json || quiet ? undefined : (lines: readonly Line[]): void => screen.report(lines);
     const opening = openingLines(input);
-    tell?.(opening);
-    const { ended, last, result } = await driveTicks(diagnosing(input, tell), io, screen, !quiet);
+    const { ended, last, result } = await uninterrupted(io, () => {
+      tell?.(opening);
+      return driveTicks(diagnosing(input, tell), io, screen, !quiet);
+    });
     if (ended === 'output-closed') return EXIT.outputClosed;
-    if (result === undefined) return sayInterrupted(last, screen);
+    if (result === undefined) return sayInterrupted(last, stoppedBy(io.signal()), screen);
     if (json) io.stdout.write(`${JSON.stringify(whyJson(result, input.image), null, 2)}\n`);
     else if (quiet) io.stdout.write(`${quietLines(result).join('\n')}\n`);
     else screen.report([...endLines(result), ...(input.isSample ? CLOSING : [])]);
@@ -123,8 +126,8 @@ function demonstrated({ first, causes, last }: Diagnosis): number {
   return shown ? EXIT.reached : EXIT.died;
 }
 
-function sayInterrupted(last: Tick | undefined, screen: Screen): number {
+function sayInterrupted(last: Tick | undefined, { text, code }: Stopped, screen: Screen): number {
   const doing = last === undefined ? '' : ` while ${last.doing}, after ${instructionsText(last.instructions)}`;
-  screen.say(`stopped by Ctrl-C${doing}; the answer is not complete`, 'limit');
-  return EXIT.interrupted;
+  screen.say(`${text}${doing}; the answer is not complete`, 'limit');
+  return code;
 }
