@@ -1,7 +1,7 @@
 // Text from files and guests as it may be shown: nothing in it acts on a terminal, or on the order in which letters stand.
 
 /** C0, DEL, C1, line and paragraph separators, and what changes the direction of text. Line ends and tabs are ours to judge. */
-const ACTING = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g;
+const ACTING = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\ufeff]/gu;
 
 const hexOf = (char: string, digits: number): string => char.charCodeAt(0).toString(16).padStart(digits, '0');
 
