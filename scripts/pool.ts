@@ -5,20 +5,24 @@ import { type ChildProcess, fork, type Serializable } from 'node:child_process';
 export type Reply<R> = { readonly result: R } | { readonly error: string };
 
 /**
- * Runs every task in one of at most `jobs` children at a time.
+ * Runs every task in one of at most `jobs` children at a time; a task is asked for when a child is free for it.
  * @param worker the worker script, which calls `answer`
  * @param onReply told of each task as it is done, in the order in which that happens
  */
 export async function shareOut<T extends Serializable, R>(
   worker: URL,
-  tasks: readonly T[],
+  tasks: Iterable<T>,
   jobs: number,
   onReply: (task: T, reply: Reply<R>) => void,
 ): Promise<void> {
-  const open = [...tasks];
+  const open = tasks[Symbol.iterator]();
+  const next = (): T | undefined => {
+    const { value, done } = open.next();
+    return done === true ? undefined : value;
+  };
   const runner = async (): Promise<void> => {
     let child: ChildProcess | undefined;
-    for (let task = open.shift(); task !== undefined; task = open.shift()) {
+    for (let task = next(); task !== undefined; task = next()) {
       child = child?.connected ? child : fork(worker);
       onReply(task, (await ask(child, task)) as Reply<R>);
     }
