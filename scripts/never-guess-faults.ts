@@ -91,8 +91,17 @@ function faultAt({ image, code }: Sites, place: CodeInstruction, kind: FaultKind
   const after = CHANGES[kind](before, place, random);
   if (after === undefined || after.every((byte, i) => byte === before[i])) return undefined;
   if (makesAnAddress(code, before, after, place)) return undefined;
-  return faultOf(kind, fileOffset, before, after, place);
+  const fault = faultOf(kind, fileOffset, before, after, place);
+  return isSame(fault) ? undefined : fault;
 }
+
+/** Bits that no instruction of its kind looks at. */
+const isSame = ({ text }: Fault): boolean => {
+  const [before, after] = text.split(ARROW);
+  return before === after;
+};
+
+const ARROW = '  ->  ';
 
 function faultOf(
   kind: Fault['kind'],
@@ -102,7 +111,7 @@ function faultOf(
   { at, bits }: Pick<CodeInstruction, 'at' | 'bits'>,
 ): Fault {
   const text = (bytes: Uint8Array): string => withDecoded(bytes, at, bits, attText);
-  const texts = `${text(before)}  ->  ${text(after)}`;
+  const texts = [text(before), text(after)].join(ARROW);
   return { kind, fileOffset, before: hexBytes(before), after: hexBytes(after), text: texts };
 }
 

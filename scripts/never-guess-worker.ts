@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { auditFile } from '../src/audit/audit.ts';
 import { hex } from '../src/bits/hex.ts';
 import type { RunConfig } from '../src/boot/run.ts';
+import type { Stage } from '../src/boot/stages.ts';
 import { setV8Flags } from '../src/cli/v8Flags.ts';
 import type { Cause, Diagnosis, Suspicion } from '../src/diagnose/types.ts';
 import { diagnose } from '../src/diagnose/why.ts';
@@ -14,6 +15,7 @@ export interface FaultTask {
   readonly image: string;
   readonly name: string;
   readonly entry: 32 | 64;
+  readonly until: Stage;
   readonly fault: Fault;
   /** A diagnosis that takes more processor time is given up. */
   readonly seconds: number;
@@ -37,9 +39,9 @@ const CMDLINE = 'earlyprintk=serial,ttyS0,115200 console=ttyS0';
 const MOST_INSTRUCTIONS = 9_000_000_000n;
 const GUESS = 'position-dependent-reference';
 
-export const bootConfig = (image: Uint8Array, entry: 32 | 64): RunConfig => ({
+export const bootConfig = (image: Uint8Array, entry: 32 | 64, until: Stage): RunConfig => ({
   ...{ image, entry, cpu: 'max', cmdline: CMDLINE, seed: 0 },
-  ...{ memoryBytes: 512 * MIB, until: 'handoff', maxInstructions: MOST_INSTRUCTIONS },
+  ...{ memoryBytes: 512 * MIB, until, maxInstructions: MOST_INSTRUCTIONS },
 });
 
 const named = (what: 'cause' | 'suspicion', { instruction, proof }: Cause | Suspicion): string => {
@@ -48,7 +50,7 @@ const named = (what: 'cause' | 'suspicion', { instruction, proof }: Cause | Susp
   return `${what}: \`${text}\` at ${hex(fileOffset)} (${form}; ${passed} of ${proof.boots.length} boots pass)`;
 };
 
-function tryFault({ image, name, entry, fault, seconds }: FaultTask): FaultRow {
+function tryFault({ image, name, entry, until, fault, seconds }: FaultTask): FaultRow {
   const started = process.cpuUsage();
   const elapsed = (): number => {
     const { user, system } = process.cpuUsage(started);
@@ -58,7 +60,7 @@ function tryFault({ image, name, entry, fault, seconds }: FaultTask): FaultRow {
   const falseFindings = auditFile(bytes, name, {})
     .findings.filter(({ rule }) => rule === GUESS || rule === 'position-dependent-pointer')
     .map(({ message }) => `audit: ${message}`);
-  const work = diagnose(bootConfig(bytes, entry));
+  const work = diagnose(bootConfig(bytes, entry, until));
   let doing = '';
   while (elapsed() < seconds) {
     const step = work.next();

@@ -2,8 +2,8 @@
 // that was fixed at link time, so whatever is said of a position-dependent reference, as a cause, a suspicion or a
 // finding of the audit, is false by construction. A table by image and kind, then every false word, to be repeated.
 //
-//   npm run never-guess [-- --count N] [--minutes M] [--seed S] [--image NAME|FILE]... [--entry 32|64] [--late PERCENT]
-//                       [--seconds T] [--jobs J] [--verbose]
+//   npm run never-guess [-- --count N] [--minutes M] [--seed S] [--image NAME|FILE]... [--entry 32|64]
+//                       [--until STAGE] [--late PERCENT] [--seconds T] [--jobs J] [--verbose]
 //   npm run never-guess -- --image NAME --only OFFSET=BYTES...
 //
 //   --count    faults an image (40)
@@ -11,6 +11,7 @@
 //   --seed     of what is chosen (1)
 //   --image    good, debian-6.1, debian-6.12, debian-6.12-cloud, or a bzImage; default: good, debian-6.1, debian-6.12-cloud
 //   --entry    how they are entered (64)
+//   --until    the stage at which a boot has lived (handoff; of good, which has no kernel, banner)
 //   --late     how many of a hundred faults are made in code that unpacks the kernel, where each boot takes long (10;
 //              of an image without a kernel all count as early)
 //   --seconds  a diagnosis that takes more processor time is given up, and counted as undecided (300)
@@ -22,6 +23,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { hex } from '../src/bits/hex.ts';
+import { type Stage, STAGES } from '../src/boot/stages.ts';
 import { setV8Flags } from '../src/cli/v8Flags.ts';
 import { kernel } from '../test/support/kernels.ts';
 import { random } from '../test/support/random.ts';
@@ -40,7 +42,7 @@ function readOptions() {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
     options: {
-      ...{ count: text, minutes: text, seed: text, entry: text, late: text, seconds: text, jobs: text },
+      ...{ count: text, minutes: text, seed: text, entry: text, until: text, late: text, seconds: text, jobs: text },
       ...{ image: { ...text, multiple: true }, only: { ...text, multiple: true }, verbose: { type: 'boolean' } },
     },
   });
@@ -49,14 +51,17 @@ function readOptions() {
     if (!Number.isFinite(value) || value < 0) throw new Error(`--${name} takes a number, not '${values[name]}'`);
     return value;
   };
-  const entry = Number(values.entry ?? 64);
-  if (entry !== 32 && entry !== 64) throw new Error('--entry takes 32 or 64');
+  const entry = ([32, 64] as const).find((bits) => `${bits}` === (values.entry ?? '64'));
+  if (entry === undefined) throw new Error('--entry takes 32 or 64');
+  const until = STAGES.find((stage) => stage === values.until);
+  if (until === undefined && values.until !== undefined) throw new Error(`--until takes a stage: ${STAGES.join(', ')}`);
   return {
     ...{
       count: number('count', 40),
       seconds: number('seconds', 300),
       late: number('late', 10),
       entry,
+      until,
     },
     ...{ minutes: number('minutes', 24 * 60), seed: number('seed', 1), jobs: jobsOption(values.jobs) },
     ...{ images: values.image ?? DEFAULT_IMAGES, only: values.only?.map(readOnly), verbose: values.verbose ?? false },
@@ -69,6 +74,8 @@ function readOnly(text: string): { at: number; bytes: string } {
     throw new Error(`--only takes OFFSET=BYTES, not '${text}'`);
   return { at: Number(at), bytes };
 }
+
+const untilOf = (name: string): Stage => options.until ?? (name === FIRST.image ? 'banner' : 'handoff');
 
 function pathOf(name: string): string | undefined {
   if (name === 'good') return GOOD;
@@ -91,11 +98,11 @@ function* tasks(images: readonly Named[]): Generator<FaultTask> {
 }
 
 function* faults({ name, path }: Named): Generator<FaultTask> {
-  const sites = sitesOf(bootConfig(new Uint8Array(readFileSync(path)), options.entry));
+  const sites = sitesOf(bootConfig(new Uint8Array(readFileSync(path)), options.entry, untilOf(name)));
   const { early, late } = sites;
   console.log(`${name}: ${early.length} instructions of the stub run before it unpacks, ${late.length} later`);
   const taskOf = (fault: Fault): FaultTask => ({
-    ...{ image: path, name, entry: options.entry, fault, seconds: options.seconds },
+    ...{ image: path, name, entry: options.entry, until: untilOf(name), fault, seconds: options.seconds },
   });
   if (options.only !== undefined) {
     for (const { at, bytes } of options.only) yield taskOf(givenFault(sites, at, bytes));
@@ -168,7 +175,7 @@ function add(tally: Tally, { end, falseCauses, falseSuspicions, falseFindings, s
 }
 
 const repeat = (name: string, { kind, fileOffset, before, after, text }: Fault): string =>
-  `--image ${name} --entry ${options.entry} --only ${hex(fileOffset)}=${after.replaceAll(' ', '')}` +
+  `--image ${name} --entry ${options.entry} --until ${untilOf(name)} --only ${hex(fileOffset)}=${after.replaceAll(' ', '')}` +
   ` (seed ${options.seed}, ${kind}; before ${before}: ${text})`;
 
 const COLUMNS = [
