@@ -4,7 +4,7 @@ import * as at from '../cpu/layout.ts';
 import { SEG, type SegmentIndex } from '../cpu/state.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { EntryState, RegisterName } from './entry-state.ts';
-import { setMemoryTypes } from './firmware.ts';
+import { setMemoryTypes, setUpChips } from './firmware.ts';
 
 const SEGMENT_NAMES: readonly [keyof EntryState['segments'], SegmentIndex][] = [
   ['es', SEG.ES],
@@ -36,5 +36,6 @@ export function enter(machine: Machine, entry: EntryState): void {
   for (const [name, index] of SEGMENT_NAMES) state.setSegment(index, entry.segments[name]);
   state.cpl = 0;
   setMemoryTypes(state);
+  setUpChips(machine);
   machine.engine.modeChanged();
 }

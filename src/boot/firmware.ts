@@ -1,8 +1,10 @@
-// What firmware has done to the processor before it hands over, and no boot protocol mentions: kernels find the memory
-// types set (SDM 3A 12.11, "Memory Type Range Registers").
+// What firmware has done to processor and chips before it hands over, and no boot protocol mentions: kernels find the memory
+// types set (SDM 3A 12.11, "Memory Type Range Registers"), and a timer that ticks.
 import * as at from '../cpu/layout.ts';
 import type { CpuState } from '../cpu/state.ts';
+import type { Machine } from '../machine/machine.ts';
 import { MSR_IA32_MTRR_DEF_TYPE, msrByName, msrSlot } from '../x86/msr.ts';
+import { BIOS_VECTORS } from './interruptVectors.ts';
 import { HIGH_RAM_START, MMIO_HOLE_START } from './layout.ts';
 
 const UNCACHEABLE = 0n;
@@ -42,3 +44,38 @@ export function setMemoryTypes(state: CpuState): void {
   set(0x201, HOLE_MASK | VALID);
   set(MSR_IA32_MTRR_DEF_TYPE, MTRR_ENABLE | FIXED_ENABLE | WRITE_BACK);
 }
+
+const PIC1 = 0x20;
+const PIC2 = 0xa0;
+const PIT_COUNTER_0 = 0x40;
+const PIT_CONTROL = 0x43;
+/** Counter 0, both bytes, mode 2, binary; a count of 0 is 65,536: the 18.2 Hz of a PC's clock. */
+const CLOCK = 0x34;
+const ICW1_CASCADED_WITH_ICW4 = 0x11;
+const ICW4_8086 = 0x01;
+/** Unmasked are the inputs that a BIOS has a handler for and this PC a chip: timer, keyboard, cascade; clock, mouse, FPU. */
+const BIOS_MASKS = [0xf8, 0xce] as const;
+
+/**
+ * The 8254 ticks and the 8259A pair passes its ticks on, as every PC BIOS leaves them (SeaBIOS does these very writes): who
+ * enables interrupts before it has set up a table of its own and the 8259A gets vector 8 within 55 ms.
+ */
+const CHIPS: readonly (readonly [port: number, value: number])[] = [
+  [PIT_CONTROL, CLOCK],
+  [PIT_COUNTER_0, 0],
+  [PIT_COUNTER_0, 0],
+  // The clock's first edge was served long ago: initialization forgets it.
+  [PIC1, ICW1_CASCADED_WITH_ICW4],
+  [PIC2, ICW1_CASCADED_WITH_ICW4],
+  [PIC1 + 1, BIOS_VECTORS[0]],
+  [PIC2 + 1, BIOS_VECTORS[1]],
+  [PIC1 + 1, 1 << 2],
+  [PIC2 + 1, 2],
+  [PIC1 + 1, ICW4_8086],
+  [PIC2 + 1, ICW4_8086],
+  [PIC1 + 1, BIOS_MASKS[0]],
+  [PIC2 + 1, BIOS_MASKS[1]],
+];
+
+/** Clock and interrupt controllers. */
+export const setUpChips = (machine: Machine): void => machine.presetPorts(CHIPS);

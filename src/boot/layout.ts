@@ -1,7 +1,7 @@
 // Every address the boot room chooses, with its reason. Low memory looks like a PC's after its BIOS: real stubs read the
 // BIOS data area and the e820 table to find room for their trampoline, and expect the hole below 1 MiB.
 //
-//   0x00000 .. 0x00500   interrupt vectors and BIOS data area (0x40e and 0x413 are filled in)
+//   0x00000 .. 0x00500   interrupt vectors (those of IRQs) and BIOS data area (0x40e and 0x413 are filled in)
 //   0x01000 .. 0x02000   GDT
 //   0x07000 .. 0x08000   stack at entry
 //   0x10000 .. 0x11000   struct boot_params
@@ -10,7 +10,8 @@
 //   0x90000 .. 0x9fc00   left alone: the stub puts its 32-bit trampoline below the EBDA, mostly at 0x9d000
 //   0x9fc00 .. 0xa0000   EBDA, reserved
 //   0xa0000 .. 0xf0000   video memory and option ROMs: no RAM
-//   0xf0000 .. 0x100000  BIOS, reserved; the ACPI tables lie at its start, the SMBIOS tables in its last 16 KiB
+//   0xf0000 .. 0x100000  BIOS, reserved; the ACPI tables lie at its start, handlers of interrupts at 0xfb000, the SMBIOS
+//                        tables in its last 16 KiB
 //   0x100000 ..          RAM up to 3 GiB; then the hole for devices; the rest from 4 GiB on
 import { PAGE_SIZE } from '../bits/address.ts';
 import { InputError } from '../bits/errors.ts';
@@ -29,6 +30,8 @@ export const EBDA_START = 0x9fc00;
 export const CONVENTIONAL_END = 0xa0000;
 /** The last 64 KiB below 1 MiB belong to the BIOS. The RSDP is their first byte, and the other ACPI tables follow it. */
 export const BIOS_START = 0xf0000;
+/** Real-mode handlers of hardware interrupts. */
+export const BIOS_HANDLERS_START = 0xfb000;
 export const SMBIOS_START = 0xfc000;
 export const HIGH_MEMORY_START = 1 * MIB;
 /** Devices (IOAPIC, LAPIC, flash) live between here and 4 GiB. */

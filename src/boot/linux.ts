@@ -16,6 +16,7 @@ import {
   areasFrom,
   BDA_BASE_MEMORY_KIB,
   BDA_EBDA_SEGMENT,
+  BIOS_HANDLERS_START,
   BIOS_START,
   CMDLINE_ROOM,
   checkMemorySize,
@@ -35,6 +36,7 @@ import {
   SMBIOS_START,
 } from './layout.ts';
 import { type LoadPlace, type LoadRequest, placeBzImage, placeElf } from './load-address.ts';
+import { biosHandlers, interruptVectors } from './interruptVectors.ts';
 import { identityTables } from './page-tables.ts';
 import { type Processor, smbiosTables } from './smbios.ts';
 
@@ -75,7 +77,9 @@ export type PlacedName =
   | 'page_tables'
   | 'gdt'
   | 'stack'
+  | 'interrupt_vectors'
   | 'bios_data_area'
+  | 'bios_handlers'
   | 'acpi_tables'
   | 'smbios_tables'
   | 'boot_information'
@@ -265,12 +269,14 @@ function finish(load: Load, memory: WritableMemory, bootParams: Uint8Array, imag
   };
 }
 
-/** The two words of the BIOS data area that stubs read; the rest of it is zero. */
+/** Interrupt vectors with their handlers, and the two words of the BIOS data area that stubs read; the rest of it is zero. */
 export function putBiosData(put: (name: PlacedName, start: number, bytes: Uint8Array) => void): void {
   const bytes = new Uint8Array(BDA_BASE_MEMORY_KIB + 2 - BDA_EBDA_SEGMENT);
   putU16(bytes, 0, EBDA_START >> 4);
   putU16(bytes, BDA_BASE_MEMORY_KIB - BDA_EBDA_SEGMENT, EBDA_START / KIB);
   put('bios_data_area', BDA_EBDA_SEGMENT, bytes);
+  put('interrupt_vectors', 0, interruptVectors());
+  put('bios_handlers', BIOS_HANDLERS_START, biosHandlers());
 }
 
 function pageTables(load: Load): Uint8Array {

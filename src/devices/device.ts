@@ -59,6 +59,8 @@ export type TimedDevice = Device & {
   nextEvent(): bigint | undefined;
   /** Lets everything happen that is due at or before `now` (guest ns). Earlier times are a no-op. */
   advance(now: bigint): void;
+  /** The ISA interrupt that its events are edges of and nothing else; undefined where they do more. */
+  readonly irq?: number;
 };
 
 export const NS_PER_SECOND = 1_000_000_000n;

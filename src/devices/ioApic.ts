@@ -45,6 +45,8 @@ export type IoApic = Device & {
   endOfInterrupt(vector: number): void;
   /** Does the 8259A's INT get through by an unmasked ExtINT entry (virtual wire mode through the IO-APIC)? */
   passesPic(): boolean;
+  /** Is an input not masked? */
+  hears(pin: number): boolean;
   /** Is an input programmed to be an NMI? */
   sendsNmi(): boolean;
 };
@@ -153,6 +155,7 @@ export const createIoApic = (options: IoApicOptions): IoApic => {
     },
     line: (pin) => (level) => setLine(pin, level),
     endOfInterrupt,
+    hears: (pin) => (low(pin) & MASKED) === 0,
     sendsNmi: () => s.low.some((entry, pin) => (entry & MASKED) === 0 && modeOf(pin) === DELIVERY.nmi),
     passesPic: () => s.low.some((entry, pin) => (entry & MASKED) === 0 && modeOf(pin) === DELIVERY.extInt),
     state: () => copyState(s),

@@ -3,8 +3,10 @@
 // delivers 8086 vectors, and says so) and other cascades. Read: 8259A data sheet, "Programming the 8259A"; the
 // edge/level control registers (ELCR, 0x4d0/0x4d1) are the chipset's (82371SB, 2.5).
 //
-// In edge mode a request is latched at the rising edge and dropped again if its line falls before the acknowledge;
-// an acknowledge that then finds nothing gets IR7 without an in-service bit: the spurious interrupt.
+// In edge mode a request is latched at the rising edge and stands until it is acknowledged, whatever its line does: the
+// latch in IRR is what QEMU and KVM have, and guests are written against it (the data sheet wants the line held until the
+// acknowledge). The master's IR2 follows the slave's INT pin instead, which falls when the slave has nothing more to ask.
+// An acknowledge that finds nothing gets IR7 without an in-service bit: the spurious interrupt.
 
 import type { Device, InterruptLine, Unimplemented } from './device.ts';
 import { adoptState, byteWide, copyState, hexByte, sayOnce } from './device.ts';
@@ -123,10 +125,14 @@ const requested = (chip: Chip): number => {
   return again ? ir : NONE;
 };
 
+/** Would the chip ask for anything if this input rose now? */
+const wouldAsk = (chip: Chip, ir: number): boolean =>
+  requested({ ...chip, latched: chip.latched | (1 << ir), lines: chip.lines | (1 << ir) }) !== NONE;
+
 const setLine = (chip: Chip, ir: number, level: boolean): void => {
   const bit = 1 << ir;
   if (level && (chip.lines & bit) === 0) chip.latched |= bit;
-  if (!level) chip.latched &= ~bit;
+  if (!level) chip.latched &= ~(bit & levelTriggered(chip));
   chip.lines = level ? chip.lines | bit : chip.lines & ~bit;
 };
 
@@ -223,6 +229,8 @@ export type Pic8259 = Device & {
   lower(irq: number): void;
   /** The line into input `irq`, as chips take it at construction. */
   line(irq: number): InterruptLine;
+  /** Would an edge at input `irq` be asked for, as masks, priorities and interrupts in service stand? */
+  hears(irq: number): boolean;
   /** The level of the master's INT pin: the CPU should acknowledge as soon as it takes interrupts. */
   pending(): boolean;
   /** The CPU's acknowledge cycle: returns the vector, 0..255. Without a request it is a spurious IR7. */
@@ -235,7 +243,11 @@ export const createPic8259 = (options: Pic8259Options): Pic8259 => {
   const loud = sayOnce((what) => options.unimplemented(`${name}: ${what}`));
   let s: PicState = { master: powerOnChip(), slave: powerOnChip() };
 
-  const cascade = (): void => setLine(s.master, CASCADE_IR, requested(s.slave) !== NONE);
+  const cascadeTo = (level: boolean): void => {
+    setLine(s.master, CASCADE_IR, level);
+    if (!level) s.master.latched &= ~(1 << CASCADE_IR);
+  };
+  const cascade = (): void => cascadeTo(requested(s.slave) !== NONE);
 
   const set = (irq: number, level: boolean): void => {
     if (irq < 8) setLine(s.master, irq, level);
@@ -247,7 +259,7 @@ export const createPic8259 = (options: Pic8259Options): Pic8259 => {
     const ir = requested(s.slave);
     if (ir !== NONE) take(s.slave, ir);
     // INT falls during the acknowledge cycle, so a request that is still standing makes a new edge at the master.
-    setLine(s.master, CASCADE_IR, false);
+    cascadeTo(false);
     cascade();
     return s.slave.base + (ir === NONE ? SPURIOUS_IR : ir);
   };
@@ -307,6 +319,10 @@ export const createPic8259 = (options: Pic8259Options): Pic8259 => {
     raise: (irq) => set(irq, true),
     lower: (irq) => set(irq, false),
     line: (irq) => (level) => set(irq, level),
+    hears: (irq) => {
+      if (irq < 8) return wouldAsk(s.master, irq);
+      return wouldAsk(s.slave, irq - 8) && wouldAsk(s.master, CASCADE_IR);
+    },
     pending: () => requested(s.master) !== NONE,
     acknowledge: () => {
       const ir = requested(s.master);

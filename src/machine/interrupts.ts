@@ -39,6 +39,8 @@ export type Interrupts = {
   readonly pciLine: (input: PciInput) => InterruptLine;
   /** A write of 4 bytes to 0xfee00000 up to 0xfeefffff: an interrupt message (SDM 3A 11.11). */
   readonly message: (address: number, data: number) => void;
+  /** May what happens at an ISA line become an interrupt while the processor does nothing? */
+  hears(irq: number): boolean;
   /** Is there one that the processor should take? */
   pending(): boolean;
   /** Takes it: its vector. */
@@ -74,6 +76,7 @@ const picAlone = (pic: Pic8259): Interrupts => ({
   line: (irq) => pic.line(irq),
   pciLine: (input) => ('irq' in input ? pic.line(input.irq) : nobody),
   message: () => undefined,
+  hears: (irq) => pic.hears(irq),
   pending: () => pic.pending(),
   acknowledge: () => pic.acknowledge(),
   nmi: { pending: () => false, acknowledge: () => {}, awaited: () => false },
@@ -89,7 +92,8 @@ function withApics(pic: Pic8259, options: InterruptOptions): Interrupts {
   });
   const ioApic = createIoApic({ send: (message) => localApic.receive(message), changed, unimplemented });
   localApic.virtualWire();
-  const picAsks = (): boolean => pic.pending() && (localApic.passesPic() || ioApic.passesPic());
+  const passesPic = (): boolean => localApic.passesPic() || ioApic.passesPic();
+  const picAsks = (): boolean => pic.pending() && passesPic();
   return {
     pic,
     localApic,
@@ -101,8 +105,7 @@ function withApics(pic: Pic8259, options: InterruptOptions): Interrupts {
     ],
     line: (irq) => {
       const toPic = pic.line(irq);
-      // The 8254 is at input 2, because input 0 is the 8259A pair's; the MADT says so to kernels.
-      const toIoApic = ioApic.line(irq === IRQ.timer ? 2 : irq);
+      const toIoApic = ioApic.line(pinOf(irq));
       return (level) => {
         toPic(level);
         toIoApic(level);
@@ -111,6 +114,7 @@ function withApics(pic: Pic8259, options: InterruptOptions): Interrupts {
     pciLine: (input) => ('irq' in input ? pic.line(input.irq) : ioApic.line(input.gsi)),
     message: (address, data) => void localApic.receive(messageOf(address, data)),
     ioApicLine: (pin) => ioApic.line(pin),
+    hears: (irq) => (pic.hears(irq) && passesPic()) || ioApic.hears(pinOf(irq)),
     pending: () => localApic.pending() || picAsks(),
     acknowledge: () => (localApic.pending() ? localApic.acknowledge() : pic.acknowledge()),
     nmi: {
@@ -120,6 +124,9 @@ function withApics(pic: Pic8259, options: InterruptOptions): Interrupts {
     },
   };
 }
+
+/** The 8254 is at input 2, because input 0 is the 8259A pair's; the MADT says so to kernels. */
+const pinOf = (irq: number): number => (irq === IRQ.timer ? 2 : irq);
 
 /** What an interrupt message says (SDM 3A 11.11.1 and 11.11.2). */
 const messageOf = (address: number, data: number): ApicMessage => ({

@@ -21,6 +21,7 @@ import { type InputByte, type InputPort, SerialInput } from './input.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { MemoryBus } from './memoryBus.ts';
 import { attachChips, emptyBoard, type MachineConfig, makeRom, type Wires } from './pc.ts';
+import type { PortBus } from './portBus.ts';
 import { SplitMix64 } from './random.ts';
 import { restoreChips, saveChips } from './savedChips.ts';
 import type { TextScreen } from './textScreen.ts';
@@ -54,6 +55,7 @@ export class Machine {
   readonly screen: TextScreen;
   readonly uart: Uart16550;
   readonly postCode: PostCode;
+  readonly #ports: PortBus;
   readonly #devices: readonly Device[];
   readonly #timed: readonly TimedDevice[];
   readonly #unimplemented = new UnimplementedList();
@@ -77,6 +79,7 @@ export class Machine {
     this.memory = new GuestMemory(config.rom ? [...config.ram, config.rom] : config.ram);
     const board = emptyBoard(config, this.#wires());
     this.#bus = board.bus;
+    this.#ports = board.ports;
     this.#interrupts = board.interrupts;
     this.console = board.console;
     this.engine = new Engine({
@@ -207,9 +210,11 @@ export class Machine {
     return { kind: 'requested' };
   }
 
-  #nextEvent(): bigint | undefined {
+  /** @param asleep leave out what no interrupt can come of: the 8254 behind a mask ticks for ever */
+  #nextEvent(asleep = false): bigint | undefined {
     let first = this.#input.next();
     for (const device of this.#timed) {
+      if (asleep && device.irq !== undefined && !this.#interrupts.hears(device.irq)) continue;
       const event = device.nextEvent();
       if (event !== undefined && (first === undefined || event < first)) first = event;
     }
@@ -243,7 +248,7 @@ export class Machine {
   #sleep(enabled: boolean): boolean {
     for (let events = 0; !this.#requested(enabled); events++) {
       if (!enabled && !this.#interrupts.nmi.awaited()) return false;
-      const event = this.#nextEvent();
+      const event = this.#nextEvent(true);
       // A timer that runs behind a mask goes on for ever; nobody is awake to take the mask away.
       if (event === undefined || events >= MASKED_EVENTS) return false;
       if (event > this.now) this.#slept += event - this.now;
@@ -270,6 +275,11 @@ export class Machine {
     this.#interrupts.nmi.acknowledge();
     this.engine.state.setU32(at.NMI_BLOCKED, 1);
     return VECTOR.NMI;
+  }
+
+  /** Programs chips as firmware did before the guest's time began. @param writes bytes to ports, in their order */
+  presetPorts(writes: readonly (readonly [port: number, value: number])[]): void {
+    for (const [port, value] of writes) this.#ports.preset(port, value);
   }
 
   /** The chips, each of which keeps its state itself. */

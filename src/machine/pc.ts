@@ -172,7 +172,7 @@ function createTimers({ config, wires, interrupts: { line, ioApicLine } }: Board
   const memory = ramSizes(config.ram);
   return {
     hpet,
-    pit: createPit8254({ clock, interrupt: hpet.usual(0), unimplemented }),
+    pit: { ...createPit8254({ clock, interrupt: hpet.usual(0), unimplemented }), irq: IRQ.timer },
     cmos: createCmos({ clock, interrupt: hpet.usual(1), unimplemented, memory }),
     acpiPm: createAcpiPm({ clock, interrupt: line(IRQ.sci), powerOff, unimplemented }),
   };

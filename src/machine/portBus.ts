@@ -27,6 +27,13 @@ export class PortBus implements PortIo {
     }
   }
 
+  /** A byte written before the guest's time begins: it costs none. A port nobody claims is our bug. */
+  preset(port: number, value: number): void {
+    const claim = this.#claims.get(port);
+    if (!claim) throw new Error(`no chip at port ${port}`);
+    claim.device.write(port - claim.base, 1, value);
+  }
+
   in(port: number, size: 1 | 2 | 4): number {
     this.onAccess?.(port);
     const claim = this.#claims.get(port);

@@ -27,7 +27,18 @@ function delivery(link: FaultLink): string[] {
   return [`-> ${withAddress(link.met)} while that was delivered: ${link.reason ?? 'no reason on record'}`];
 }
 
-function withAddress(event: { vector: number; error?: number; cr2?: bigint }): string {
+/** Where a PC BIOS has IRQ 0 to 7; no APIC sends a vector below 16. */
+const BIOS_IRQS = 8;
+
+/** "interrupt 8 (IRQ 0: the 8259A is still at the BIOS's vectors)". */
+export function interruptText(vector: number): string {
+  const irq = vector - BIOS_IRQS;
+  const place = irq >= 0 && irq < 8 ? ` (IRQ ${irq}: the 8259A is still at the BIOS's vectors)` : '';
+  return `interrupt ${vector}${place}`;
+}
+
+function withAddress(event: { vector: number; interrupt?: true; error?: number; cr2?: bigint }): string {
+  if (event.interrupt) return interruptText(event.vector);
   const name = exceptionText(event.vector, event.error);
   return event.cr2 === undefined ? name : `${name} on address ${hex(event.cr2)}`;
 }

@@ -148,6 +148,7 @@ const exceptionJson = (event: { vector: number; error?: number; cr2?: bigint }):
 
 const linkJson = (link: FaultLink): JsonLink => ({
   ...exceptionJson(link),
+  ...(link.interrupt ? { name: 'interrupt' } : {}),
   rip: hex(link.rip),
   reason: link.reason ?? null,
   met: link.met === undefined ? null : exceptionJson(link.met),

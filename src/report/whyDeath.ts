@@ -6,7 +6,7 @@ import type { Stage } from '../boot/stages.ts';
 import type { FaultLink } from '../cpu/microcode/delivery.ts';
 import type { Evidence, Writer } from '../diagnose/types.ts';
 import { vectorInfo } from '../x86/vectors.ts';
-import { chainLines } from './chain.ts';
+import { chainLines, interruptText } from './chain.ts';
 import { printable } from './console.ts';
 import { bytesText, instructionText, nameText, placeText } from './instruction.ts';
 import { type Line, paragraph } from './lines.ts';
@@ -38,6 +38,7 @@ export function deathLines(outcome: Death): Line[] {
 
 function exceptionLines([first]: readonly FaultLink[]): Line[] {
   if (first === undefined) return [];
+  if (first.interrupt) return [paragraph(`It began with ${interruptText(first.vector)}, RIP ${hex(first.rip)}.`)];
   const { mnemonic, name } = vectorInfo(first.vector);
   const facts = [
     `vector ${first.vector}, ${mnemonic} (${name})`,

@@ -227,7 +227,7 @@ describe('everything put into memory', () => {
     const others = placement.filter((p) => p.name !== 'image');
     expect(placement.filter((a) => placement.some((b) => a !== b && overlap(a, b)))).toEqual([]);
     expect(others.filter((p) => overlap(p, runtime))).toEqual([]);
-    const typeOf = (p: { name: string }): number => (/^(?:acpi|smbios)_tables$/.test(p.name) ? 2 : 1);
+    const typeOf = (p: { name: string }): number => (/^(?:(?:acpi|smbios)_tables|bios_handlers)$/.test(p.name) ? 2 : 1);
     expect(placement.filter((p) => !e820.some((e) => e.type === typeOf(p) && inside(p, e)))).toEqual([]);
     expect(memory.writes.filter((write) => !placement.some((p) => inside(write, p)))).toEqual([]);
     expect(memory.writes.length).toBeGreaterThan(3);

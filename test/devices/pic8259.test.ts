@@ -177,14 +177,54 @@ describe('8259A inputs', () => {
     expect([pic.in(ELCR1), pic.in(ELCR2)]).toEqual([0xf8, 0xde]);
   });
 
-  it('gives a spurious IR7 without in-service bit when the request is gone', () => {
+  it('keeps the request of a pulse that ended before its acknowledge, once', () => {
+    for (const [irq, vector] of [
+      [4, 0x34],
+      [11, 0x3b],
+    ] as const) {
+      const pic = setUp();
+      pic.chip.raise(irq);
+      pic.chip.lower(irq);
+      expect(pic.chip.pending()).toBe(true);
+      expect(pic.chip.acknowledge()).toBe(vector);
+      pic.out(SLAVE, EOI);
+      pic.out(MASTER, EOI);
+      expect(pic.chip.pending()).toBe(false);
+    }
+  });
+
+  it('keeps nothing of a level that came and went, also when the input is made edge-triggered later', () => {
+    const pic = setUp();
+    pic.out(ELCR1, 0x20);
+    pic.chip.raise(5);
+    pic.chip.lower(5);
+    pic.out(ELCR1, 0x00);
+    expect(pic.chip.pending()).toBe(false);
+  });
+
+  it('forgets a pulse with ICW1', () => {
     const pic = setUp();
     pic.chip.raise(4);
     pic.chip.lower(4);
+    pic.out(MASTER, 0x11);
+    pic.out(MASTER_DATA, 0x40, 0x04, 0x01);
     expect(pic.chip.pending()).toBe(false);
-    expect(pic.chip.acknowledge()).toBe(0x37);
-    pic.out(MASTER, READ_ISR);
-    expect(pic.in(MASTER)).toBe(0);
+  });
+
+  it('gives a spurious IR7 without in-service bit when a level-triggered request is gone, or masked', () => {
+    const level = setUp();
+    level.out(ELCR1, 0x20);
+    level.chip.raise(5);
+    level.chip.lower(5);
+    const masked = setUp();
+    masked.chip.raise(4);
+    masked.out(MASTER_DATA, 0x10);
+    for (const pic of [level, masked]) {
+      expect(pic.chip.pending()).toBe(false);
+      expect(pic.chip.acknowledge()).toBe(0x37);
+      pic.out(MASTER, READ_ISR);
+      expect(pic.in(MASTER)).toBe(0);
+    }
   });
 });
 
@@ -239,6 +279,15 @@ describe('8259A cascade', () => {
       return pic.chip.pending();
     };
     expect([nested(0x01), nested(0x11)]).toEqual([false, true]);
+  });
+
+  it('asks no more when the slave\u2019s request is masked at the slave', () => {
+    const pic = setUp();
+    pic.chip.raise(8);
+    pic.out(SLAVE_DATA, 0x01);
+    expect(pic.chip.pending()).toBe(false);
+    pic.out(SLAVE_DATA, 0x00);
+    expect(pic.chip.acknowledge()).toBe(0x38);
   });
 
   it('is silenced by the cascade bit of the master\u2019s IMR', () => {

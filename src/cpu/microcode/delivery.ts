@@ -7,9 +7,11 @@ import { deliver, type InterruptEvent } from './gates.ts';
 
 export { deliver, type InterruptEvent };
 
-/** One exception of a chain. */
+/** One exception of a chain; its first may be an interrupt instead. */
 export type FaultLink = {
   readonly vector: number;
+  /** It came from outside, and is no exception, whatever its vector is called. */
+  readonly interrupt?: true;
   readonly error?: number;
   /** Offset of the instruction it reports. */
   readonly rip: bigint;
@@ -39,6 +41,7 @@ const classOf = (event: InterruptEvent): VectorClass =>
 
 const linkOf = (event: InterruptEvent): FaultLink => ({
   vector: event.vector,
+  ...(event.source === 'external' ? { interrupt: true as const } : {}),
   ...(event.error === undefined ? {} : { error: event.error }),
   rip: event.returnRip,
   ...(event.address === undefined ? {} : { cr2: event.address }),
