@@ -108,14 +108,22 @@ function leaClues(instruction: Instruction): Clues {
   return constant > ENTRY_64_OFFSET ? { constant } : NO_CLUES;
 }
 
-/** What a linker makes of such a lea: the same address as an immediate. */
+/** From here on few numbers lie within the code of a stub by chance. */
+const LARGE = 0x100000n;
+
+/**
+ * What a linker makes of such a lea: the same address as an immediate. What a compiler writes without -fPIE is as short as
+ * a number, and counts where it is large.
+ */
 function movClues(instruction: Instruction): Clues {
-  if (instruction.code !== Code.Mov_rm64_imm32) return NO_CLUES;
   const reference = absoluteReference(instruction);
-  return reference !== undefined && reference.constant > BigInt(ENTRY_64_OFFSET)
-    ? { constant: Number(reference.constant) }
-    : NO_CLUES;
+  if (reference === undefined || reference.form.endsWith('disp32')) return NO_CLUES;
+  const least = reference.form === 'mov-imm32-rex' ? BigInt(ENTRY_64_OFFSET) : LARGE;
+  return reference.constant > least && reference.constant < MOST ? { constant: Number(reference.constant) } : NO_CLUES;
 }
+
+/** Beyond what a stub is linked to. */
+const MOST = 1n << 31n;
 
 /** More cases than a switch of a stub has. */
 const LARGEST_INDEX = 1023;

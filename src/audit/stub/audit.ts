@@ -1,15 +1,15 @@
 // The audit of a boot stub: what in it is an address fixed at link time, though it runs elsewhere.
 
-import { type CodeInstruction, type CodeMap, findCode } from '../../code/codeMap.ts';
+import { type CodeMap, findCode } from '../../code/codeMap.ts';
 import type { Program } from '../../code/program.ts';
 import type { Coverage, Finding } from '../types.ts';
-import { judge } from './judge.ts';
+import { judge, liesInHead } from './judge.ts';
 import { pointersIn } from './pointers.ts';
 import { pointerFinding, referenceFinding } from './references.ts';
 import { type Candidate, scan } from './scan.ts';
 import { sweep } from './sweep.ts';
-import { type Layout, layoutOf } from './targets.ts';
-import { type Use, useOf } from './use.ts';
+import { type Layout, layoutOf, layoutWith } from './targets.ts';
+import { useFinder, type Uses } from './use.ts';
 
 export type StubAudit = {
   readonly findings: readonly Finding[];
@@ -44,6 +44,9 @@ export function auditStub(program: Program, preferred: bigint | undefined, extra
   };
 }
 
+/** A candidate and where it stands in the report: those that control flow reaches come first. */
+type Ranked = { readonly candidate: Candidate; readonly index: number; readonly swept: boolean };
+
 /** @returns findings, and how many constants were not judged any more */
 function judgeAll(
   layout: Layout,
@@ -51,21 +54,51 @@ function judgeAll(
   swept: readonly Candidate[],
   preferred: bigint | undefined,
 ): { readonly findings: Finding[]; readonly left: number } {
-  const after = followersOf(layout.map);
-  const findings: Finding[] = [];
-  let uses = MOST_USES;
-  const useAfter = (candidate: Candidate): Use => (uses-- > 0 ? useOfValue(layout, candidate, after) : 'unknown');
-  for (const [index, candidate] of [...followed, ...swept].entries()) {
-    if (findings.length >= MOST_FINDINGS) return { findings, left: followed.length + swept.length - index };
-    const judgement = judge(layout, candidate, preferred, () => useAfter(candidate));
-    if (judgement !== undefined)
-      findings.push(referenceFinding(layout.program, candidate, judgement, index >= followed.length));
-  }
-  return { findings, left: 0 };
+  const { program, map, possibleEnd } = layout;
+  const finder = useFinder(program, map, (constant) => constant >= 0n && constant <= BigInt(possibleEnd));
+  const usesOf = ({ at, reference }: Candidate): Uses => finder.usesOf(at, reference.offset);
+  const found: { readonly index: number; readonly finding: Finding }[] = [];
+  let left = 0;
+  const judgeThese = (informed: Layout, these: readonly Ranked[]): void => {
+    for (const { candidate, index, swept: isSwept } of these) {
+      if (found.length >= MOST_FINDINGS) left++;
+      const judgement =
+        found.length < MOST_FINDINGS ? judge(informed, candidate, preferred, () => usesOf(candidate)) : undefined;
+      if (judgement !== undefined)
+        found.push({ index, finding: referenceFinding(program, candidate, judgement, isSwept) });
+    }
+  };
+  const ranked = [...followed, ...swept].map((candidate, index) => ({
+    ...{ candidate, index, swept: index >= followed.length },
+  }));
+  const informed = layoutWith(layout, linkedAddresses(layout, followed, preferred, usesOf), 0);
+  judgeThese(
+    informed,
+    ranked.filter(({ candidate }) => !liesInHead(layout, candidate)),
+  );
+  // What looks like a number is judged last, by what else was found.
+  judgeThese(
+    layoutWith(layout, informed.linked, found.length),
+    ranked.filter(({ candidate }) => liesInHead(layout, candidate)),
+  );
+  finder.free();
+  return { findings: found.sort((a, b) => a.index - b.index).map(({ finding }) => finding), left };
 }
 
-/** Values that are followed to what is done with them. */
-const MOST_USES = 20_000;
+/** What speaks for the others: addresses behind the head in instructions that only a linker writes. */
+function linkedAddresses(
+  layout: Layout,
+  candidates: readonly Candidate[],
+  preferred: bigint | undefined,
+  usesOf: (candidate: Candidate) => Uses,
+): ReadonlySet<number> {
+  const telling = candidates.filter((candidate) => candidate.linkerMade && !liesInHead(layout, candidate));
+  const sure = telling.slice(0, MOST_FINDINGS).filter((candidate) => {
+    const judgement = judge(layout, candidate, preferred, () => usesOf(candidate));
+    return judgement !== undefined && judgement.confidence !== 'low';
+  });
+  return new Set(sure.map(({ reference }) => Number(reference.constant)));
+}
 
 const leftNote = (left: number): Finding => ({
   rule: 'position-dependent-reference',
@@ -74,24 +107,6 @@ const leftNote = (left: number): Finding => ({
   message: `${left} further constants were not looked at, after ${MOST_FINDINGS} findings.`,
   reason: 'A report of more helps nobody.',
 });
-
-type Followers = (at: number) => readonly CodeInstruction[];
-
-/** As many instructions as `useOf` looks at. */
-const WINDOW = 32;
-
-function followersOf({ instructions }: CodeMap): Followers {
-  const index = new Map(instructions.map(({ at }, i) => [at, i]));
-  return (at) => {
-    const i = index.get(at);
-    return i === undefined ? [] : instructions.slice(i + 1, i + 1 + WINDOW);
-  };
-}
-
-function useOfValue({ program }: Layout, candidate: Candidate, after: Followers): Use {
-  const { register } = candidate;
-  return register === undefined ? 'unknown' : useOf(program, register, after(candidate.at));
-}
 
 function countByBits({ instructions }: CodeMap): Coverage['followed'] {
   const counts = { 16: 0, 32: 0, 64: 0 };

@@ -24,7 +24,7 @@ const text = (bytes: Uint8Array, at: number, bits: 16 | 32 | 64): string => {
 export function referenceFinding(
   program: Program,
   { at, length, bits, reference }: Candidate,
-  { confidence, reason, facts }: Judgement,
+  { confidence, reason, facts, takenAsIs }: Judgement,
   swept: boolean,
 ): Finding {
   const fileOffset = fileOffsetOf(program, at) ?? 0;
@@ -33,7 +33,7 @@ export function referenceFinding(
   const symbol = nameAt(program, target);
   const place = nameAt(program, at);
   const line = text(bytes, at, bits);
-  const repaired = bits === 64 ? positionIndependentForm(reference, bytes, at) : undefined;
+  const repaired = bits === 64 && takenAsIs ? positionIndependentForm(reference, bytes, at) : undefined;
   const { relocation, decision } = FORMS[reference.form];
   return {
     rule: 'position-dependent-reference',

@@ -5,13 +5,11 @@ import { Code, type Instruction, Mnemonic, OpKind, Register } from 'iced-x86';
 import type { CodeInstruction, CodeMap } from '../../code/codeMap.ts';
 import { eachInstruction } from '../../code/eachInstruction.ts';
 import type { Program } from '../../code/program.ts';
-import { absoluteReference, type Reference, type ReferenceForm } from '../../code/references.ts';
+import { absoluteReferences, type Reference } from '../../code/references.ts';
 
 /** An absolute reference by its form; whether it is one by its value is for others to say. */
 export type Candidate = CodeInstruction & {
   readonly reference: Reference;
-  /** The register it is loaded into, where it is. */
-  readonly register: Register | undefined;
   /** Encoded longer than anybody but a linker would: the constant was put in place of something else. */
   readonly linkerMade: boolean;
   /** Works on 64 bits, as an address has in 64-bit code. */
@@ -55,8 +53,7 @@ function look(loose: Loose, instruction: Instruction, place: CodeInstruction): v
   if (ADJUSTING.has(code)) noteAdjusting(loose, instruction);
   if (!displaced && !hasImmediate(instruction, code)) return;
   if (hasConstant(instruction)) loose.constants++;
-  const candidate = candidateOf(instruction, place);
-  if (candidate !== undefined) loose.candidates.push(candidate);
+  loose.candidates.push(...candidatesOf(instruction, place));
 }
 
 /** By code, as far as they were met: whether an operand is an immediate. */
@@ -72,22 +69,17 @@ function hasImmediate(instruction: Instruction, code: Code): boolean {
   return known;
 }
 
-/** The reference an instruction may be, where its form alone allows it. */
-export function candidateOf(instruction: Instruction, place: CodeInstruction): Candidate | undefined {
-  const reference = place.bits === 16 ? undefined : absoluteReference(instruction);
-  // What a base register holds is not known here.
-  if (reference === undefined || reference.form === 'base-disp32') return undefined;
-  return {
+/** The references an instruction may be, where its form alone allows it. */
+export function candidatesOf(instruction: Instruction, place: CodeInstruction): Candidate[] {
+  if (place.bits === 16) return [];
+  return absoluteReferences(instruction).map((reference) => ({
     ...place,
     reference,
-    register: LOADS.has(reference.form) ? instruction.op0Register : undefined,
     linkerMade: isLinkerMade(instruction, reference),
     addressSized: place.bits === 32 || isAddressSized(instruction, reference),
     compares: instruction.mnemonic === Mnemonic.Cmp || instruction.mnemonic === Mnemonic.Test,
-  };
+  }));
 }
-
-const LOADS: ReadonlySet<ReferenceForm> = new Set(['mov-imm32-rex', 'mov-imm32', 'movabs']);
 
 const IMMEDIATES: ReadonlySet<OpKind> = new Set([
   ...[OpKind.Immediate8, OpKind.Immediate8to16, OpKind.Immediate8to32, OpKind.Immediate8to64, OpKind.Immediate16],
@@ -123,6 +115,8 @@ const LONG_FORMS: ReadonlySet<Code> = new Set([
 ]);
 
 function isAddressSized(instruction: Instruction, { form }: Reference): boolean {
+  if (form === 'store-imm32') return instruction.code === Code.Mov_rm64_imm32;
+  if (form === 'alu-imm32-mem') return LONG_FORMS.has(instruction.code);
   // mov $x,%r32 clears the upper half, so it makes an address below 4 GiB; push extends its operand.
   if (form !== 'alu-imm32') return true;
   return LONG_FORMS.has(instruction.code) || instruction.op0Register === Register.RAX;

@@ -4,7 +4,7 @@
 import { Decoder, DecoderOptions, Instruction } from 'iced-x86';
 import type { CodeInstruction, CodeMap } from '../../code/codeMap.ts';
 import type { Program, Stretch } from '../../code/program.ts';
-import { type Candidate, candidateOf } from './scan.ts';
+import { type Candidate, candidatesOf } from './scan.ts';
 
 export type Swept = { readonly instructions: number; readonly candidates: readonly Candidate[] };
 
@@ -59,8 +59,8 @@ function sweepGap(
     decoder.ip = BigInt(at);
     decoder.decodeOut(scratch);
     const length = scratch.isInvalid ? 1 : scratch.length;
-    const found = scratch.isInvalid ? undefined : candidateOf(scratch, { at, length, bits: 64 });
-    if (found?.linkerMade === true) candidates.push(found);
+    const found = scratch.isInvalid ? [] : candidatesOf(scratch, { at, length, bits: 64 });
+    candidates.push(...found.filter(({ linkerMade }) => linkerMade));
     count++;
     at += length;
   }

@@ -28,10 +28,12 @@ export type Layout = {
   readonly program: Program;
   readonly map: CodeMap;
   readonly scan: Scan;
-  /** Addresses that instructions hold which only a linker writes: each speaks for the others. */
+  /** Addresses that were found in instructions which only a linker writes: each speaks for the others. */
   readonly linked: ReadonlySet<number>;
   /** Whether one of them lies beyond the head, where no plain number has its value. */
   readonly fixed: boolean;
+  /** Addresses beyond the head that were found in instructions of any form. */
+  readonly found: number;
   readonly payload: Extent | undefined;
   /** End of the bytes in the file. */
   readonly fileEnd: number;
@@ -53,13 +55,17 @@ export function layoutOf(program: Program, map: CodeMap, scan: Scan): Layout {
     if (at > used && at < possibleEnd) used = at;
   }
   const knownEnd = program.end ?? Math.ceil((used + 1) / PAGE) * PAGE;
-  const linked = new Set(scan.candidates.filter((c) => c.linkerMade).map((c) => Number(c.reference.constant)));
-  const body = Math.max(payloadEnd(program), PAGE + 1);
-  const fixed = [...linked].some((at) => at >= body && at < knownEnd);
-  return { program, map, scan, linked, fixed, payload: program.payload, fileEnd, knownEnd, possibleEnd };
+  const { payload } = program;
+  return { program, map, scan, linked: new Set(), fixed: false, found: 0, payload, fileEnd, knownEnd, possibleEnd };
 }
 
 const payloadEnd = ({ payload }: Program): number => (payload === undefined ? 0 : payload.at + payload.size);
+
+/** With what was found of addresses beyond the head in instructions that only a linker writes. */
+export function layoutWith(layout: Layout, linked: ReadonlySet<number>, found: number): Layout {
+  const fixed = [...linked].some((at) => at >= payloadEnd(layout.program) && at < layout.knownEnd);
+  return { ...layout, linked, fixed, found };
+}
 
 export function targetFacts(layout: Layout, at: number): TargetFacts {
   return { part: partOf(layout, at), known: knownAt(layout, at) };

@@ -1,126 +1,186 @@
-// What the code after a reference does with the value it loaded: uses it as an address, or counts and shifts with it.
-// Follows registers over straight code only, up to the next jump: enough to tell a size from a pointer.
+// What the code does with a constant: uses it as an address, corrects it by the load address, counts with it. Each function
+// that has a constant to ask for is followed once, along all its ways, with what its registers hold.
 
-import { FlowControl, type Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register } from 'iced-x86';
-import type { CodeInstruction } from '../../code/codeMap.ts';
-import type { Program } from '../../code/program.ts';
-import { eachInstruction } from '../../code/eachInstruction.ts';
+import { Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory } from 'iced-x86';
+import type { CodeInstruction, CodeMap } from '../../code/codeMap.ts';
+import type { Bits } from '../../code/disassembly.ts';
+import { type Program, type Stretch, stretchAt } from '../../code/program.ts';
+import {
+  afterCall,
+  copyState,
+  entryState,
+  goesThere,
+  handOver,
+  joinStates,
+  type State,
+  transfer,
+  type Use,
+} from './transfer.ts';
+import { type ConstantKey, keyOf, RUNTIME } from './values.ts';
 
-export type Use =
-  /** Memory was read or written there, or control went there. */
-  | 'address'
-  /** Handed to a function in a register that carries arguments. */
-  | 'argument'
-  /** Kept in memory. */
-  | 'stored'
-  /** Counted, shifted or multiplied with. */
-  | 'number'
-  | 'unknown';
+export type { Use } from './transfer.ts';
 
-const REACH = 24;
+export type Uses = ReadonlySet<Use>;
 
-/** @param following the instructions after it, in order */
-export function useOf(program: Program, register: Register, following: readonly CodeInstruction[]): Use {
-  const held = new Set([full(register)]);
-  let use: Use | undefined;
-  const factory = new InstructionInfoFactory();
-  const straight = straightOnly(following.slice(0, REACH));
-  eachInstruction(program, straight, (instruction) => {
-    if (use === undefined && held.size > 0) use = step(instruction, held, factory);
-  });
-  factory.free();
-  return use ?? 'unknown';
+/** Asks what becomes of a constant: of the instruction at an offset, its bytes standing at `offset` in that. */
+export type UseFinder = {
+  usesOf(at: number, offset: number): Uses;
+  free(): void;
+};
+
+/** Instructions that are followed in all, those of loops more than once; a real stub has some 15,000. */
+const MOST_STEPS = 200_000;
+
+type Walk = {
+  readonly program: Program;
+  readonly map: CodeMap;
+  readonly mayBe: (constant: bigint) => boolean;
+  /** Where functions start, ascending. */
+  readonly starts: readonly number[];
+  readonly bitsAt: ReadonlyMap<number, Bits>;
+  readonly seen: Set<number>;
+  readonly uses: Map<ConstantKey, Set<Use>>;
+  readonly decoders: Map<string, Decoder>;
+  readonly factory: InstructionInfoFactory;
+  readonly scratch: Instruction;
+  steps: number;
+};
+
+/** @param mayBe whether a number may be an address by its value */
+export function useFinder(program: Program, map: CodeMap, mayBe: (constant: bigint) => boolean): UseFinder {
+  const walk: Walk = {
+    ...{ program, map, mayBe, seen: new Set(), uses: new Map(), decoders: new Map(), steps: MOST_STEPS },
+    starts: [...map.functions].sort((a, b) => a - b),
+    bitsAt: new Map(map.instructions.map(({ at, bits }: CodeInstruction) => [at, bits])),
+    factory: new InstructionInfoFactory(),
+    scratch: new Instruction(),
+  };
+  return {
+    usesOf: (at, offset) => {
+      follow(walk, at);
+      return walk.uses.get(keyOf(at, offset)) ?? NONE;
+    },
+    free: () => {
+      for (const decoder of walk.decoders.values()) decoder.free();
+      walk.factory.free();
+      walk.scratch.free();
+    },
+  };
 }
 
-/** Up to the first one that does not follow its predecessor directly. */
-function straightOnly(following: readonly CodeInstruction[]): CodeInstruction[] {
-  const end = following.findIndex((place, i) => {
-    const before = following[i - 1];
-    return before !== undefined && before.at + before.length !== place.at;
-  });
-  return following.slice(0, end < 0 ? undefined : end);
+const NONE: Uses = new Set();
+
+function follow(walk: Walk, at: number): void {
+  if (walk.seen.has(at)) return;
+  const start = startBefore(walk, at);
+  if (start !== undefined && !walk.seen.has(start)) followFrom(walk, start, entryState(isByHand(walk, start)));
+  // Reached by a way that was not seen: then all its registers were there before.
+  if (!walk.seen.has(at)) followFrom(walk, at, entryState(true));
 }
 
-/** REGISTER_INFO: the 64-bit register that a part belongs to. */
-function full(register: Register): Register {
-  return FULL.get(register) ?? register;
-}
-
-const FULL = new Map<Register, Register>();
-for (let i = 0; i < 16; i++) {
-  FULL.set(Register.EAX + i, Register.RAX + i);
-  FULL.set(Register.AX + i, Register.RAX + i);
-}
-
-const ARGUMENTS: ReadonlySet<Register> = new Set([
-  ...[Register.RDI, Register.RSI, Register.RDX, Register.RCX, Register.R8, Register.R9],
-]);
-
-const COUNTING: ReadonlySet<Mnemonic> = new Set([
-  ...[Mnemonic.Shl, Mnemonic.Shr, Mnemonic.Sar, Mnemonic.Imul, Mnemonic.Mul, Mnemonic.Div, Mnemonic.Idiv],
-  ...[Mnemonic.Dec, Mnemonic.Rol, Mnemonic.Ror, Mnemonic.Bt, Mnemonic.Wrmsr, Mnemonic.Out],
-]);
-
-const STRINGS: ReadonlySet<Mnemonic> = new Set([
-  ...[Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq, Mnemonic.Stosb, Mnemonic.Stosw],
-  ...[Mnemonic.Stosd, Mnemonic.Stosq, Mnemonic.Lodsb, Mnemonic.Cmpsb, Mnemonic.Scasb],
-]);
-
-function step(instruction: Instruction, held: Set<Register>, factory: InstructionInfoFactory): Use | undefined {
-  const { mnemonic, flowControl } = instruction;
-  if (STRINGS.has(mnemonic)) return stringUse(instruction, held);
-  if (flowControl === FlowControl.Call) return anyOf(held, ARGUMENTS) ? 'argument' : 'unknown';
-  const reads = (index: number): boolean =>
-    instruction.opKind(index) === OpKind.Register && held.has(full(instruction.opRegister(index)));
-  if (flowControl === FlowControl.IndirectCall || flowControl === FlowControl.IndirectBranch) {
-    return reads(0) || addresses(instruction, held) ? 'address' : 'unknown';
+function startBefore({ starts }: Walk, at: number): number | undefined {
+  let low = 0;
+  let high = starts.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((starts[middle] as number) <= at) low = middle + 1;
+    else high = middle;
   }
-  if (flowControl !== FlowControl.Next) return flowControl === FlowControl.ConditionalBranch ? undefined : 'unknown';
-  if (mnemonic !== Mnemonic.Lea && mnemonic !== Mnemonic.Nop && addresses(instruction, held)) return 'address';
-  if (COUNTING.has(mnemonic) && reads(0)) return 'number';
-  return moved(instruction, held, reads, factory);
+  return starts[low - 1];
 }
 
-const anyOf = (held: ReadonlySet<Register>, wanted: ReadonlySet<Register>): boolean =>
-  [...held].some((register) => wanted.has(register));
+/** Compilers write 64-bit code, and it lies behind the payload. */
+const isByHand = ({ program, bitsAt }: Walk, at: number): boolean =>
+  bitsAt.get(at) !== 64 || (program.payload !== undefined && at < program.payload.at);
 
-function stringUse(instruction: Instruction, held: ReadonlySet<Register>): Use | undefined {
-  if (held.has(Register.RSI) || held.has(Register.RDI)) return 'address';
-  const counted = instruction.hasRepPrefix || instruction.hasRepnePrefix;
-  return counted && held.has(Register.RCX) ? 'number' : undefined;
+function followFrom(walk: Walk, start: number, entry: State): void {
+  const states = new Map<number, State>([[start, entry]]);
+  const open = [start];
+  const flowTo = (at: number, state: State): void => {
+    const known = states.get(at);
+    const joined = known === undefined ? copyState(state) : joinStates(known, state);
+    if (joined === known) return;
+    states.set(at, joined);
+    open.push(at);
+  };
+  for (let at = open.pop(); at !== undefined && walk.steps > 0; at = open.pop()) {
+    const state = states.get(at);
+    if (state !== undefined) step(walk, at, copyState(state), start, flowTo);
+  }
 }
 
-const addresses = (instruction: Instruction, held: ReadonlySet<Register>): boolean =>
-  held.has(full(instruction.memoryBase)) || held.has(full(instruction.memoryIndex));
-
-/** Copies are held as well; a register that gets another value is not held any more. */
-function moved(
-  instruction: Instruction,
-  held: Set<Register>,
-  reads: (index: number) => boolean,
-  factory: InstructionInfoFactory,
-): Use | undefined {
-  const { mnemonic } = instruction;
-  const copies = mnemonic === Mnemonic.Mov && instruction.opCount === 2 && reads(1);
-  if (copies && instruction.op0Kind === OpKind.Memory) return 'stored';
-  if (mnemonic === Mnemonic.Push && reads(0)) return 'stored';
-  // An address with an offset is an address; what other arithmetic makes of it is not told.
-  const derived = mnemonic === Mnemonic.Lea && addresses(instruction, held);
-  const keeps = mnemonic === Mnemonic.Add || mnemonic === Mnemonic.Sub || mnemonic === Mnemonic.Cmp;
-  for (const register of writtenBy(instruction, factory)) if (!keeps) held.delete(register);
-  if (copies || derived) held.add(full(instruction.op0Register));
-  return undefined;
+function step(walk: Walk, at: number, state: State, start: number, flowTo: (at: number, state: State) => void): void {
+  const bits = walk.bitsAt.get(at);
+  const insn = bits === undefined ? undefined : decode(walk, at, bits);
+  if (insn === undefined) return;
+  walk.seen.add(at);
+  walk.steps--;
+  const context = { state, insn, mayBe: walk.mayBe, factory: walk.factory, report: reporter(walk) };
+  transfer(context);
+  leave(walk, context, at + insn.length, start, flowTo);
 }
 
-const WRITES: ReadonlySet<OpAccess> = new Set([
-  ...[OpAccess.Write, OpAccess.CondWrite, OpAccess.ReadWrite, OpAccess.ReadCondWrite],
-]);
+function reporter({ uses }: Walk): (key: ConstantKey, use: Use) => void {
+  return (key, use) => {
+    const own = uses.get(key);
+    if (own === undefined) uses.set(key, new Set([use]));
+    else own.add(use);
+  };
+}
 
-function writtenBy(instruction: Instruction, factory: InstructionInfoFactory): Register[] {
-  const info = factory.info(instruction);
-  const used = info.usedRegisters();
-  const written = used.filter((u) => WRITES.has(u.access)).map((u) => full(u.register));
-  for (const u of used) u.free();
-  info.free();
-  return written;
+function leave(
+  { map }: Walk,
+  context: Parameters<typeof transfer>[0],
+  next: number,
+  start: number,
+  flowTo: (at: number, state: State) => void,
+): void {
+  const { insn, state } = context;
+  const target = Number(insn.nearBranchTarget);
+  switch (insn.flowControl) {
+    case FlowControl.Next:
+    case FlowControl.Interrupt:
+      return flowTo(next, state);
+    case FlowControl.ConditionalBranch:
+      flowTo(target, state);
+      return flowTo(next, state);
+    case FlowControl.UnconditionalBranch:
+      // A jump to another function is its last call.
+      if (map.functions.has(target) && target !== start) handOver(context);
+      return flowTo(target, state);
+    case FlowControl.Call:
+      if (target === next) return flowTo(next, { ...state, top: RUNTIME });
+      break;
+    case FlowControl.IndirectCall:
+      goesThere(context);
+      break;
+    case FlowControl.IndirectBranch:
+    case FlowControl.Return:
+      return goesThere(context);
+    default:
+      return;
+  }
+  handOver(context);
+  afterCall(state);
+  flowTo(next, state);
+}
+
+function decode({ program, decoders, scratch }: Walk, at: number, bits: Bits): Instruction | undefined {
+  const stretch = stretchAt(program, at);
+  if (stretch === undefined) return undefined;
+  const decoder = decoderOf(program, decoders, stretch, bits);
+  decoder.position = at - stretch.at;
+  decoder.ip = BigInt(at);
+  decoder.decodeOut(scratch);
+  return scratch;
+}
+
+function decoderOf(program: Program, decoders: Map<string, Decoder>, stretch: Stretch, bits: Bits): Decoder {
+  const key = `${stretch.at} ${bits}`;
+  const known = decoders.get(key);
+  if (known !== undefined) return known;
+  const bytes = program.bytes.subarray(stretch.fileOffset, stretch.fileOffset + stretch.size);
+  const decoder = new Decoder(bits, bytes, DecoderOptions.None);
+  decoders.set(key, decoder);
+  return decoder;
 }

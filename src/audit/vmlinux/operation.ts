@@ -13,8 +13,8 @@ import {
   type UsedMemory,
   type UsedRegister,
 } from 'iced-x86';
-import { type KernelFile, type KernelSegment, inLinkRange, KERNEL_MAP, segmentAt, signed } from './layout.ts';
-import type { Constant } from './values.ts';
+import { type KernelFile, type KernelSegment, inLinkRange, segmentAt, signed } from './layout.ts';
+import { type Constant, isMapStart } from './values.ts';
 
 /** A general register as ModRM and REX number it: rax 0, rsp 4, r15 15. */
 export type RegisterNumber = number;
@@ -138,8 +138,7 @@ function operationOf(
 }
 
 /** By its value: in the link range, or the start of the mapping, which __pa subtracts. */
-const isKernelAddress = (kernel: KernelFile, value: number): boolean =>
-  inLinkRange(kernel, value) || value === KERNEL_MAP;
+const isKernelAddress = (kernel: KernelFile, value: number): boolean => inLinkRange(kernel, value) || isMapStart(value);
 
 const WRITES: ReadonlySet<OpAccess> = new Set([
   OpAccess.Write,

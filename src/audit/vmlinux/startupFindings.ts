@@ -51,9 +51,13 @@ export function isCovered({ relocs }: KernelFile, { address, bytes }: Constant):
 /** One finding for each constant that is used as an address too early, or that KASLR would leave behind. */
 export function startupFindings(names: Names, code: StartupCode): Finding[] {
   return [...constantsOf(code, names.kernel).values()].flatMap((constant) => {
-    const use = worstUse(code.uses.filter((u) => u.constant.address === constant.address));
+    const uses = code.uses.filter((u) => u.constant.address === constant.address);
+    const use = worstUse(uses);
     const covered = isCovered(names.kernel, constant);
-    return use === undefined && covered !== false ? [] : findingOf(names, constant, use, covered);
+    if (use === undefined && covered !== false) return [];
+    // An address in the 1:1 map in its place is right where nothing is made of it but that address.
+    const repairable = uses.every(({ alone }) => alone);
+    return findingOf(names, constant, use, covered, repairable);
   });
 }
 
@@ -63,10 +67,16 @@ function worstUse(uses: readonly Use[]): Use | undefined {
   return [...uses].sort((a, b) => rank(a) - rank(b))[0];
 }
 
-function findingOf(names: Names, constant: Constant, use: Use | undefined, covered: boolean | undefined): Finding {
+function findingOf(
+  names: Names,
+  constant: Constant,
+  use: Use | undefined,
+  covered: boolean | undefined,
+  repairable: boolean,
+): Finding {
   const { kernel } = names;
   const instruction = describe(names, constant.instruction);
-  const repair = repairOf(constant, instruction.bytes);
+  const repair = repairable && use !== undefined ? repairOf(constant, instruction.bytes) : undefined;
   const relocation = relocationText(kernel, constant, covered);
   return {
     rule: 'kernel-address-before-mapping',

@@ -2,7 +2,7 @@
 import { FlowControl, Mnemonic } from 'iced-x86';
 import { readerOf } from '../../bits/cursor.ts';
 import { listed } from '../../image/kernelRelocs.ts';
-import { inLinkRange, KERNEL_MAP, type KernelFile, kernelFileOffset, signed } from './layout.ts';
+import { inLinkRange, type KernelFile, kernelFileOffset, signed } from './layout.ts';
 import { type MemoryOperand, type Operand, type Operation, RAX, RSP } from './operation.ts';
 import { popValues, pushValues, registerValues, type State, setStackPointer, slotOf } from './state.ts';
 import {
@@ -11,8 +11,10 @@ import {
   type Constant,
   combine,
   constantValue,
+  isMapStart,
   joinValues,
   loadedValue,
+  negateValue,
   numberValue,
   subtractValues,
   type Value,
@@ -44,6 +46,8 @@ export interface Use {
   readonly at: number;
   /** Whether nothing unknown was added to it. */
   readonly exact: boolean;
+  /** Whether the value is this address and plain numbers only, so that the right address in its place would be right. */
+  readonly alone: boolean;
 }
 
 export type Report = (use: Use) => void;
@@ -78,6 +82,8 @@ const RULES: ReadonlyMap<Mnemonic, Rule> = new Map<Mnemonic, Rule>([
   [Mnemonic.Pvalidate, raxAccess],
   [Mnemonic.Or, (c) => arithmetic(c, (a, b) => withLowBits(addValues(a, b)))],
   [Mnemonic.And, mask],
+  [Mnemonic.Neg, (c) => negate(c)],
+  [Mnemonic.Not, (c) => negate(c, -1)],
   [Mnemonic.Xor, clear],
   [Mnemonic.Inc, (c) => changeLow(c)],
   [Mnemonic.Dec, (c) => changeLow(c)],
@@ -120,8 +126,11 @@ function addressOf(state: State, memory: MemoryOperand): Values {
 
 /** The start of the mapping on its own is half of a conversion between kinds of addresses, and no address of anything. */
 export function reportAll(values: Values, kind: UseKind, { at }: Operation, report: Report): void {
-  for (const { plus, unknown } of values) {
-    for (const constant of plus) if (constant.value !== KERNEL_MAP) report({ constant, kind, at, exact: !unknown });
+  for (const { plus, minus, loaded, unknown } of values) {
+    const alone = !unknown && minus === 0 && loaded === 0 && plus.length === 1;
+    for (const constant of plus) {
+      if (!isMapStart(constant.value)) report({ constant, kind, at, exact: !unknown, alone });
+    }
   }
 }
 
@@ -237,6 +246,15 @@ function mask(context: Context): boolean {
   if (from.value > SMALLEST_ALIGNMENT || from.value < -0x40000000) return false;
   const values = registerValues(context.state, to.register);
   setRegister(context, to.register, to.register === RSP ? values : values.map(withLowBits));
+  return true;
+}
+
+/** @param more what the operation adds to the negative: not is -x - 1 */
+function negate(context: Context, more = 0): boolean {
+  const [to] = context.operation.operands;
+  if (to?.kind !== 'register' || to.bits !== 64) return false;
+  const negative = registerValues(context.state, to.register).map((v) => addValues(negateValue(v), numberValue(more)));
+  setRegister(context, to.register, negative);
   return true;
 }
 

@@ -56,8 +56,11 @@ const MOST_SUMMANDS = 4;
 const MOST_ALTERNATIVES = 4;
 
 export function addValues(a: Value, b: Value): Value {
-  if (isMapDistance(b)) return subtractValues(a, MAP_START);
-  if (isMapDistance(a)) return subtractValues(b, MAP_START);
+  const lessMap = mapDistance(b) ?? mapDistance(a);
+  if (lessMap !== undefined) {
+    const shorter = subtractValues(mapDistance(b) === undefined ? b : a, MAP_START);
+    return lessMap === 0 ? shorter : { ...shorter, sum: sumOf(shorter.sum, lessMap) };
+  }
   const plus = [...a.plus, ...b.plus];
   const taken = Math.min(plus.length, a.minus + b.minus);
   return bounded({
@@ -70,12 +73,33 @@ export function addValues(a: Value, b: Value): Value {
   });
 }
 
-/** 2^31: __pa adds it to take __START_KERNEL_map off, since that is -2^31. */
-const isMapDistance = ({ plus, minus, loaded, stack, unknown, sum }: Value): boolean =>
-  sum === -KERNEL_MAP && plus.length + minus + loaded === 0 && !stack && !unknown;
+/** Flags of a page-table entry, or an offset in a page, that a constant may have in its low bits. */
+const LOW_BITS = 0x1000;
+
+/**
+ * 2^31 is what is left of -__START_KERNEL_map where the upper half of a 64-bit number is not written out: __pa adds it to
+ * take the start of the mapping off. Compilers add the flags of a page-table entry to it at once.
+ * @returns what is added beside, undefined for any other value
+ */
+function mapDistance({ plus, minus, loaded, stack, unknown, sum }: Value): number | undefined {
+  if (sum === undefined || plus.length + minus + loaded !== 0 || stack || unknown) return undefined;
+  const rest = sum + KERNEL_MAP;
+  return rest >= 0 && rest < LOW_BITS ? rest : undefined;
+}
+
+/** -a: kernel addresses in it are taken off whatever it is added to. */
+export const negateValue = (value: Value): Value => subtractValues(numberValue(0), value);
+
+/** The start of the mapping, perhaps with such low bits. */
+export const isMapStart = (value: number): boolean => value >= KERNEL_MAP && value < KERNEL_MAP + LOW_BITS;
 
 /** a - b. The last kernel address that came into `a` is the one that is taken off. */
 export function subtractValues(a: Value, b: Value): Value {
+  const lessMap = mapDistance(b);
+  if (lessMap !== undefined) {
+    const longer = addValues(a, MAP_START);
+    return { ...longer, sum: sumOf(longer.sum, -lessMap) };
+  }
   const taken = Math.min(a.plus.length, b.plus.length);
   return bounded({
     plus: a.plus.slice(0, a.plus.length - taken),

@@ -166,7 +166,8 @@ class FunctionWalk {
     return {
       walk,
       use: (use) => {
-        if (!state.mapped) walk.uses.set(`${use.constant.address}|${use.kind}|${use.at}|${use.exact}`, use);
+        if (!state.mapped)
+          walk.uses.set(`${use.constant.address}|${use.kind}|${use.at}|${use.exact}|${use.alone}`, use);
       },
     };
   }
