@@ -28,6 +28,8 @@ export type CheckInput = {
   readonly config: RunConfig;
   readonly image: BzImage;
   readonly changes: readonly Change[];
+  /** It was seen being compared with another address, or subtracted from it. */
+  readonly compared: boolean;
   readonly dead: Dead;
   /** The other death that the repaired boot met, where it came to no later stage. */
   readonly next: End | undefined;
@@ -94,22 +96,19 @@ function* pairOf(
   }
 }
 
-const COMPARES = /^(cmp|test)/;
-
 /** What the constants mean, seen where they point. */
 function* byAlias(input: CheckInput): Generator<Tick, Attempt> {
-  const { changes, dead, next } = input;
+  const { changes, compared, dead, next } = input;
   const [first] = changes;
   if (first === undefined) return notMade('nothing was changed');
-  if (changes.some(({ repair }) => COMPARES.test(repair.text))) {
-    return notMade(
-      'it is compared with an address and not only followed, so it is right at no other place than its own',
-    );
-  }
   const found = yield* machineWithAlias(input, first);
   if (typeof found === 'string') return notMade(found);
   const { machine, alias } = found;
-  return yield* pairOf('alias', machine, { ...machine, alias }, dead, next);
+  const made = yield* pairOf('alias', machine, { ...machine, alias }, dead, next);
+  // A second sight of memory makes an address right to follow, and its distance from other addresses as wrong as before.
+  return made.verdict === 'failed' && compared
+    ? notMade('it is set against other addresses, and not only followed')
+    : made;
 }
 
 type Aliased = { readonly machine: RunConfig; readonly alias: Alias };

@@ -20,6 +20,12 @@ const TICK = 2_000;
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
+export type Followed = {
+  readonly steps: readonly Step[];
+  /** The address, or one made from it, was compared with another or subtracted from it: their distance counts too. */
+  readonly compared: boolean;
+};
+
 /** @param executed the culprit, as the sick run executed it */
 export function* followConstant(
   config: RunConfig,
@@ -27,19 +33,21 @@ export function* followConstant(
   executed: ExecutedReference,
   death: Outcome,
   symbols: SymbolTable | undefined,
-): Generator<Tick, Step[]> {
+): Generator<Tick, Followed> {
   const run = new BootRun(config, image);
   const started = yield* driveUntil(run, executed.first, 'running up to the culprit');
-  if (started) return [];
+  if (started) return { steps: [], compared: false };
   const taint = new Taint(run.machine.engine.state);
   const steps: Step[] = [];
   let last = 0;
+  let compared = false;
   for (let count = 0; count < MAX_STEPS && count - last < QUIET && steps.length < MAX_USES; count++) {
     if (run.machine.engine.retired >= death.instructions) break;
     const insn = run.machine.engine.currentInstruction();
     if (isFault(insn)) break;
     const uses = count === 0 ? taint.begin(insn) : taint.step(insn);
     insn.free();
+    compared ||= uses.some(({ kind }) => kind === 'compare');
     for (const use of uses) {
       last = count;
       add(steps, describe(use, instructionHere(run, symbols), executed));
@@ -49,7 +57,7 @@ export function* followConstant(
     if (run.advance(1n)) break;
   }
   taint.free();
-  return steps;
+  return { steps, compared };
 }
 
 /** What comes after it is not the stub's doing any more. */

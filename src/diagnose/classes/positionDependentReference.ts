@@ -86,12 +86,12 @@ function* judge(dead: Death, given: readonly Change[], options: FindOptions): Ge
   const { changes, tried } = healed;
   const { executed, repair } = change;
   const culprit = culpritOf(executed, options.symbols);
-  const steps = yield* followConstant(config, image, executed, death, options.symbols);
+  const { steps, compared } = yield* followConstant(config, image, executed, death, options.symbols);
   // A number that is no address may change a death by chance; the forms that compilers also write for plain numbers
   // are believed only where the value was seen being used as an address.
   const isAddress = onlyAddresses(culprit) || steps.length > 0;
   if (!isAddress) return undefined;
-  const found = yield* proofOf(dead, changes, tried, options);
+  const found = yield* proofOf(dead, { ...healed, compared }, options);
   if (found === undefined) return undefined;
   if (!found.held) return { suspicion: { instruction: culprit, proof: found } };
   return {
@@ -142,13 +142,12 @@ function* healing(dead: Death, given: readonly Change[]): Generator<Tick, Healed
 /** Undefined where what was seen speaks against the culprit. */
 function* proofOf(
   { config, image, outcome, end }: Death,
-  changes: readonly Change[],
-  tried: Tried,
+  { changes, tried, compared }: Healed & { readonly compared: boolean },
   { addresses = WANTED_ADDRESSES }: FindOptions,
 ): Generator<Tick, Proof | undefined> {
   const dead: Dead = { outcome, end };
   const sure = changes.every(({ executed }) => onlyAddresses({ form: executed.reference.form, bits: executed.bits }));
-  const check: CounterCheck = yield* counterCheck({ config, image, changes, dead, next: tried.next });
+  const check: CounterCheck = yield* counterCheck({ config, image, changes, compared, dead, next: tried.next });
   if (check.verdict === 'failed' && !sure) return undefined;
   // A boot that only met another death is believed where the counter-check met the same, or of a form that is none but an address.
   if (tried.next !== undefined && check.verdict !== 'held' && !sure) return undefined;
