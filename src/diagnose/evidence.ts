@@ -8,9 +8,10 @@ import type { Watched } from '../cpu/engine.ts';
 import * as at from '../cpu/layout.ts';
 import { FLAGS } from '../cpu/state.ts';
 import type { SymbolTable } from '../image/symbols.ts';
+import { locateInMemory } from '../record/location.ts';
 import { driveUntil } from './drive.ts';
 import { instructionAt } from './instructionAt.ts';
-import type { Evidence, InstructionAt, Tick, Writer } from './types.ts';
+import type { Evidence, InstructionAt, Jump, Tick, Writer } from './types.ts';
 
 /** A death later than this is not run again only to find who wrote the bytes at its end. */
 const WRITER_LIMIT = 100_000_000n;
@@ -40,13 +41,20 @@ export function* gatherEvidence(
 ): Generator<Tick, Evidence> {
   const place = placeOfDeath(run, outcome);
   const where = instructionAt(run, place, symbols);
-  const text = run.machine.console.text;
-  const evidence = { outcome, at: where, silent: text.length === 0, lastWords: lastLine(text) };
+  const evidence = { outcome, at: where, ...wordsOf(run) };
   if (!where || where.fileOffset !== undefined || outcome.instructions > WRITER_LIMIT) return evidence;
   const physical = run.machine.engine.translate(place, { implicit: true });
   if (isFault(physical)) return evidence;
-  const writer = yield* lastWriter(run, physical, outcome, symbols);
-  return writer ? { ...evidence, writer } : evidence;
+  const { writer, jump } = yield* comingThere(run, physical, outcome, symbols);
+  return { ...evidence, ...(writer ? { writer } : {}), ...(jump ? { jump } : {}) };
+}
+
+function wordsOf(run: BootRun): Pick<Evidence, 'silent' | 'lastWords' | 'lastWordsOn'> {
+  const { console, screen } = run.machine;
+  const rows = screen.changes > 0 ? screen.rows() : [];
+  const lastWordsOn = console.length === 0 && rows.length > 0 ? 'screen' : 'console';
+  const text = lastWordsOn === 'screen' ? rows.join('\n') : console.text;
+  return { silent: text.length === 0, lastWords: lastLine(text), lastWordsOn };
 }
 
 const MOVES = new Set([Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq]);
@@ -58,31 +66,61 @@ const LARGEST_ELEMENT = 8;
 type Written = { readonly from: number; readonly to: number; readonly source: bigint | undefined };
 type Store = Written & { readonly at: bigint; readonly instruction: InstructionAt | undefined };
 
-/** The same run again, watching the page: the last store that covered the byte. */
-function* lastWriter(
+/** Instructions before the death among which a jump out of the image is looked for. */
+const LAST_STEPS = 4096n;
+
+/**
+ * The same run again, watching the page: the last store that covered the byte, and, one instruction at a time towards the
+ * end, the last jump from code of the image to what is none of it.
+ */
+function* comingThere(
   died: BootRun,
   target: PhysAddr,
   outcome: Outcome,
   symbols: SymbolTable | undefined,
-): Generator<Tick, Writer | undefined> {
+): Generator<Tick, { readonly writer?: Writer; readonly jump?: Jump }> {
   const again = new BootRun(died.config, died.image);
   const { engine, memory } = again.machine;
-  if (memory.hostOf(target) === undefined) return undefined;
   let last: Store | undefined;
-  const payloadWatch = engine.onWatch;
-  engine.watch(target, 1, at.PAGE_WATCH_WRITE, true);
-  engine.onWatch = (watched) => {
-    payloadWatch?.(watched);
-    const store = storeOf(again, watched, symbols);
-    if (store && store.from <= target && target < store.to) last = store;
-  };
-  yield* driveUntil(again, outcome.instructions, 'looking for who wrote the bytes');
-  if (!last?.instruction) return undefined;
-  return {
+  if (memory.hostOf(target) !== undefined) {
+    const payloadWatch = engine.onWatch;
+    engine.watch(target, 1, at.PAGE_WATCH_WRITE, true);
+    engine.onWatch = (watched) => {
+      payloadWatch?.(watched);
+      const store = storeOf(again, watched, symbols);
+      if (store && store.from <= target && target < store.to) last = store;
+    };
+  }
+  const before = outcome.instructions > LAST_STEPS ? outcome.instructions - LAST_STEPS : 0n;
+  yield* driveUntil(again, before, 'looking for who wrote the bytes');
+  const jump = lastJump(again, outcome.instructions, symbols);
+  const writer = last?.instruction && {
     instruction: last.instruction,
     instructions: last.at,
     ...(last.source === undefined ? {} : { source: last.source + BigInt(target - last.from) }),
   };
+  return { ...(writer ? { writer } : {}), ...(jump ? { jump } : {}) };
+}
+
+/** Steps to the end. Undefined where the last code before the end is not known to be the image's. */
+function lastJump(run: BootRun, end: bigint, symbols: SymbolTable | undefined): Jump | undefined {
+  const { engine } = run.machine;
+  const { image } = run;
+  if (image.kind !== 'bzImage') return undefined;
+  let found: Jump | undefined;
+  let inside = true;
+  const here = (): bigint => engine.state.rip + engine.mode.base;
+  while (engine.retired < end) {
+    const from = here();
+    const instruction = inside ? instructionAt(run, from, symbols) : undefined;
+    const { retired } = engine;
+    if (run.advance(1n) || engine.retired === retired) break;
+    const wasInside = inside && instruction?.fileOffset !== undefined;
+    inside = locateInMemory(run, image, here()) !== undefined;
+    if (inside) found = undefined;
+    else if (wasInside && instruction) found = { instruction, instructions: retired, target: here() };
+  }
+  return found;
 }
 
 /** The bytes the instruction is about to write; a string move writes a block up to the end of a page. */

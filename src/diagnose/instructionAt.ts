@@ -5,7 +5,7 @@ import type { BootRun } from '../boot/run.ts';
 import { attText, decodeOne } from '../code/disassembly.ts';
 import { isFault } from '../cpu/cpu.ts';
 import { type SymbolTable, symbolAt, symbolText } from '../image/symbols.ts';
-import { locateInMemory } from '../record/location.ts';
+import { locateInMemory, ownerOf } from '../record/location.ts';
 import type { InstructionAt } from './types.ts';
 
 /** What stands at `linear` now; undefined where nothing can be fetched. */
@@ -22,6 +22,8 @@ export function instructionAt(
   const text = insn.code === Code.INVALID ? '(bad)' : attText(insn);
   insn.free();
   const place = run.image.kind === 'bzImage' ? locateInMemory(run, run.image, linear) : undefined;
+  const physical = place ? undefined : engine.translate(linear, { fetch: true, implicit: true });
+  const owner = physical === undefined || isFault(physical) ? undefined : ownerOf(run, physical);
   const hit = place && symbols ? symbolAt(symbols, place.link) : undefined;
   return {
     runtimeAddress: linear,
@@ -29,5 +31,6 @@ export function instructionAt(
     text,
     ...(place ? { linkAddress: place.link, fileOffset: place.fileOffset } : {}),
     ...(hit ? { symbol: symbolText(hit) } : {}),
+    ...(owner ? { owner } : {}),
   };
 }

@@ -4,6 +4,7 @@ import type { Outcome, RunConfig, RunResult } from '../boot/run.ts';
 import type { Alias } from '../boot/runConfig.ts';
 import type { Stage } from '../boot/stages.ts';
 import type { ReferenceForm } from '../code/references.ts';
+import type { Owner } from '../record/location.ts';
 
 /** An instruction as far as it is known. Addresses are linear; link addresses and offsets only for code of the image. */
 export type InstructionAt = {
@@ -15,6 +16,8 @@ export type InstructionAt = {
   readonly fileOffset?: number;
   /** Symbol and offset, where symbols were given. */
   readonly symbol?: string;
+  /** Whose place it is, where it is not the image's. */
+  readonly owner?: Owner;
 };
 
 /** Where a run ended and what stood there. */
@@ -22,12 +25,23 @@ export type Evidence = {
   readonly outcome: Outcome;
   /** The instruction the first exception reports, or that the processor stopped or loops at. */
   readonly at: InstructionAt | undefined;
-  /** Nothing at all was printed. */
+  /** Nothing at all was printed, neither on the console nor on the text screen. */
   readonly silent: boolean;
-  /** Last line on the console. */
+  /** The last lines on the console or, where it printed there only, on the text screen. */
   readonly lastWords: string;
+  /** Where they stood. */
+  readonly lastWordsOn: 'console' | 'screen';
   /** The last instruction that wrote the bytes at `at`, where they are not the stub's own code. */
   readonly writer?: Writer;
+  /** The last instruction of the image that went there, or to where execution ran on from, where `at` is none of the image. */
+  readonly jump?: Jump;
+};
+
+export type Jump = {
+  readonly instruction: InstructionAt;
+  /** Instructions retired before it. */
+  readonly instructions: bigint;
+  readonly target: bigint;
 };
 
 export type Writer = {

@@ -1,8 +1,10 @@
 // Which byte of the image a running instruction is: by the stub's known copies, else by looking its bytes up in the stub
 // (small pieces of it, such as the trampoline, are copied elsewhere by themselves).
 
-import { physAddr } from '../bits/address.ts';
+import { type PhysAddr, physAddr } from '../bits/address.ts';
 import type { BootRun } from '../boot/run.ts';
+import { endOf } from '../boot/layout.ts';
+import type { PlacedName } from '../boot/linux.ts';
 import { locateInStub } from '../boot/stubCopies.ts';
 import { isFault } from '../cpu/cpu.ts';
 import type { BzImage } from '../image/bzimage.ts';
@@ -17,6 +19,8 @@ export function locateInMemory(run: BootRun, image: BzImage, linear: bigint): Pl
   const { engine, memory } = run.machine;
   const physical = engine.translate(linear, { fetch: true, implicit: true });
   if (isFault(physical)) return undefined;
+  // What the loader left there may hold bytes that the stub holds too: its GDT, for one.
+  if (ownerOf(run, physical) !== undefined) return undefined;
   const { fileOffset: start, size } = image.protectedMode;
   const there = memory.read(physAddr(physical), LONG);
   for (const copy of [...run.stages.copies].reverse()) {
@@ -27,4 +31,19 @@ export function locateInMemory(run: BootRun, image: BzImage, linear: bigint): Pl
   }
   const found = locateInStub(image, there);
   return found === undefined ? undefined : { link: BigInt(found - start), fileOffset: found };
+}
+
+/** What lies at a place that is none of the image's, where it is known: of the loader, of the firmware, or by the PC's map. */
+export type Owner = Exclude<PlacedName, 'image'> | 'interrupt_vectors' | 'rom' | 'nothing';
+
+const REAL_MODE_VECTORS = 0x400;
+
+/** Undefined where RAM is nobody's, or the image's. Only what was put there is known, not whether the guest has written since. */
+export function ownerOf(run: BootRun, physical: PhysAddr): Owner | undefined {
+  const placed = run.boot.placement.find((range) => physical >= range.start && physical < endOf(range));
+  if (placed !== undefined) return placed.name === 'image' ? undefined : placed.name;
+  const { config, memory } = run.machine;
+  if (config.rom && physical >= config.rom.start && physical < config.rom.end) return 'rom';
+  if (!memory.isRam(physical, 1)) return 'nothing';
+  return physical < REAL_MODE_VECTORS && config.rom ? 'interrupt_vectors' : undefined;
 }

@@ -4,7 +4,8 @@ import { hex } from '../bits/hex.ts';
 import type { Outcome } from '../boot/run.ts';
 import type { Stage } from '../boot/stages.ts';
 import type { FaultLink } from '../cpu/microcode/delivery.ts';
-import type { Evidence, Writer } from '../diagnose/types.ts';
+import type { Evidence, Jump, Writer } from '../diagnose/types.ts';
+import type { Owner } from '../record/location.ts';
 import { vectorInfo } from '../x86/vectors.ts';
 import { chainLines, interruptText } from './chain.ts';
 import { printable } from './console.ts';
@@ -49,14 +50,46 @@ function exceptionLines([first]: readonly FaultLink[]): Line[] {
   return [paragraph(`First exception: ${facts.join(', ')}.`)];
 }
 
-/** The bytes at the place of death, and where they came from. */
-export function evidenceLines({ at, writer, outcome }: Evidence): Line[] {
-  if (at === undefined) return [paragraph('The instruction there can be fetched no more.')];
+/** Whose place it is, where it is not the image's. */
+const OWNERS: Readonly<Record<Owner, string>> = {
+  boot_params: 'in boot_params, which the boot loader fills in',
+  cmdline: 'in the command line that the boot loader put into memory',
+  initrd: 'in the initial RAM disk',
+  page_tables: 'in the page tables that the boot loader made',
+  gdt: 'in the GDT that the boot loader made',
+  stack: 'on the stack that the boot loader left',
+  bios_data_area: "in the BIOS's data area",
+  bios_handlers: "in the BIOS's interrupt handlers",
+  acpi_tables: "in the firmware's ACPI tables",
+  smbios_tables: "in the firmware's SMBIOS tables",
+  boot_information: 'in the information that the boot loader made',
+  module: 'in a module that the boot loader loaded',
+  interrupt_vectors: "among real mode's interrupt vectors",
+  rom: 'where a PC has its ROMs',
+  nothing: 'where there is no memory',
+};
+
+/** The bytes at the place of death, where they came from, and who went there. */
+export function evidenceLines({ at, writer, jump, outcome }: Evidence): Line[] {
+  if (at === undefined) return [paragraph('The instruction there can be fetched no more.'), ...jumpLines(jump)];
   const name = nameText(at);
-  const inKernel = outcome.stage === 'handoff' || outcome.stage === 'banner';
-  const whose = name === undefined ? ', no code of the stub' : ` (${name}, the stub's own code)`;
-  const lines = [paragraph(`At ${hex(at.runtimeAddress)} stand ${bytesText(at)}${inKernel ? '' : whose}.`)];
-  return writer === undefined ? lines : [...lines, paragraph(writerText(writer))];
+  const inKernel = outcome.stage !== 'entry' && outcome.stage !== 'decompress';
+  const unknown = at.owner === undefined ? 'no code of the stub' : `${OWNERS[at.owner]}: no code`;
+  const whose = name === undefined ? `, ${unknown}` : ` (${name}, the stub's own code)`;
+  const lines = [
+    paragraph(`At ${hex(at.runtimeAddress)} stand ${bytesText(at)}${inKernel && !at.owner ? '' : whose}.`),
+  ];
+  return [...lines, ...(writer === undefined ? [] : [paragraph(writerText(writer))]), ...jumpLines(jump)];
+}
+
+function jumpLines(jump: Jump | undefined): Line[] {
+  if (jump === undefined) return [];
+  const { instruction, target } = jump;
+  return [
+    paragraph(
+      `The last of the stub's own instructions before that is \`${instructionText(instruction)}\` at ${placeText(instruction)}, which went to ${hex(target)}.`,
+    ),
+  ];
 }
 
 function writerText({ instruction, source }: Writer): string {
@@ -65,14 +98,15 @@ function writerText({ instruction, source }: Writer): string {
 }
 
 /** @param cause is proved: then a message about the end is about a symptom */
-export function lastWordsLines({ silent, lastWords, outcome }: Evidence, proved: boolean): Line[] {
+export function lastWordsLines({ silent, lastWords, lastWordsOn, outcome }: Evidence, proved: boolean): Line[] {
   if (silent) return [paragraph('Nothing had been printed.')];
   if (lastWords === '') return [paragraph('Nothing but blanks had been printed.')];
   const misleading = proved && (outcome.kind === 'halt' || outcome.kind === 'panic');
   const comment = misleading
     ? ' They mislead: with the instruction below rewritten, and everything else the same, that does not happen.'
     : '';
-  return [paragraph(`Its last words: "${printable(lastWords)}".${comment}`)];
+  const where = lastWordsOn === 'screen' ? ', on its text screen' : '';
+  return [paragraph(`Its last words${where}: "${printable(lastWords)}".${comment}`)];
 }
 
 export const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

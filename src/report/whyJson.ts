@@ -60,6 +60,7 @@ const instructionJson = (at: InstructionAt) => ({
   bytes: hexBytes(at.bytes),
   text: at.text,
   symbol: at.symbol ?? null,
+  owner: at.owner ?? null,
 });
 
 const culpritJson = (culprit: Culprit) => ({
@@ -76,11 +77,20 @@ const stepJson = ({ what, instruction }: Step) => ({
   instruction: instruction === undefined ? null : instructionJson(instruction),
 });
 
-const evidenceJson = ({ outcome, at, silent, lastWords, writer }: Evidence) => ({
+const evidenceJson = ({ outcome, at, silent, lastWords, lastWordsOn, writer, jump }: Evidence) => ({
   outcome: outcomeJson(outcome),
   at: at === undefined ? null : instructionJson(at),
   silent,
   lastWords,
+  lastWordsOn,
+  jump:
+    jump === undefined
+      ? null
+      : {
+          instruction: instructionJson(jump.instruction),
+          instructions: exactCount(jump.instructions),
+          target: hex(jump.target),
+        },
   writer:
     writer === undefined
       ? null

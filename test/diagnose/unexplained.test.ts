@@ -31,6 +31,25 @@ describe('a death that is not understood', () => {
     expect(unexplained?.at).not.toHaveProperty('fileOffset');
   });
 
+  it("in the loader's GDT, whose bytes the stub holds too: whose place it is, and who jumped there", () => {
+    // mov $0x101e,%eax; jmp *%rax
+    const image = withBytes(good, UNPACK_KERNEL, [0xb8, 0x1e, 0x10, 0, 0, 0xff, 0xe0]);
+    const { unexplained } = diagnosed(image);
+    expect(unexplained?.at).toMatchObject({ runtimeAddress: 0x101en, owner: 'gdt' });
+    expect(unexplained?.at).not.toHaveProperty('linkAddress');
+    expect(unexplained?.jump).toMatchObject({
+      instruction: { linkAddress: BigInt(UNPACK_KERNEL + 5), text: expect.stringMatching(/^jmp +\*%rax$/) },
+      target: 0x101en,
+    });
+  });
+
+  it('after it had written on the text screen only: what stands there', () => {
+    // mov $0xb8000,%eax; movl $0x07690748,(%rax); ud2
+    const image = withBytes(good, STARTUP_64, [0xb8, 0, 0x80, 0x0b, 0, 0xc7, 0, 0x48, 7, 0x69, 7, ...UD2]);
+    const { unexplained } = diagnosed(image);
+    expect(unexplained).toMatchObject({ silent: false, lastWords: 'Hi', lastWordsOn: 'screen' });
+  });
+
   it('in code that was copied from the stub: the place it comes from', () => {
     const { causes, unexplained } = diagnosed(withBytes(good, TRAMPOLINE, UD2));
     expect(causes).toEqual([]);

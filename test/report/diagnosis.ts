@@ -44,7 +44,9 @@ export const EVIDENCE: Evidence = {
   at: { runtimeAddress: 0x9e000n, bytes: Uint8Array.of(0, 0), text: 'add    %al,(%eax)' },
   silent: true,
   lastWords: '',
+  lastWordsOn: 'console',
   writer: { instruction: MEMCPY, instructions: 151n, source: 0x18040n },
+  jump: { instruction: MEMCPY, instructions: 150n, target: 0x9e000n },
 };
 
 export const PROOF_BOOT: ProofBoot = {
