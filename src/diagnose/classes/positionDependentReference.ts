@@ -83,7 +83,7 @@ function* judge(dead: Death, given: readonly Change[], options: FindOptions): Ge
   const healed = yield* healing(dead, given);
   const [change, ...others] = healed?.changes ?? [];
   if (healed === undefined || change === undefined) return undefined;
-  const { changes, tried } = healed;
+  const { tried } = healed;
   const { executed, repair } = change;
   const culprit = culpritOf(executed, options.symbols);
   const { steps, compared } = yield* followConstant(config, image, executed, death, options.symbols);
