@@ -4,7 +4,7 @@ import { hex } from '../../bits/hex.ts';
 import { attText, decodeOne } from '../../code/disassembly.ts';
 import { fileOffsetOf, type Program } from '../../code/program.ts';
 import { positionIndependentForm } from '../../code/repair.ts';
-import { adviceOf, FORMS } from '../../diagnose/catalogue.ts';
+import { adviceOf, FORMS } from '../../code/catalogue.ts';
 import type { Confidence, Finding } from '../types.ts';
 import type { Judgement } from './judge.ts';
 import type { Pointer } from './pointers.ts';

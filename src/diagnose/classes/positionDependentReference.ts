@@ -6,7 +6,7 @@ import type { BzImage } from '../../image/bzimage.ts';
 import { type SymbolTable, symbolAt, symbolText } from '../../image/symbols.ts';
 import type { ExecutedReference, ReferenceRecorder } from '../../record/references.ts';
 import { attText, decodeOne } from '../../code/disassembly.ts';
-import { adviceOf, explanationOf } from '../catalogue.ts';
+import { adviceOf, explanationOf } from '../../code/catalogue.ts';
 import { controlsOf } from '../controls.ts';
 import { counterCheck } from '../counterCheck.ts';
 import { type Ranges, rangesOf } from '../likelihood.ts';

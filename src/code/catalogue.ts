@@ -1,7 +1,7 @@
 // The words of findings, each written once: where a form comes from, and what to do. Paragraphs are lines.
 // Facts: x86-64 psABI, "Optimize GOTPCRELX Relocations"; tried with GNU ld and gold 2.40, lld 14, mold 1.10.
 
-import type { ReferenceForm } from '../code/references.ts';
+import type { ReferenceForm } from './references.ts';
 
 type Words = {
   /** The relocation in the object file that it came from. */
