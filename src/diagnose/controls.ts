@@ -17,8 +17,8 @@ const OFF_THE_MIDDLE = 0x40n;
 const MORE = 50_000_000n;
 
 /**
- * Boots with other wrong values in the first culprit's place; the other changes are made as in the repaired boot.
- * @param far also values that are no link addresses: one between the given and the right one, and one far above both
+ * Boots with other wrong values in the culprits' places.
+ * @param far also values that are no link addresses: one far above the right one, and one between the given and the right one
  */
 export function* controlsOf(
   config: RunConfig,
@@ -26,21 +26,26 @@ export function* controlsOf(
   changes: readonly Change[],
   { dead, tried, far }: { readonly dead: Dead; readonly tried: Tried; readonly far: boolean },
 ): Generator<Tick, Control[]> {
-  const [{ executed, bias }, ...others] = changes as readonly [Change, ...Change[]];
-  const { constant } = executed.reference;
-  const values: (readonly [Control['kind'], bigint])[] = [['same-kind', constant + NEXT_PAGE]];
-  if (far) values.push(['far', constant + bias + FAR], ['far', constant + bias / 2n + OFF_THE_MIDDLE]);
   const room = tried.boot.instructions + tried.boot.instructions / 2n + MORE;
   const controls: Control[] = [];
-  for (const [kind, value] of values) {
-    const repair = wrongOne(executed, value);
-    if (repair === undefined) continue;
-    const bytes = patched(image, [{ executed, repair, bias }, ...others]);
-    const doing = `booting with another wrong value at 0x${executed.link.toString(16)}`;
+  for (const { kind, valueOf } of far ? VALUES : VALUES.filter((value) => value.kind === 'same-kind')) {
+    const wrong = changes.flatMap((change) => {
+      const repair = wrongOne(change.executed, valueOf(change));
+      return repair === undefined ? [] : [{ ...change, repair }];
+    });
+    const [first] = wrong;
+    if (first === undefined || wrong.length < changes.length) continue;
+    const doing = `booting with another wrong value at 0x${first.executed.link.toString(16)}`;
     const aim = { dead, next: tried.next, room };
-    const { boot } = yield* bootBeyond({ ...config, image: bytes }, 'wrong-value', aim, doing);
-    controls.push({ kind, text: repair.text, boot });
+    const { boot } = yield* bootBeyond({ ...config, image: patched(image, wrong) }, 'wrong-value', aim, doing);
+    controls.push({ kind, text: first.repair.text, boot });
     if (boot.passed) break;
   }
   return controls;
 }
+
+const VALUES: readonly { readonly kind: Control['kind']; readonly valueOf: (change: Change) => bigint }[] = [
+  { kind: 'same-kind', valueOf: ({ executed }) => executed.reference.constant + NEXT_PAGE },
+  { kind: 'far', valueOf: ({ executed, bias }) => executed.reference.constant + bias + FAR },
+  { kind: 'far', valueOf: ({ executed, bias }) => executed.reference.constant + bias / 2n + OFF_THE_MIDDLE },
+];

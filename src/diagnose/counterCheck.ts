@@ -9,12 +9,14 @@ import { BootRun, type RunConfig } from '../boot/run.ts';
 import type { Alias } from '../boot/runConfig.ts';
 import { putU32, viewOf } from '../bits/cursor.ts';
 import * as at from '../cpu/layout.ts';
+import type { ReferenceForm } from '../code/references.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { parseImage } from '../image/image.ts';
 import { biasIn } from './bias.ts';
 import { rangesOf } from './likelihood.ts';
 import { type End, endOf, sameEnd } from './progress.ts';
-import type { Change } from './repair.ts';
+import { changesFor } from './proof.ts';
+import { type Change, patched } from './repair.ts';
 import { bootBeyond, type Dead } from './trials.ts';
 import type { CounterCheck, Tick } from './types.ts';
 
@@ -98,10 +100,13 @@ function* pairOf(
 
 /** What the constants mean, seen where they point. */
 function* byAlias(input: CheckInput): Generator<Tick, Attempt> {
-  const { changes, compared, dead, next } = input;
+  const { compared, dead, next } = input;
+  // What no second sight of memory serves is repaired in both boots.
+  const changes = input.changes.filter((change) => servedByAlias(input, change));
   const [first] = changes;
-  if (first === undefined) return notMade('nothing was changed');
-  const found = yield* machineWithAlias(input, first);
+  if (first === undefined) return notMade('it is set against other addresses, and not only followed');
+  const rest = input.changes.filter((change) => !changes.includes(change));
+  const found = yield* machineWithAlias({ ...input, changes }, first, rest);
   if (typeof found === 'string') return notMade(found);
   const { machine, alias } = found;
   const made = yield* pairOf('alias', machine, { ...machine, alias }, dead, next);
@@ -111,14 +116,27 @@ function* byAlias(input: CheckInput): Generator<Tick, Attempt> {
     : made;
 }
 
+/** Operations that set an address against another one. */
+const AGAINST: ReadonlySet<ReferenceForm> = new Set(['alu-imm32', 'alu-imm32-mem']);
+
+/** Of several culprits; a single one is tried, whatever it is. */
+function servedByAlias({ image, changes }: CheckInput, { executed }: Change): boolean {
+  const { form, constant } = executed.reference;
+  return changes.length === 1 || (!AGAINST.has(form) && constant >= rangesOf(image).bodyStart);
+}
+
 type Aliased = { readonly machine: RunConfig; readonly alias: Alias };
 
 /** A machine in which it can be made, or why there is none. */
-function* machineWithAlias(input: CheckInput, change: Change): Generator<Tick, Aliased | string> {
+function* machineWithAlias(
+  input: CheckInput,
+  change: Change,
+  rest: readonly Change[],
+): Generator<Tick, Aliased | string> {
   let why = 'the image cannot be loaded clear of its link addresses';
   for (const loadAt of LOAD_ADDRESSES) {
     try {
-      const found = yield* aliasAt(input, change, loadAt);
+      const found = yield* aliasAt(input, change, rest, loadAt);
       if (typeof found !== 'string') return found;
       why = found;
     } catch (error) {
@@ -129,7 +147,12 @@ function* machineWithAlias(input: CheckInput, change: Change): Generator<Tick, A
 }
 
 /** Throws InputError where the image does not go there. */
-function* aliasAt(input: CheckInput, change: Change, loadAt: number): Generator<Tick, Aliased | string> {
+function* aliasAt(
+  input: CheckInput,
+  change: Change,
+  rest: readonly Change[],
+  loadAt: number,
+): Generator<Tick, Aliased | string> {
   const { config, image, changes } = input;
   const window = windowOf(image, changes);
   const machine = { ...config, loadAt, plainRam: window.start < HIGH_MEMORY_START };
@@ -144,7 +167,9 @@ function* aliasAt(input: CheckInput, change: Change, loadAt: number): Generator<
   const alias = { from: window.start, to: window.start + Number(whole), size: window.size };
   const inTheWay = occupied(new BootRun({ ...machine, image: moved.bytes }, moved), Number(whole), image);
   if (inTheWay.some((range) => overlap(range, window))) return 'something else lies where the constant points';
-  return { machine: { ...machine, image: moved.bytes }, alias };
+  const repaired = yield* changesFor({ ...machine, image: moved.bytes }, rest, input.dead.outcome);
+  if (repaired === undefined) return 'what stands beside it cannot be repaired in such a machine';
+  return { machine: { ...machine, image: patched(moved, repaired) }, alias };
 }
 
 /** Link addresses to be seen: from the lowest constant to the end of the part of the stub that it lies in. */

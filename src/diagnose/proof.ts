@@ -113,7 +113,7 @@ function* deathHere(config: RunConfig, death: Outcome): Generator<Tick, Dead | u
 }
 
 /** The lea is right everywhere; an immediate needs the bias that there is at this load address. */
-function* changesFor(
+export function* changesFor(
   config: RunConfig,
   changes: readonly Change[],
   death: Outcome,

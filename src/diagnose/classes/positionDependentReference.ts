@@ -13,7 +13,7 @@ import { type Ranges, rangesOf } from '../likelihood.ts';
 import type { End } from '../progress.ts';
 import { repairedBoots, WANTED_ADDRESSES } from '../proof.ts';
 import { ranked } from '../recordedBoot.ts';
-import { fixedByTheLinker } from '../fixedByTheLinker.ts';
+import { fixedAtLink } from '../fixedAtLink.ts';
 import { type Change, changeOf } from '../repair.ts';
 import { followConstant } from '../steps.ts';
 import { type Dead, type Tried, tryRepair } from '../trials.ts';
@@ -21,6 +21,8 @@ import type { Cause, CounterCheck, Culprit, Evidence, Proof, Step, Suspicion, Ti
 
 /** Candidates that are tried at most. */
 const MAX_TRIES = 24;
+/** More than so many instructions with fixed addresses are no single mistakes. */
+const MANY = 4;
 
 export type Found = {
   readonly cause: Cause | undefined;
@@ -46,16 +48,20 @@ export type FindOptions = {
 };
 
 export function* findPositionDependentReference(dead: Death, options: FindOptions): Generator<Tick, Found> {
-  const suspicions: Suspicion[] = [];
   const candidates = candidatesOf(dead);
+  const together = allOfTheLink(dead, candidates);
+  // Of many, the first death has one, the next death another: they are one cause, and are repaired as one.
+  const many = together !== undefined && together.length > MANY;
+  const atOnce = many ? yield* judge(dead, together, options) : undefined;
+  if (atOnce !== undefined && 'cause' in atOnce) return { ...atOnce, suspicions: [] };
+  const suspicions: Suspicion[] = atOnce === undefined ? [] : [atOnce.suspicion];
   for (const change of candidates.slice(0, MAX_TRIES)) {
     const found = yield* judge(dead, [change], options);
     if (found === undefined) continue;
     if ('cause' in found) return { ...found, suspicions };
     suspicions.push(found.suspicion);
   }
-  const several = allOfTheLink(dead, candidates);
-  const found = several === undefined ? undefined : yield* judge(dead, several, options);
+  const found = many || together === undefined ? undefined : yield* judge(dead, together, options);
   if (found !== undefined && 'cause' in found) return { ...found, suspicions: apartFrom(found.cause, suspicions) };
   return { cause: undefined, suspicions, repaired: undefined };
 }
@@ -89,7 +95,7 @@ function* judge(dead: Death, given: readonly Change[], options: FindOptions): Ge
   const { steps, compared } = yield* followConstant(config, image, executed, death, options.symbols);
   // A number that is no address may change a death by chance; the forms that compilers also write for plain numbers
   // are believed only where the value was seen being used as an address.
-  const isAddress = onlyAddresses(culprit) || steps.length > 0;
+  const isAddress = onlyAddresses(culprit) || steps.length > 0 || given.length > 1;
   if (!isAddress) return undefined;
   const found = yield* proofOf(dead, { ...healed, compared }, options);
   if (found === undefined) return undefined;
@@ -164,19 +170,31 @@ function* proofOf(
 
 /**
  * Where no instruction alone is to blame, several may be: a link without -pie fixes every address that goes through the
- * GOT. Then all that only a linker writes are repaired together, whether they were executed or not, so that what is
- * proved does not depend on the way a boot takes: the one thing changed is what the linker made of them. The first is
- * the likeliest that was executed. Undefined where there are no two.
+ * GOT, a compiler without -fPIE every one it writes. Then all that the audit finds are repaired together, whether they were
+ * executed or not, so that what is proved does not depend on the way a boot takes. The first is the likeliest that was
+ * executed. Undefined where there are no two, or none of them was.
  */
-function allOfTheLink({ image }: Death, executed: readonly Change[]): Change[] | undefined {
-  const first = executed.find((change) => change.executed.reference.form === 'mov-imm32-rex');
-  if (first === undefined) return undefined;
-  const { bias } = first;
-  const others = fixedByTheLinker(image).flatMap((reference): Change[] => {
-    if (reference.fileOffset === first.executed.fileOffset) return [];
-    const change = changeOf({ ...reference, runtime: reference.link + bias }, bias);
+function allOfTheLink(dead: Death, executed: readonly Change[]): Change[] | undefined {
+  const { image } = dead;
+  const met = new Map(executed.map((change) => [change.executed.fileOffset, change]));
+  const fixed = fixedAtLink(image);
+  const first = executed.find((change) => fixed.some(({ fileOffset }) => fileOffset === change.executed.fileOffset));
+  if (first === undefined || fixed.length < 2) return undefined;
+  const { headEnd } = rangesOf(image);
+  const biasOf = (link: bigint): bigint => {
+    const near = executed.filter((change) => change.executed.link < headEnd === link < headEnd);
+    return (near[0] ?? first).bias;
+  };
+  const changes = fixed.flatMap((reference): Change[] => {
+    const known = met.get(reference.fileOffset);
+    const bias = known?.bias ?? biasOf(reference.link);
+    const { first: begun, last, times } = known?.executed ?? reference;
+    const change = changeOf({ ...reference, runtime: reference.link + bias, first: begun, last, times }, bias);
     return change === undefined ? [] : [change];
   });
+  const isFirst = ({ executed: { fileOffset, reference } }: Change): boolean =>
+    fileOffset === first.executed.fileOffset && reference.offset === first.executed.reference.offset;
+  const others = changes.filter((change) => !isFirst(change));
   return others.length === 0 ? undefined : [first, ...others];
 }
 
