@@ -1,6 +1,7 @@
 // The audit of a boot stub: what in it is an address fixed at link time, though it runs elsewhere.
 
 import { type CodeMap, findCode } from '../../code/codeMap.ts';
+import { type OriginClues, originFinder } from '../../code/origin.ts';
 import type { Program } from '../../code/program.ts';
 import type { Coverage, Finding } from '../types.ts';
 import { judge, liesInHead } from './judge.ts';
@@ -57,6 +58,8 @@ function judgeAll(
   const { program, map, possibleEnd } = layout;
   const finder = useFinder(program, map, (constant) => constant >= 0n && constant <= BigInt(possibleEnd));
   const usesOf = ({ at, reference }: Candidate): Uses => finder.usesOf(at, reference.offset);
+  const originAt = originFinder(program, map);
+  const cluesOf = ({ at, reference }: Candidate): OriginClues => originAt(at, reference);
   const found: { readonly index: number; readonly finding: Finding }[] = [];
   let left = 0;
   const judgeThese = (informed: Layout, these: readonly Ranked[]): void => {
@@ -65,7 +68,7 @@ function judgeAll(
       const judgement =
         found.length < MOST_FINDINGS ? judge(informed, candidate, preferred, () => usesOf(candidate)) : undefined;
       if (judgement !== undefined)
-        found.push({ index, finding: referenceFinding(program, candidate, judgement, isSwept) });
+        found.push({ index, finding: referenceFinding(program, candidate, judgement, isSwept, cluesOf(candidate)) });
     }
   };
   const ranked = [...followed, ...swept].map((candidate, index) => ({

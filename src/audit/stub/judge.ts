@@ -53,7 +53,7 @@ const isNoAddress = (uses: Uses): boolean => uses.has('corrected') || (uses.has(
 type Verdict = Pick<Judgement, 'confidence' | 'reason'>;
 
 const MADE_BY_LINKER =
-  'The bytes are longer than the number needs, and compilers and assemblers take the shortest form: a linker put it in the place of something else';
+  'The bytes are longer than the number needs, and compilers and assemblers write a number in the shortest form: this was a symbol to them, or a linker put it in the place of something else';
 
 /** An address below the payload is as small as any number: only bytes that a linker alone writes count. */
 function inHead(layout: Layout, candidate: Candidate, facts: TargetFacts, usesOf: () => Uses): Verdict | undefined {

@@ -4,7 +4,8 @@ import { hex } from '../../bits/hex.ts';
 import { attText, decodeOne } from '../../code/disassembly.ts';
 import { fileOffsetOf, type Program } from '../../code/program.ts';
 import { positionIndependentForm } from '../../code/repair.ts';
-import { adviceOf, FORMS } from '../../code/catalogue.ts';
+import { originOf } from '../../code/catalogue.ts';
+import type { OriginClues } from '../../code/origin.ts';
 import type { Confidence, Finding } from '../types.ts';
 import type { Judgement } from './judge.ts';
 import type { Pointer } from './pointers.ts';
@@ -26,6 +27,7 @@ export function referenceFinding(
   { at, length, bits, reference }: Candidate,
   { confidence, reason, facts, takenAsIs }: Judgement,
   swept: boolean,
+  clues: OriginClues,
 ): Finding {
   const fileOffset = fileOffsetOf(program, at) ?? 0;
   const bytes = program.bytes.slice(fileOffset, fileOffset + length);
@@ -34,7 +36,7 @@ export function referenceFinding(
   const place = nameAt(program, at);
   const line = text(bytes, at, bits);
   const repaired = bits === 64 && takenAsIs ? positionIndependentForm(reference, bytes, at) : undefined;
-  const { relocation, decision } = FORMS[reference.form];
+  const { relocation, decision, advice } = originOf(reference.form, clues);
   return {
     rule: 'position-dependent-reference',
     severity: SEVERITY[confidence],
@@ -47,7 +49,7 @@ export function referenceFinding(
       ...(symbol === undefined ? {} : { symbol }),
       what: targetWords(facts),
     },
-    ...{ relocation, decision, advice: adviceOf(reference.form) },
+    ...{ relocation, decision, advice },
     ...(repaired === undefined ? {} : { repair: { bytes: repaired, text: text(repaired, at, 64) } }),
   };
 }

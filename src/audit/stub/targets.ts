@@ -2,6 +2,7 @@
 // address only if it could be one, and the more is known to begin there the surer.
 
 import type { CodeMap } from '../../code/codeMap.ts';
+import { startsText } from '../../code/origin.ts';
 import { type Extent, type Program, stretchAt } from '../../code/program.ts';
 import { symbolAt, symbolText } from '../../image/symbols.ts';
 import type { Scan } from './scan.ts';
@@ -89,7 +90,7 @@ function knownAt(layout: Layout, at: number): Known {
   if (program.stretches.some((s) => s.name !== undefined && s.at === at)) return 'section';
   if (map.kindAt(at) === 'start') return 'instruction';
   if (map.kindAt(at) === 'inner') return 'nothing';
-  if (startsString(program, at)) return 'string';
+  if (startsText(program, at)) return 'string';
   return at % 8 === 0 && !isPadding(program, at) ? 'aligned' : 'nothing';
 }
 
@@ -111,22 +112,6 @@ function isPadding(program: Program, at: number): boolean {
 function symbolStarts({ symbols, base }: Program, at: number): boolean {
   return symbols !== undefined && symbolAt(symbols, base + BigInt(at))?.offset === 0;
 }
-
-const SHORTEST_STRING = 4;
-
-/** Printable text up to a NUL, and a NUL or no text before it. */
-function startsString(program: Program, at: number): boolean {
-  const stretch = stretchAt(program, at);
-  if (stretch === undefined) return false;
-  const offset = stretch.fileOffset + at - stretch.at;
-  const { bytes } = program;
-  if (at > stretch.at && isText(bytes[offset - 1] ?? 0)) return false;
-  let end = offset;
-  while (end < bytes.length && end < offset + 200 && isText(bytes[end] ?? 0)) end++;
-  return end - offset >= SHORTEST_STRING && bytes[end] === 0;
-}
-
-const isText = (byte: number): boolean => (byte >= 0x20 && byte < 0x7f) || byte === 0x0a || byte === 0x09;
 
 /** What lies there in a few words, for people. */
 export function targetWords({ part, known }: TargetFacts): string {

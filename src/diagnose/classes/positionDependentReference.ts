@@ -5,8 +5,11 @@ import type { Outcome, RunConfig } from '../../boot/run.ts';
 import type { BzImage } from '../../image/bzimage.ts';
 import { type SymbolTable, symbolAt, symbolText } from '../../image/symbols.ts';
 import type { ExecutedReference, ReferenceRecorder } from '../../record/references.ts';
+import { findCode } from '../../code/codeMap.ts';
 import { attText, decodeOne } from '../../code/disassembly.ts';
 import { adviceOf, explanationOf } from '../../code/catalogue.ts';
+import { type OriginClues, originFinder } from '../../code/origin.ts';
+import { programOfBzImage } from '../../code/program.ts';
 import { controlsOf } from '../controls.ts';
 import { counterCheck } from '../counterCheck.ts';
 import { type Ranges, rangesOf } from '../likelihood.ts';
@@ -100,6 +103,7 @@ function* judge(dead: Death, given: readonly Change[], options: FindOptions): Ge
   const found = yield* proofOf(dead, { ...healed, compared }, options);
   if (found === undefined) return undefined;
   if (!found.held) return { suspicion: { instruction: culprit, proof: found } };
+  const clues = originClues(image, options.symbols, executed);
   return {
     repaired: tried,
     cause: {
@@ -112,11 +116,16 @@ function* judge(dead: Death, given: readonly Change[], options: FindOptions): Ge
       })),
       evidence,
       steps: [firstStep(culprit, rangesOf(image)), ...steps, ...lastStep(evidence, steps)],
-      explanation: explanationOf(culprit.form),
-      advice: adviceOf(culprit.form),
+      explanation: explanationOf(culprit.form, clues),
+      advice: adviceOf(culprit.form, clues),
       proof: found,
     },
   };
+}
+
+function originClues(image: BzImage, symbols: SymbolTable | undefined, executed: ExecutedReference): OriginClues {
+  const program = programOfBzImage(image, symbols);
+  return originFinder(program, findCode(program))(Number(executed.link), executed.reference);
 }
 
 /** The 7-byte mov of a small positive number: assemblers and compilers write it of an address only. */
