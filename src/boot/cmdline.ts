@@ -11,8 +11,13 @@ import { VMLINUX_CMDLINE_SIZE } from './linux.ts';
 import type { Module } from './program.ts';
 import type { RunConfig } from './runConfig.ts';
 
-/** A word, and the names of words that settle the same thing: where the given line has one of them, this is left out. */
-type Word = { readonly text: string; readonly settledBy: readonly string[] };
+type Word = {
+  readonly text: string;
+  /** Names of words that settle the same thing: where the given line has one of them, this is left out. */
+  readonly settledBy: readonly string[];
+  /** Several of its name count side by side, as Linux's consoles do; of others one does. */
+  readonly addsUp?: boolean;
+};
 
 export type Guest = {
   readonly name: 'Linux' | 'Xen' | 'GNU Mach' | 'Memtest86+';
@@ -25,12 +30,15 @@ const word = (text: string, ...others: readonly string[]): Word => ({ text, sett
 /** Documentation/admin-guide/kernel-parameters.txt; the boot stub prints by the same words. */
 const LINUX: Guest = {
   name: 'Linux',
-  words: [word('earlyprintk=serial,ttyS0,115200', 'earlycon'), word('console=ttyS0')],
+  words: [word('earlyprintk=serial,ttyS0,115200', 'earlycon'), { ...word('console=ttyS0'), addsUp: true }],
 };
 /** docs/misc/xen-command-line: without them Xen speaks on the VGA only, which is what `console` is by default. */
 const XEN: Guest = { name: 'Xen', words: [word('com1=115200,8n1'), word('console=com1,vga')] };
 /** The first domain of Xen has its console there. */
-const XEN_DOM0: Guest = { name: 'Linux', words: [word('earlyprintk=xen', 'earlycon'), word('console=hvc0')] };
+const XEN_DOM0: Guest = {
+  name: 'Linux',
+  words: [word('earlyprintk=xen', 'earlycon'), { ...word('console=hvc0'), addsUp: true }],
+};
 /** comcninit() takes the unit's number behind the name. */
 const MACH: Guest = { name: 'GNU Mach', words: [word('console=com0')] };
 /** Version 6 has a serial console; its screen stays. */
@@ -65,12 +73,15 @@ export const guestOf = (image: KernelImage, entry?: Entry): Guest | undefined =>
 /** A word of a command line; quotes keep spaces in it. */
 const WORD = /(?:[^\s"]|"[^"]*(?:"|$))+/g;
 
-/** The names of the words that are for the kernel: what stands behind `--` is for its first program. */
-function namesIn(line: string): Set<string> {
-  const words: readonly string[] = line.match(WORD) ?? [];
+/** The words that are for the kernel: what stands behind `--` is for its first program. */
+function wordsIn(line: string): string[] {
+  const words: string[] = line.match(WORD) ?? [];
   const end = words.indexOf('--');
-  return new Set(words.slice(0, end < 0 ? undefined : end).map(nameOf));
+  return words.slice(0, end < 0 ? undefined : end);
 }
+
+/** Their names: "root" of `root=/dev/vda`. */
+export const namesIn = (line: string): Set<string> => new Set(wordsIn(line).map(nameOf));
 
 /** Of a guest's words those that the line does not settle itself, as text. */
 function wordsBeside({ words }: Guest, line: string): string {
@@ -118,6 +129,34 @@ export function withOurWords(request: CommandLineRequest): CommandLine {
   return fits
     ? { cmdline: whole, cmdlineAdded: ours, modules: spoken, leftOut: '' }
     : { cmdline: given, cmdlineAdded: '', modules, leftOut: ours };
+}
+
+/** Words that let a kernel print little, and the one that makes nothing of them. */
+const HUSHING = ['quiet', 'loglevel'];
+const UNHUSHED = 'ignore_loglevel';
+
+/** Does the line ask the kernel itself to say little? */
+export const isHushed = (line: string): boolean =>
+  HUSHING.some((name) => namesIn(line).has(name)) && !namesIn(line).has(UNHUSHED);
+
+/**
+ * The line on which the guest speaks on the serial port, where it does not with the one that was given: with all of our
+ * words, whatever it settles itself. Undefined where it has them, or where they do not help or do not fit.
+ */
+export function spokenLine({ image, entry, given }: Omit<CommandLineRequest, 'modules'>): CommandLine | undefined {
+  const guest = guestOf(image, entry);
+  if (guest === undefined) return undefined;
+  const words = wordsIn(given);
+  const has = (text: string): boolean => words.some((other) => other.startsWith(text.split(',')[0] as string));
+  const missing = guest.words.filter(({ text }) => !has(text));
+  const loud = guest === LINUX && isHushed(given) ? [UNHUSHED] : [];
+  const added = [...missing.map(({ text }) => text), ...loud].join(' ');
+  const replaced = new Set(missing.filter(({ addsUp }) => !addsUp).map(({ text }) => nameOf(text)));
+  const kept = words.filter((text) => !replaced.has(nameOf(text)));
+  const rest = (given.match(WORD) ?? []).slice(words.length);
+  const cmdline = joined(added, ...kept, ...rest);
+  if (added === '' || sizeOf(cmdline) > roomOf(image, entry)) return undefined;
+  return { cmdline, cmdlineAdded: added, modules: undefined, leftOut: '' };
 }
 
 /** Of a whole line, what was given. */

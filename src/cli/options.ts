@@ -1,8 +1,8 @@
 // The options that every command which boots an image has, and what they amount to.
 
 import { InputError } from '../bits/errors.ts';
-import { ENTRIES, isForeign } from '../boot/boot.ts';
-import { type CommandLine, type CommandLineRequest, withOurWords } from '../boot/cmdline.ts';
+import { ENTRIES, type Entry, isForeign, isProgram } from '../boot/boot.ts';
+import { type CommandLine, type CommandLineRequest, guestOf, withOurWords } from '../boot/cmdline.ts';
 import { MIB } from '../boot/layout.ts';
 import { commandInitramfs } from '../boot/initramfs.ts';
 import type { Module } from '../boot/program.ts';
@@ -178,19 +178,32 @@ export const DEVICE_OPTIONS: readonly OptionRow[] = [
   },
 ];
 
-/** The row of --until where a run can go on to its end. */
-export const withEnd = (row: OptionRow): OptionRow =>
-  row.name === 'until'
-    ? {
-        ...row,
-        help: [
-          ...row.help.slice(0, -1),
-          'instruction in user mode; end: the guest powers off, resets or dies.',
-          'Default: banner; with --run, --until-text and --interactive end, and for',
-          'programs that are entered by Multiboot or PVH.',
-        ],
-      }
-    : row;
+/** The row of --until where a run can go on to its end. @param defaults what it is where it is not given */
+const untilEnd =
+  (defaults: readonly string[]) =>
+  (row: OptionRow): OptionRow =>
+    row.name !== 'until'
+      ? row
+      : {
+          ...row,
+          help: [
+            ...row.help.slice(0, -1),
+            'instruction in user mode; end: the guest powers off, resets or dies.',
+            ...defaults,
+          ],
+        };
+
+export const withEnd = untilEnd([
+  'Default: banner; with --run, --until-text and --interactive end, and for',
+  'programs that are entered by Multiboot or PVH.',
+]);
+export const withFarthest = untilEnd([
+  'Default: init, or the end that comes before; for programs that are no Linux',
+  'kernel end.',
+]);
+
+/** Every stage, and the end of the run by the guest itself. */
+export const GOALS: readonly Goal[] = [...STAGES, 'end'];
 
 /** The image given: parsed, and in a configuration that differs from what BootRun takes in nothing. */
 export type BootInput = {
@@ -202,18 +215,23 @@ export type BootInput = {
 
 /**
  * Reads the options and the files they name. Throws UsageError and InputError.
- * @param goals what --until may name
+ * @param farthest the goal is how far a kernel can come, where none is given; else its first line
  */
-export function readBootInput(given: Given, imagePath: string, goals: readonly Goal[] = STAGES): BootInput {
-  const options = runOptions(given, goals);
+export function readBootInput(given: Given, imagePath: string, farthest: boolean): BootInput {
+  const options = runOptions(given, GOALS);
   const bytes = readInput(imagePath, LARGEST_IMAGE, 'any kernel image has');
   const image = parseNamed(imagePath, bytes);
-  // A program of its own has no banner to wait for.
-  const until = options.until ?? (goals.includes('end') && isForeign(options.entry, image) ? 'end' : 'banner');
+  const until = options.until ?? defaultGoal(options.entry, image, farthest);
   const initrd = readInitrd(given, options.memoryBytes);
   const modules = given.all.get('module')?.map((text) => readModule(text, options.memoryBytes));
   const { leftOut, ...lines } = linesOf(given, { image, entry: options.entry, modules, initrd: initrd !== undefined });
   return { config: { ...options, ...lines, until, image: bytes, initrd }, image, leftOut };
+}
+
+/** A program of its own has no banner to wait for. */
+function defaultGoal(entry: Entry | undefined, image: KernelImage, farthest: boolean): Goal {
+  if (farthest) return isProgram(entry, image) && guestOf(image, entry)?.name !== 'Linux' ? 'end' : 'init';
+  return isForeign(entry, image) ? 'end' : 'banner';
 }
 
 /** The command lines of the guest and of its modules. */

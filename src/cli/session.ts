@@ -2,18 +2,14 @@
 // is written on the way or there.
 
 import { BootRun, type Goal, type RunConfig } from '../boot/run.ts';
-import { STAGES } from '../boot/stages.ts';
 import { whenText } from '../report/outcome.ts';
 import { drive, type Ended } from './drive.ts';
 import { driveInteractive, openKeyboard } from './interactive.ts';
 import type { Io, Keyboard } from './io.ts';
-import { checkAgainstEntry, imageOperand, onwardOptions, readBootInput } from './options.ts';
+import { checkAgainstEntry, GOALS, imageOperand, onwardOptions, readBootInput } from './options.ts';
 import type { Screen } from './screen.ts';
 import { checkBesideRestore, checkSavePlace, restoreRun, type Saving, saveRun, savingOf } from './snapshots.ts';
 import { type Given, UsageError } from './usage.ts';
-
-/** Every stage, and the end of the run by the guest itself. */
-const GOALS: readonly Goal[] = [...STAGES, 'end'];
 
 /** A run that is ready to be driven. */
 export type Opened = {
@@ -34,7 +30,7 @@ export const openRun = (given: Given): Promise<Opened> =>
 async function openImage(given: Given): Promise<Opened> {
   const path = imageOperand(given);
   if (path === undefined) throw new UsageError('no image given');
-  const { config, image, leftOut } = readBootInput(given, path, GOALS);
+  const { config, image, leftOut } = readBootInput(given, path, false);
   const saving = await placeOf(given, config.until, path);
   const run = new BootRun({ ...config, until: saving?.at ?? config.until }, image);
   checkAgainstEntry(run);

@@ -144,10 +144,16 @@ export type Cause = {
 /** A reference that fits a class but whose proof did not hold. Printed as a suspicion, never as a cause. */
 export type Suspicion = { readonly instruction: Culprit; readonly proof: Proof };
 
-export type Diagnosis = {
+/** A boot that differs in one thing: its command line makes the guest speak on the serial port. */
+export type Spoken = { readonly config: RunConfig; readonly result: RunResult };
+
+/** What one way into the image has come to. */
+export type WayDiagnosis = {
   readonly config: RunConfig;
   /** The image as it was given. */
   readonly first: RunResult;
+  /** Where that said nothing: the same with words that make it speak. What follows is about it, then. */
+  readonly spoken?: Spoken | undefined;
   readonly causes: readonly Cause[];
   readonly suspicions: readonly Suspicion[];
   /** The last boot, with every proven cause repaired; the first one where there was none. */
@@ -155,6 +161,11 @@ export type Diagnosis = {
   /** How the last boot died, where it did: not explained. */
   readonly unexplained: Evidence | undefined;
 };
+
+/** Another way into the image, tried where the one asked for passes; or why the loader does not take it. */
+export type OtherEntry = WayDiagnosis | { readonly config: RunConfig; readonly refusal: string };
+
+export type Diagnosis = WayDiagnosis & { readonly entries: readonly OtherEntry[] };
 
 /** What a diagnosis is doing, for progress lines. It yields between stretches of guest time. */
 export type Tick = { readonly doing: string; readonly instructions: bigint };

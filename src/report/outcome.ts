@@ -7,6 +7,7 @@ import type { ResetSource } from '../devices/device.ts';
 import { chainLines, firstExceptionText } from './chain.ts';
 import { consoleText, printable } from './console.ts';
 import { instructionsText, timeText } from './numbers.ts';
+import { isSilent, silenceLines } from './silence.ts';
 import { unexpectedOnes, unimplementedLines } from './unimplemented.ts';
 
 /** What pulled the reset line, and the port behind which it sits; INIT is a message. */
@@ -97,5 +98,6 @@ export function outcomeDetails(result: RunResult, until: Goal): string[] {
   const { outcome, unimplemented } = result;
   const how = howLines(outcome);
   if (endedAsAsked(outcome, until)) return unimplementedLines(unexpectedOnes(unimplemented));
-  return [...how, consoleText(result.console), ...screenText(result.screen), ...unimplementedLines(unimplemented)];
+  const heard = isSilent(result) ? silenceLines(result) : screenText(result.screen);
+  return [...how, consoleText(result.console), ...heard, ...unimplementedLines(unimplemented)];
 }

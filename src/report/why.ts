@@ -2,23 +2,28 @@
 // proved, and what the image does with all of them repaired. For somebody who packages kernels and does not write
 // boot code. whyDeath.ts words the deaths, whyCause.ts the causes.
 
-import { endedAsAsked, type Outcome } from '../boot/run.ts';
-import type { Cause, Diagnosis, Evidence, Suspicion } from '../diagnose/types.ts';
+import type { Outcome, RunConfig } from '../boot/run.ts';
+import { wellEnded } from '../diagnose/ending.ts';
+import type { Cause, Diagnosis, Evidence, OtherEntry, Suspicion, WayDiagnosis } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
 import { hex } from '../bits/hex.ts';
 import { instructionText, nameText } from './instruction.ts';
+import { printable } from './console.ts';
+import { hintLines } from './hints.ts';
 import { BLANK, type Line, type LineTone, paragraph } from './lines.ts';
 import { outcomeText } from './outcome.ts';
+import { silenceLines } from './silence.ts';
 import { unimplementedLines } from './unimplemented.ts';
 import { causeLines } from './whyCause.ts';
 import { deathLines, evidenceLines, lastWordsLines } from './whyDeath.ts';
+import { entriesLines, livesLines, wayText } from './whyEnd.ts';
 import { proofLines } from './whyProof.ts';
 
 const section = (text: string, tone: LineTone = 'heading'): Line[] => [BLANK, { text, tone }];
 
 /** The first boot has ended; a healthy one is for the end. */
-export function firstLines(outcome: Outcome): Line[] {
-  if (outcome.kind === 'stage-reached' || endedAsAsked(outcome, 'banner')) return [];
+export function firstLines(outcome: Outcome, config: RunConfig): Line[] {
+  if (outcome.kind === 'stage-reached' || wellEnded(outcome, config) !== undefined) return [];
   const title = outcome.kind === 'instruction-limit' ? 'HOW FAR IT CAME' : 'HOW IT DIED';
   return [...section(title), ...deathLines(outcome)];
 }
@@ -42,16 +47,28 @@ function againLines({ outcome }: Evidence, before: number): Line[] {
 }
 
 /** All that is left to say. */
-export function endLines({ config, first, causes, suspicions, unexplained, last }: Diagnosis): Line[] {
-  if (endedAsAsked(first.outcome, config.until)) {
-    return [BLANK, { text: `It boots: ${outcomeText(first.outcome)}. No finding.`, tone: 'good' }];
-  }
+export function endLines(diagnosis: Diagnosis): Line[] {
+  return [...wayEndLines(diagnosis), ...entriesLines(diagnosis), ...diagnosis.entries.flatMap(entryEndLines)];
+}
+
+/** Of an entry that dies. */
+const entryEndLines = (entry: OtherEntry): Line[] =>
+  'refusal' in entry || wellEnded(entry.first.outcome, entry.config) !== undefined ? [] : wayEndLines(entry);
+
+function wayEndLines(diagnosis: WayDiagnosis): Line[] {
+  const { config, causes, suspicions, unexplained, last } = diagnosis;
   const suspected = suspicions.flatMap(suspicionLines);
-  if (unexplained === undefined) return [...suspected, ...bootsLines(rewrittenIn(causes), last.outcome)];
+  if (unexplained === undefined) {
+    return [
+      ...suspected,
+      ...(causes.length > 0 ? bootsLines(rewrittenIn(causes), last.outcome) : livesLines(diagnosis)),
+    ];
+  }
   return [
     ...againLines(unexplained, causes.length),
     ...evidenceLines(unexplained),
     ...lastWordsLines(unexplained, false),
+    ...[...silenceLines(last), ...hintLines(config, last.outcome, last)].map((text) => paragraph(text)),
     ...unimplementedLines(last.unimplemented).map((text) => paragraph(text)),
     ...openLines(unexplained),
     ...suspected,
@@ -96,12 +113,15 @@ function suspicionLines({ instruction, proof }: Suspicion): Line[] {
 }
 
 /** `--quiet`: the outcome, and one line for each finding. */
-export function quietLines({ first, causes, suspicions, unexplained, last }: Diagnosis): string[] {
+export function quietLines({ first, spoken, causes, suspicions, unexplained, last }: WayDiagnosis): string[] {
   const place = ({ instruction: at }: Cause | Suspicion): string =>
     `${instructionText(at)} at file offset ${hex(at.fileOffset)}${at.symbol ? ` in ${at.symbol}` : ''}${at.target ? `, address of ${at.target}` : ''}`;
   const open = unexplained && unexplained.outcome.kind !== 'instruction-limit' ? ['not yet explained'] : [];
   return [
     outcomeText(first.outcome),
+    ...(spoken
+      ? [`with ${spoken.config.cmdlineAdded} on the command line: ${outcomeText(spoken.result.outcome)}`]
+      : []),
     ...causes.map(
       (cause) =>
         `cause, proved: ${cause.class}: ${place(cause)}${cause.others.length === 0 ? '' : `, and ${cause.others.length} more together with it`}`,
@@ -110,4 +130,10 @@ export function quietLines({ first, causes, suspicions, unexplained, last }: Dia
     ...(causes.length > 0 ? [`repaired: ${outcomeText(last.outcome)}`] : []),
     ...open,
   ];
+}
+
+/** The same for another entry, each line with its name. */
+export function quietEntry(entry: OtherEntry): string[] {
+  if ('refusal' in entry) return [`${entry.config.entry}-bit entry: not tried: ${printable(entry.refusal)}`];
+  return quietLines(entry).map((line) => `${wayText(entry.config, entry.first.boot.loadAddress)}: ${line}`);
 }

@@ -2,6 +2,8 @@
 // docs/json.md describes every field.
 
 import { hex, hexBytes } from '../bits/hex.ts';
+import { wellEnded } from '../diagnose/ending.ts';
+import { livesMute } from '../diagnose/mute.ts';
 import type {
   Cause,
   CounterCheck,
@@ -9,10 +11,13 @@ import type {
   Diagnosis,
   Evidence,
   InstructionAt,
+  OtherEntry,
   Proof,
   ProofBoot,
+  Spoken,
   Step,
   Suspicion,
+  WayDiagnosis,
 } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
 import { bootJson, exactCount, outcomeJson, stagesJson } from './json.ts';
@@ -21,15 +26,49 @@ export type WhyJson = ReturnType<typeof whyJson>;
 
 /** The object for one diagnosis, ready for JSON.stringify. @param image as it was given */
 export function whyJson(diagnosis: Diagnosis, image: KernelImage) {
-  const { config, first, causes, suspicions, unexplained, last } = diagnosis;
+  const { config, first, entries } = diagnosis;
   return {
     ...bootJson(config, image, first),
+    ...foundJson(diagnosis),
+    entries: entries.map(entryJson),
+  };
+}
+
+/** What is said of each way into the image. */
+function foundJson(way: WayDiagnosis) {
+  const { config, first, spoken, causes, suspicions, unexplained, last } = way;
+  return {
+    wellEnded: wellEnded(first.outcome, config) ?? null,
+    spoken: spoken === undefined ? null : spokenJson(way, spoken),
     causes: causes.map(causeJson),
     suspicions: suspicions.map(suspicionJson),
     unexplained: unexplained === undefined ? null : evidenceJson(unexplained),
     repaired: causes.length === 0 ? null : { outcome: outcomeJson(last.outcome), stages: stagesJson(last.stages) },
   };
 }
+
+const spokenJson = ({ first }: WayDiagnosis, spoken: Spoken) => ({
+  added: spoken.config.cmdlineAdded ?? '',
+  cmdline: spoken.config.cmdline,
+  mute: livesMute(first, spoken),
+  wellEnded: wellEnded(spoken.result.outcome, spoken.config) ?? null,
+  outcome: outcomeJson(spoken.result.outcome),
+  stages: stagesJson(spoken.result.stages),
+  console: spoken.result.console,
+});
+
+const entryJson = (entry: OtherEntry) =>
+  'refusal' in entry
+    ? { entry: entry.config.entry, refusal: entry.refusal }
+    : {
+        entry: entry.config.entry,
+        refusal: null,
+        loadAddress: hex(entry.first.boot.loadAddress),
+        until: entry.config.until,
+        outcome: outcomeJson(entry.first.outcome),
+        stages: stagesJson(entry.first.stages),
+        ...foundJson(entry),
+      };
 
 const causeJson = (cause: Cause) => ({
   class: cause.class,

@@ -11,7 +11,7 @@ const read = (...args: string[]) => readWhyInput(readArguments(whyUsage, args));
 describe('the arguments of firstlight why', () => {
   it('are those of boot', () => {
     expect(read(GOOD, '--load-at', '2M', '--seed', '3')).toMatchObject({
-      config: { loadAt: 0x200000, seed: 3, until: 'banner' },
+      config: { loadAt: 0x200000, seed: 3, until: 'init' },
       isSample: false,
       symbols: undefined,
     });
@@ -68,7 +68,9 @@ describe('firstlight why of an image', () => {
   it('that boots: no finding, 0', async () => {
     const { code, stdout } = await why(GOOD);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/\n\nIt boots: reached banner after [\d,]+ instructions \(.*\)\. No finding\.\n$/);
+    expect(stdout).toMatch(
+      /\n\nIt boots and ends by itself: powered off; after [\d,]+ instructions \(.*\), last\sstage: banner\. No finding\.\nTried too: /,
+    );
     expect(stdout).not.toContain('CAUSE');
   });
 
@@ -79,7 +81,7 @@ describe('firstlight why of an image', () => {
       lines: [
         expect.stringMatching(/^triple fault: #GP\(0x0\) at 0x9e000/),
         'cause, proved: position-dependent-reference: mov $0x18040,%rsi at file offset 0x1a280',
-        expect.stringMatching(/^repaired: reached banner/),
+        expect.stringMatching(/^repaired: powered off; .*last stage: banner$/),
       ],
     });
   });
@@ -96,7 +98,7 @@ describe('firstlight why of an image', () => {
       causes: [{ instruction: { fileOffset: 0x1a280, target: 'trampoline_32bit_src' }, proof: { held: true } }],
       suspicions: [],
       unexplained: null,
-      repaired: { outcome: { kind: 'stage-reached', stage: 'banner' } },
+      repaired: { outcome: { kind: 'powered-off', stage: 'banner' } },
     });
   });
 

@@ -108,4 +108,5 @@ export const DIAGNOSIS: Diagnosis = {
   suspicions: [],
   last: resultOf({ kind: 'stage-reached' }),
   unexplained: undefined,
+  entries: [],
 };

@@ -3,7 +3,7 @@ import type { Cause, Diagnosis, Evidence } from '../../src/diagnose/types.ts';
 import { type Line, rowsOf } from '../../src/report/lines.ts';
 import { endLines, firstLines, foundLines, quietLines } from '../../src/report/why.ts';
 import { BOOTS, CAUSE, CULPRIT, DEATH, DIAGNOSIS, DIES, EVIDENCE, IMAGE, PROOF, PROOF_BOOT } from './diagnosis.ts';
-import { outcomeOf, resultOf } from './result.ts';
+import { CONFIG, outcomeOf, resultOf } from './result.ts';
 
 /** As one line, so that wrapping does not matter. */
 const flat = (lines: readonly Line[]): string => lines.map(({ text }) => text).join('\n');
@@ -23,7 +23,7 @@ const unexplained: Diagnosis = {
 
 describe('how it died', () => {
   it('has the first exception with vector, error code, RIP and CR2, and the chain to the reset', () => {
-    const text = flat(firstLines(DEATH));
+    const text = flat(firstLines(DEATH, CONFIG));
     expect(text).toContain('HOW IT DIED\nTriple fault, on which a PC resets, after 1,234,567 instructions');
     expect(text).toContain('last stage reached: decompress (in the boot stub, which had begun to unpack the kernel).');
     expect(text).toContain(
@@ -33,7 +33,7 @@ describe('how it died', () => {
   });
 
   it('says that an exception has no error code', () => {
-    expect(flat(firstLines(outcomeOf({ kind: 'triple-fault', chain: [{ vector: 6, rip: 1n }] })))).toContain(
+    expect(flat(firstLines(outcomeOf({ kind: 'triple-fault', chain: [{ vector: 6, rip: 1n }] }), CONFIG))).toContain(
       'vector 6, #UD (invalid opcode), no error code, RIP 0x1.',
     );
   });
@@ -43,16 +43,16 @@ describe('how it died', () => {
     [{ kind: 'hang', rip: 0x9e000n, rule: 'nothing moved' }, 'Hang at 0x9e000: nothing moved, after 1,234,567'],
     [{ kind: 'reset', source: 'cf9' }, 'The guest reset the machine through'],
   ] as const)('$kind', (ending, text) => {
-    expect(flat(firstLines(outcomeOf(ending)))).toContain(text);
+    expect(flat(firstLines(outcomeOf(ending), CONFIG))).toContain(text);
   });
 
   it('is no death at the instruction limit', () => {
-    const text = flat(firstLines(outcomeOf({ kind: 'instruction-limit', rip: 1n })));
+    const text = flat(firstLines(outcomeOf({ kind: 'instruction-limit', rip: 1n }), CONFIG));
     expect(text).toMatch(/^\nHOW FAR IT CAME\nInstruction limit reached, at 0x1/);
   });
 
   it('is nothing for a healthy boot', () => {
-    expect(firstLines(BOOTS)).toEqual([]);
+    expect(firstLines(BOOTS, CONFIG)).toEqual([]);
   });
 });
 
@@ -213,7 +213,9 @@ describe('a cause', () => {
 describe('the end', () => {
   it('of a healthy image', () => {
     const text = flat(endLines({ ...DIAGNOSIS, first: resultOf({ kind: 'stage-reached' }), causes: [] }));
-    expect(text).toMatch(/^\nIt boots: reached decompress after 1,234,567 instructions \(.*\)\. No finding\.$/);
+    expect(text).toMatch(
+      /^\nIt boots as far as was asked for: reached decompress after 1,234,567 instructions \(.*\); what comes after was not run\. No finding\.$/,
+    );
   });
 
   it('of an image whose repair boots', () => {
@@ -256,7 +258,7 @@ describe('the end', () => {
 
 describe('the report', () => {
   it('is at most 100 columns wide', () => {
-    const lines = [...firstLines(DEATH), ...foundLines(CAUSE, 0, IMAGE), ...endLines(unexplained)];
+    const lines = [...firstLines(DEATH, CONFIG), ...foundLines(CAUSE, 0, IMAGE), ...endLines(unexplained)];
     expect(Math.max(...lines.flatMap((line) => rowsOf(line)).map((row) => row.length))).toBeLessThanOrEqual(100);
   });
 });

@@ -15,7 +15,9 @@ describe('the object of a diagnosis', () => {
   it('is that of the first boot, and the findings', () => {
     const object = whyJson(DIAGNOSIS, IMAGE);
     expect(object).toMatchObject(bootJson(CONFIG, IMAGE, DIAGNOSIS.first));
-    expect(Object.keys(object).slice(-4)).toEqual(['causes', 'suspicions', 'unexplained', 'repaired']);
+    expect(Object.keys(object).slice(-7)).toEqual([
+      ...['wellEnded', 'spoken', 'causes', 'suspicions', 'unexplained', 'repaired', 'entries'],
+    ]);
   });
 
   it('has a cause with all that proves it', () => {

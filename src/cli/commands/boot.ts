@@ -1,9 +1,11 @@
 // `firstlight boot IMAGE`: the console on stdout, what happens on stderr, the outcome as exit code.
 
 import { type BootRun, endedAsAsked, type Goal, type Outcome } from '../../boot/run.ts';
+import { hintLines } from '../../report/hints.ts';
 import { bootJson } from '../../report/json.ts';
 import { commandLineText, imageText, machineText } from '../../report/machine.ts';
 import { outcomeDetails, outcomeText, stageText, whenText } from '../../report/outcome.ts';
+import { wordsHint } from '../../report/silence.ts';
 import type { Command } from '../command.ts';
 import { EXIT, exitCodeOf, type Stopped, stoppedBy } from '../exit.ts';
 import { openKeyboard } from '../interactive.ts';
@@ -58,7 +60,7 @@ export const boot: Command = {
     if (ended === 'interrupted') return sayStopped(run, screen, stoppedBy(io.signal()));
     if (ended === 'left') return sayStopped(run, screen, { text: 'left by Ctrl-A x', code: EXIT.reached });
     if (json) io.stdout.write(`${JSON.stringify(bootJson(run.config, run.image, run.result()), null, 2)}\n`);
-    else sayOutcome(run, screen, quiet);
+    else sayOutcome(run, screen, quiet, given.values.has('until'));
     if (given.switches.has('screen') && !json) io.stdout.write(`${run.result().screen.join('\n')}\n`);
     return exitCodeOf(run.result().outcome, run.config.until);
   },
@@ -91,13 +93,23 @@ function sayStopped(run: BootRun, screen: Screen, { text, code }: Stopped): numb
   return code;
 }
 
-function sayOutcome(run: BootRun, screen: Screen, quiet: boolean): void {
+/** @param asked the stage to stop at was given */
+function sayOutcome(run: BootRun, screen: Screen, quiet: boolean, asked: boolean): void {
   const result = run.result();
-  screen.say(outcomeText(result.outcome), toneOf(result.outcome, run.config.until));
+  const { config, image } = run;
+  const stopped = result.outcome.kind === 'stage-reached' && !asked && !quiet ? NOT_RUN : '';
+  screen.say(outcomeText(result.outcome) + stopped, toneOf(result.outcome, config.until));
   if (quiet) return;
-  for (const line of outcomeDetails(result, run.config.until)) screen.say(line);
+  for (const line of outcomeDetails(result, config.until)) screen.say(line);
+  if (!endedAsAsked(result.outcome, config.until)) {
+    for (const line of wordsHint(config, image, result)) screen.say(line);
+  }
+  for (const line of hintLines(config, result.outcome, result)) screen.say(line);
   if (result.outcome.kind === 'instruction-limit') screen.say('a higher --max-instructions lets it go on');
 }
+
+/** The kernel's first line is no sign of its health. */
+const NOT_RUN = '; what comes after was not run (--until init or end goes on)';
 
 function toneOf(outcome: Outcome, until: Goal): Tone {
   if (endedAsAsked(outcome, until)) return 'good';

@@ -2,21 +2,31 @@
 
 import { fileURLToPath } from 'node:url';
 import { MIB } from '../../boot/layout.ts';
-import { BootRun } from '../../boot/run.ts';
-import type { Diagnosis, Tick } from '../../diagnose/types.ts';
+import { BootRun, type RunConfig, type RunResult } from '../../boot/run.ts';
+import { wellEnded } from '../../diagnose/ending.ts';
+import { livesMute } from '../../diagnose/mute.ts';
+import type { Diagnosis, Tick, WayDiagnosis } from '../../diagnose/types.ts';
 import { diagnose } from '../../diagnose/why.ts';
 import { parseSymbols } from '../../image/symbols.ts';
 import type { Line } from '../../report/lines.ts';
 import { commandLineText, imageText, machineText } from '../../report/machine.ts';
 import { instructionsText } from '../../report/numbers.ts';
-import { endLines, firstLines, foundLines, quietLines } from '../../report/why.ts';
+import { endLines, firstLines, foundLines, quietEntry, quietLines } from '../../report/why.ts';
+import { entryHeading, spokenLines } from '../../report/whyEnd.ts';
 import { whyJson } from '../../report/whyJson.ts';
 import type { Command } from '../command.ts';
 import { driveTicks } from '../driveTicks.ts';
 import { EXIT, exitCodeOf, type Stopped, stoppedBy } from '../exit.ts';
 import { readInput } from '../files.ts';
 import { uninterrupted } from '../io.ts';
-import { BOOT_OPTIONS, type BootInput, checkAgainstEntry, imageOperand, readBootInput } from '../options.ts';
+import {
+  BOOT_OPTIONS,
+  type BootInput,
+  checkAgainstEntry,
+  imageOperand,
+  readBootInput,
+  withFarthest,
+} from '../options.ts';
 import { Screen } from '../screen.ts';
 import type { CommandUsage, Given } from '../usage.ts';
 
@@ -42,10 +52,12 @@ export const whyUsage: CommandUsage = {
   intro: [
     'Boots an image as `firstlight boot` does. Where it dies, says how, walks back from there to',
     'the instruction that is to blame, and proves it by booting again with that one repaired.',
+    'Where it passes, the other entry that boot loaders take is tried too, unless --entry names',
+    'one. Where it says nothing for want of words on its command line, it is booted with them.',
     'Without IMAGE: a bundled sample that dies before it prints a word.',
   ],
   options: [
-    ...BOOT_OPTIONS.map((row) => (row.name === 'quiet' ? QUIET : row)),
+    ...BOOT_OPTIONS.map((row) => (row.name === 'quiet' ? QUIET : withFarthest(row))),
     {
       name: 'symbols',
       value: 'FILE',
@@ -64,7 +76,7 @@ export type WhyInput = BootInput & {
 /** Throws UsageError and InputError. */
 export function readWhyInput(given: Given): WhyInput {
   const path = imageOperand(given);
-  const input = readBootInput(given, path ?? fileURLToPath(SAMPLE));
+  const input = readBootInput(given, path ?? fileURLToPath(SAMPLE), true);
   const symbolsPath = given.values.get('symbols') ?? (path === undefined ? fileURLToPath(SAMPLE_SYMBOLS) : undefined);
   const symbols =
     symbolsPath === undefined ? undefined : parseSymbols(readInput(symbolsPath, LARGEST_SYMBOLS, 'symbols need'));
@@ -87,9 +99,9 @@ export const why: Command = {
     if (ended === 'output-closed') return EXIT.outputClosed;
     if (result === undefined) return sayInterrupted(last, stoppedBy(io.signal()), screen);
     if (json) io.stdout.write(`${JSON.stringify(whyJson(result, input.image), null, 2)}\n`);
-    else if (quiet) io.stdout.write(`${quietLines(result).join('\n')}\n`);
+    else if (quiet) io.stdout.write(`${[...quietLines(result), ...result.entries.flatMap(quietEntry)].join('\n')}\n`);
     else screen.report([...endLines(result), ...(input.isSample ? CLOSING : [])]);
-    return input.isSample ? demonstrated(result) : exitCodeOf(result.first.outcome);
+    return input.isSample ? demonstrated(result) : exitCode(result);
   },
 };
 
@@ -113,17 +125,41 @@ function diagnosing(
   tell: ((lines: readonly Line[]) => void) | undefined,
 ): Generator<Tick, Diagnosis> {
   let causes = 0;
+  let first: RunResult | undefined;
+  let way: { readonly config: RunConfig; readonly heading: readonly Line[] } = { config, heading: [] };
   return diagnose(config, {
     symbols,
-    onFirst: (outcome) => tell?.(firstLines(outcome)),
+    onEntry: (other, boot) => {
+      way = { config: other, heading: first ? entryHeading(first, config, other, boot) : [] };
+      causes = 0;
+    },
+    onFirst: (result) => {
+      first = result;
+      const lines = firstLines(result.outcome, way.config);
+      if (lines.length > 0) tell?.([...way.heading, ...lines]);
+    },
+    onSpoken: (spoken) => first && tell?.(spokenLines(first, spoken)),
     onCause: (cause) => tell?.(foundLines(cause, causes++, image)),
   });
 }
 
 /** It dies, a cause is proved, and repaired it boots. */
-function demonstrated({ first, causes, last }: Diagnosis): number {
-  const shown = first.outcome.kind !== 'stage-reached' && causes.length > 0 && last.outcome.kind === 'stage-reached';
-  return shown ? EXIT.reached : EXIT.died;
+function demonstrated({ first, causes, last, config }: Diagnosis): number {
+  const good = (result: RunResult): boolean => wellEnded(result.outcome, config) !== undefined;
+  return !good(first) && causes.length > 0 && good(last) ? EXIT.reached : EXIT.died;
+}
+
+/** The way it was entered decides, and then the other entries. */
+function exitCode(diagnosis: Diagnosis): number {
+  const own = exitOfWay(diagnosis);
+  const entries = diagnosis.entries.flatMap((entry) => ('refusal' in entry ? [] : exitOfWay(entry)));
+  return own === EXIT.reached ? (entries.find((code) => code !== EXIT.reached) ?? own) : own;
+}
+
+function exitOfWay({ first, spoken, config }: WayDiagnosis): number {
+  if (wellEnded(first.outcome, config) !== undefined) return EXIT.reached;
+  if (spoken === undefined) return exitCodeOf(first.outcome, config.until);
+  return livesMute(first, spoken) ? EXIT.reached : exitCodeOf(spoken.result.outcome, config.until) || EXIT.died;
 }
 
 function sayInterrupted(last: Tick | undefined, { text, code }: Stopped, screen: Screen): number {
