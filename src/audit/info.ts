@@ -2,19 +2,26 @@
 // word it. What cannot be read of a kernel is left out with the reason, so that the rest can still be seen.
 import { readerOf } from '../bits/cursor.ts';
 import { InputError } from '../bits/errors.ts';
+import { hex } from '../bits/hex.ts';
 import { findBanner } from '../image/banner.ts';
 import { buildId } from '../image/buildId.ts';
 import { type BzImage, type FileRange, type Payload, parseBzImage } from '../image/bzimage.ts';
-import { type ElfSegment, isElf, parseElf, readSections } from '../image/elf.ts';
+import { classify, type FileIdentity, type FileKind } from '../image/classify.ts';
+import { type Elf32Image, parseElf32 } from '../image/elf32.ts';
+import { type ElfImage, type ElfSegment, isElf, parseElf, readSections } from '../image/elf.ts';
 import { type KallsymsForm, kallsymsList, readKallsyms } from '../image/kallsyms.ts';
 import type { KernelRelocs } from '../image/kernelRelocs.ts';
 import { type ListedSymbol, listSymbols } from '../image/nm.ts';
+import { findMultibootHeader } from '../image/multiboot.ts';
+import { hasMultiboot2Header } from '../image/multiboot2.ts';
+import { openFile, originText, ukiOf } from '../image/open.ts';
 import { certificateDirectory, PE_NX_COMPAT, type PeImage } from '../image/pe.ts';
+import { pvhEntryOf } from '../image/pvhNote.ts';
 import { SETUP_HEADER_FIELDS, type SetupHeaderField } from '../image/setup-header.ts';
+import type { UnifiedImage } from '../image/uki.ts';
 import { headerFacts } from './header/facts.ts';
 import { flagNames } from './infoFlags.ts';
 import { embeddedConfig, payloadOf, unpackPayload } from './payload.ts';
-import { isKernel } from './stub/elf.ts';
 import { readKernel } from './vmlinux/layout.ts';
 
 export type FieldInfo = {
@@ -50,11 +57,13 @@ export type BzImageInfo = {
 
 export type ElfInfo = {
   readonly type: 'EXEC' | 'DYN';
+  /** Of its class. */
+  readonly bits: 32 | 64;
   /** e_entry. */
   readonly entry: bigint;
   readonly entryPhysical: number;
   readonly segments: readonly ElfSegment[];
-  /** Undefined where they cannot be read. */
+  /** Undefined where they cannot be read, and of a 32-bit file. */
   readonly sections: number | undefined;
   /** How many words the kernel has moved when it is moved itself; undefined where there is no such table. */
   readonly relocations:
@@ -92,9 +101,23 @@ export type KernelInfo = {
   readonly symbols: readonly SymbolsInfo[];
 };
 
+/** Kinds of file that there is something to show of. */
+export type ShownKind = Extract<
+  FileKind,
+  'bzImage' | 'linux-program' | 'vmlinux' | 'stub' | 'multiboot' | 'multiboot2' | 'pvh' | 'elf'
+>;
+
 export type ImageInfo = {
-  readonly kind: 'bzImage' | 'vmlinux' | 'stub' | 'elf';
+  readonly kind: ShownKind;
+  /** The kind in words, with its article. */
+  readonly what: string;
+  /** Bytes of the image; of the file it came out of `origin` tells. */
   readonly size: number;
+  /** What it was unpacked from or found in. */
+  readonly origin: string | undefined;
+  readonly uki: UnifiedImage | undefined;
+  /** How an ELF file or a flat Multiboot image can be entered, a line each. */
+  readonly entries: readonly string[];
   readonly bzImage: BzImageInfo | undefined;
   /** Of the stub's or any other ELF file that is no kernel. */
   readonly elf: KernelInfo | undefined;
@@ -110,23 +133,67 @@ export type InfoOptions = {
   readonly headerOnly?: boolean;
 };
 
-/** Throws an InputError where the file is neither a bzImage nor an ELF executable, or contradicts itself. */
-export function imageInfo(bytes: Uint8Array, { headerOnly = false }: InfoOptions = {}): ImageInfo {
+/** Throws an InputError where the file is nothing that is booted, or contradicts itself. */
+export function imageInfo(given: Uint8Array, { headerOnly = false }: InfoOptions = {}): ImageInfo {
+  const opened = openFile(given);
+  const { bytes, identity, layers } = opened;
+  const kind = shownKind(identity);
   const problems: string[] = [];
   const attempt: Attempt = (work) => unlessProblem(work, problems);
-  if (isElf(bytes)) parseElf(bytes);
-  const kind = isElf(bytes) ? elfKind(bytes) : 'bzImage';
-  const packed = kind === 'vmlinux' ? undefined : attempt(() => payloadOf(bytes));
+  if (isElf(bytes)) parseEither(bytes, identity);
+  const packed = kind === 'bzImage' || kind === 'stub' ? attempt(() => payloadOf(bytes)) : undefined;
   const kernelBytes = kind === 'vmlinux' ? bytes : headerOnly ? undefined : unpacked(bytes, packed, attempt);
   return {
-    kind,
-    size: bytes.length,
-    bzImage: kind === 'bzImage' ? bzImageInfo(bytes) : undefined,
-    elf: kind === 'stub' || kind === 'elf' ? kernelInfo(bytes, attempt) : undefined,
+    ...{ kind, what: identity.what, size: bytes.length, origin: originText(layers), uki: ukiOf(opened) },
+    entries: entriesOf(bytes, identity, attempt),
+    bzImage: kind === 'bzImage' || kind === 'linux-program' ? bzImageInfo(bytes) : undefined,
+    elf: kind !== 'vmlinux' && isElf(bytes) ? kernelInfo(bytes, attempt) : undefined,
     payload: packed === undefined ? undefined : { ...packed, unpackedSize: unpackedSize(bytes, packed) },
     kernel: kernelBytes === undefined ? undefined : kernelInfo(kernelBytes, attempt),
     problems,
   };
+}
+
+function shownKind({ kind, what }: FileIdentity): ShownKind {
+  switch (kind) {
+    case 'object':
+    case 'module':
+    case 'archive':
+    case 'uki':
+    case 'other':
+      throw new InputError(`this is ${what}; info shows kernels, boot stubs, and other programs that are booted`);
+    case 'bzImage':
+    case 'linux-program':
+    case 'vmlinux':
+    case 'stub':
+    case 'multiboot':
+    case 'multiboot2':
+    case 'pvh':
+    case 'elf':
+      return kind;
+  }
+}
+
+const parseEither = (bytes: Uint8Array, { bits }: Pick<FileIdentity, 'bits'>): ElfImage | Elf32Image =>
+  bits === 32 ? parseElf32(bytes) : parseElf(bytes);
+
+/** What says how it is entered, for protocols other than Linux's. */
+function entriesOf(bytes: Uint8Array, { kind }: FileIdentity, attempt: Attempt): string[] {
+  if (kind === 'bzImage' || kind === 'linux-program' || kind === 'stub') return [];
+  const entries: string[] = [];
+  const header = attempt(() => findMultibootHeader(bytes));
+  if (header !== undefined) {
+    const { offset, flags, load } = header;
+    const by =
+      load === undefined
+        ? ''
+        : `, loads ${hex(load.physAddr)} to ${hex(load.physAddr + load.memSize)}, entry ${hex(load.entry)}`;
+    entries.push(`Multiboot 1: header at ${hex(offset)} in the file, flags ${hex(flags)}${by}`);
+  }
+  if (hasMultiboot2Header(bytes)) entries.push('Multiboot 2, which is not entered here yet');
+  const pvh = isElf(bytes) ? pvhEntryOf(bytes) : undefined;
+  if (pvh !== undefined) entries.push(`PVH: entry ${hex(pvh)}`);
+  return entries;
 }
 
 type Attempt = <T>(work: () => T) => T | undefined;
@@ -140,16 +207,6 @@ function unlessProblem<T>(work: () => T, problems: string[]): T | undefined {
     return undefined;
   }
 }
-
-/** A stub is linked to small addresses, and has the kernel in it or an entry of a name that only stubs have. */
-function elfKind(bytes: Uint8Array): 'vmlinux' | 'stub' | 'elf' {
-  if (isKernel(bytes)) return 'vmlinux';
-  const isStub = unlessProblem(() => payloadOf(bytes) !== undefined || hasStubEntry(bytes), []);
-  return isStub === true ? 'stub' : 'elf';
-}
-
-const hasStubEntry = (bytes: Uint8Array): boolean =>
-  (listSymbols(bytes) ?? []).some(({ name }) => name === 'startup_32' || name === 'startup_64');
 
 function bzImageInfo(bytes: Uint8Array): BzImageInfo {
   const image = parseBzImage(bytes);
@@ -194,16 +251,17 @@ function kernelInfo(bytes: Uint8Array, attempt: Attempt): KernelInfo {
     banner: findBanner(bytes),
     buildId: elf === undefined ? undefined : attempt(() => buildId(bytes)),
     config: attempt(() => configInfo(bytes)),
-    symbols: elf === undefined ? [] : symbolsOf(bytes, attempt),
+    // Tables of 32-bit files are not read.
+    symbols: elf === undefined || elf.bits === 32 ? [] : symbolsOf(bytes, attempt),
   };
 }
 
 function elfInfo(bytes: Uint8Array): ElfInfo {
-  const { type, entry, entryPhysical, segments } = parseElf(bytes);
-  const sections = unlessProblem(() => readSections(readerOf(bytes, 'the ELF file')).length, []);
-  const relocs = unlessProblem(() => readKernel(bytes).relocs, []);
+  const bits = isElf(bytes) ? classify(bytes).bits : undefined;
+  const { type, entry, entryPhysical, segments } = parseEither(bytes, bits === undefined ? {} : { bits });
+  const { sections, relocs } = bits === 32 ? { sections: undefined, relocs: undefined } : tablesOf(bytes);
   return {
-    ...{ type, entry, entryPhysical, segments, sections },
+    ...{ type, bits: bits ?? 64, entry, entryPhysical, segments, sections },
     relocations:
       relocs === undefined
         ? undefined
@@ -215,6 +273,11 @@ function elfInfo(bytes: Uint8Array): ElfInfo {
           },
   };
 }
+
+const tablesOf = (bytes: Uint8Array): { sections: number | undefined; relocs: KernelRelocs | undefined } => ({
+  sections: unlessProblem(() => readSections(readerOf(bytes, 'the ELF file')).length, []),
+  relocs: unlessProblem(() => readKernel(bytes).relocs, []),
+});
 
 function configInfo(bytes: Uint8Array): ConfigInfo | undefined {
   const carried = embeddedConfig(bytes);

@@ -28,11 +28,15 @@ export function payloadOf(bytes: Uint8Array): Payload | undefined {
   return { fileOffset, length: size, format: payloadFormat(file.slice(fileOffset, size)) };
 }
 
-/** The payload unpacked. Throws an InputError where its format is not known, or it is damaged, or more than 512 MiB. */
-export function unpackPayload(bytes: Uint8Array, { fileOffset, length, format }: Payload): Uint8Array {
+/** The payload unpacked. Throws an InputError where its format is not known, or it is damaged, or more than `limit` bytes. */
+export function unpackPayload(
+  bytes: Uint8Array,
+  { fileOffset, length, format }: Payload,
+  limit = LARGEST_KERNEL,
+): Uint8Array {
   const packed = bytes.subarray(fileOffset, fileOffset + length);
   if (format === 'elf') return packed;
-  if (format !== 'unknown') return unpack(format, packed, LARGEST_KERNEL);
+  if (format !== 'unknown') return unpack(format, packed, limit);
   throw new InputError(
     `the payload is packed in no format that is known here; it begins with ${hexBytes(packed.subarray(0, 8))}`,
   );

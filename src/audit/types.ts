@@ -14,6 +14,7 @@ export type RuleId =
   | 'payload-layout'
   | 'pe-header'
   | 'elf-layout'
+  | 'image-entry'
   | 'checksum'
   | 'configuration';
 
@@ -105,10 +106,10 @@ export type LinkResult =
   /** The linker refuses. */
   | 'error';
 
-export type FileKind = 'bzImage' | 'stub' | 'vmlinux' | 'object' | 'archive';
+export type AuditedKind = 'bzImage' | 'linux-program' | 'stub' | 'vmlinux' | 'program' | 'object' | 'archive';
 
 export type AuditReport = {
-  readonly kind: FileKind;
+  readonly kind: AuditedKind;
   /** Bytes of the file. */
   readonly size: number;
   /** What it is, for people: "bzImage 6.1.0-56-amd64 (boot protocol 2.15)". */

@@ -1,5 +1,5 @@
 // Which protocol an image is entered by: a bzImage by the Linux boot protocol; an ELF file by its Multiboot header where it
-// has one, a 32-bit one else by its PVH note; an x86-64 one without a Multiboot header as a vmlinux, in long mode.
+// has one, else by its PVH note, but for a Linux kernel's x86-64 one: that, and one that has neither, as a vmlinux, in long mode.
 import { InputError } from '../bits/errors.ts';
 import { hex } from '../bits/hex.ts';
 import type { Elf32Image } from '../image/elf32.ts';
@@ -54,7 +54,7 @@ export const isProgram = (entry: Entry | undefined, image: KernelImage): boolean
 function defaultEntry(image: KernelImage): Entry | undefined {
   if (image.kind === 'bzImage') return undefined;
   if (image.kind === 'multiboot' || hasMultibootHeader(image.bytes)) return 'multiboot';
-  return image.kind === 'elf32' ? 'pvh' : undefined;
+  return image.kind === 'elf32' ? 'pvh' : image.defaultEntry;
 }
 
 function linuxEntry(entry: Entry | undefined, { modules }: ImageOptions): 32 | 64 | undefined {

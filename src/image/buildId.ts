@@ -4,11 +4,12 @@ import { inside, type Reader, readerOf } from '../bits/cursor.ts';
 import { InputError } from '../bits/errors.ts';
 import type { FileRange } from './bzimage.ts';
 import { readSections } from './elf.ts';
+import { elfHead } from './elfHead.ts';
 import { searchFor } from './search.ts';
 
 const PT_NOTE = 4;
+const ELFCLASS64 = 2;
 const SHT_NOTE = 7;
-const PHDR_SIZE = 56;
 const NT_GNU_BUILD_ID = 3;
 /** namesz 4, descsz (left out here), type 3, "GNU". */
 const TYPE_AND_OWNER = Uint8Array.of(NT_GNU_BUILD_ID, 0, 0, 0, 0x47, 0x4e, 0x55, 0);
@@ -39,17 +40,14 @@ function buildIdOfNotes(notes: Uint8Array): Uint8Array | undefined {
   return undefined;
 }
 
-function noteSegments(file: Reader): FileRange[] {
-  const table = file.size64(32, 'e_phoff');
-  const count = file.u16(56);
-  if (file.u16(54) !== PHDR_SIZE || !inside(table, count * PHDR_SIZE, file.bytes.length)) return [];
-  return Array.from({ length: count }, (_, i) => table + i * PHDR_SIZE)
-    .filter((at) => file.u32(at) === PT_NOTE)
-    .map((at) => ({ fileOffset: Number(file.u64(at + 8)), size: Number(file.u64(at + 32)) }));
-}
+const noteSegments = (file: Reader): FileRange[] =>
+  (elfHead(file.bytes)?.programHeaders ?? [])
+    .filter(({ type }) => type === PT_NOTE)
+    .map(({ offset, fileSize }) => ({ fileOffset: offset, size: fileSize }));
 
 function noteSections(file: Reader): FileRange[] {
   try {
+    if (file.u8(4) !== ELFCLASS64) return [];
     return readSections(file).filter(({ type }) => type === SHT_NOTE);
   } catch (error) {
     // Sections are not needed to load a kernel, so broken ones keep nobody from reading the rest.

@@ -27,7 +27,7 @@ const SECTOR = 512;
 const SETUP_SECTS_IF_ZERO = 4;
 const PARAGRAPH = 16;
 /** cmdline_size came with 2.06; the product asks for no older protocol. */
-const OLDEST_PROTOCOL = 0x206;
+export const OLDEST_PROTOCOL = 0x206;
 const MAX_PHYS_ADDR = 2n ** 52n;
 
 export interface FileRange {
@@ -111,7 +111,7 @@ function checkIsBzImage(bytes: Uint8Array): void {
   const named = hasSetupHeader(bytes);
   if (flagged && named) return;
   const foreign = foreignKind(bytes);
-  if (foreign !== undefined) throw new InputError(`this is ${foreign}; Firstlight boots x86-64 kernels`);
+  if (foreign !== undefined) throw new InputError(`this is ${foreign}; Firstlight boots kernels for x86`);
   if (bytes.length < 0x206) {
     throw new InputError(`this is not a kernel: ${bytes.length} bytes are too few to hold a setup header`);
   }

@@ -46,6 +46,10 @@ export interface ElfImage {
   readonly entryPhysical: number;
   /** PT_LOAD with something to load, by physical address; they do not overlap. */
   readonly segments: readonly ElfSegment[];
+  /** Set where the file is no Linux kernel and its PVH note says how it is entered. */
+  readonly defaultEntry?: 'pvh';
+  /** Set where nothing in the file says how it is entered: what it has not. */
+  readonly lacks?: string;
 }
 
 export interface ElfSection {
@@ -95,11 +99,11 @@ export function checkElfHeader(file: Reader): void {
   const machine = order === ELFDATA2LSB ? file.u16(18) : (file.u8(18) << 8) | file.u8(19);
   if (machine !== EM_X86_64) {
     const big = order === ELFDATA2MSB ? ' (big-endian)' : '';
-    throw new InputError(`this is an ELF file for ${elfMachineName(machine)}${big}; Firstlight boots x86-64 kernels`);
+    throw new InputError(`this is an ELF file for ${elfMachineName(machine)}${big}, not for x86-64`);
   }
   if (order === ELFDATA2MSB) throw new InputError('this ELF file says x86-64 and big-endian, which no x86-64 is');
   if (elfClass !== ELFCLASS64)
-    throw new InputError(`this is a 32-bit ELF file (EI_CLASS ${elfClass}); Firstlight boots x86-64 kernels in ELF64`);
+    throw new InputError(`this is a 32-bit ELF file (EI_CLASS ${elfClass}), not a 64-bit one`);
   if (file.bytes.length < EHDR_SIZE)
     throw new InputError(`the ELF file ends at ${hex(file.bytes.length)}, within its own header`);
 }

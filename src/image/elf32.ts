@@ -2,12 +2,8 @@
 // nothing else here starts 32-bit code of an ELF file.
 import { inside, type Reader, readerOf } from '../bits/cursor.ts';
 import { InputError } from '../bits/errors.ts';
-import { checkedSegments, type ElfSegment, EM_X86_64, isElf, physicalEntry } from './elf.ts';
-import { hasMultibootHeader } from './multiboot.ts';
-import { pvhEntryOf } from './pvhNote.ts';
+import { checkedSegments, type ElfSegment, physicalEntry } from './elf.ts';
 
-const EM_386 = 3;
-const EHDR_SIZE = 52;
 const PHDR_SIZE = 32;
 const PT_LOAD = 1;
 const ET_EXEC = 2;
@@ -16,22 +12,15 @@ const ET_DYN = 3;
 export interface Elf32Image {
   readonly kind: 'elf32';
   readonly bytes: Uint8Array;
+  readonly type: 'EXEC' | 'DYN';
+  /** e_entry as it stands in the file. */
+  readonly entry: bigint;
   readonly entryPhysical: number;
   /** PT_LOAD with something to load, by physical address; they do not overlap. */
   readonly segments: readonly ElfSegment[];
 }
 
-/** A 32-bit x86 ELF file that says how it wants to be entered? */
-export const isBootableElf32 = (bytes: Uint8Array): boolean =>
-  isElf32(bytes) && (hasMultibootHeader(bytes) || pvhEntryOf(bytes) !== undefined);
-
-function isElf32(bytes: Uint8Array): boolean {
-  if (!isElf(bytes) || bytes.length < EHDR_SIZE || bytes[4] !== 1 || bytes[5] !== 1) return false;
-  const machine = (bytes[18] as number) | ((bytes[19] as number) << 8);
-  return machine === EM_386 || machine === EM_X86_64;
-}
-
-/** Throws an InputError where the file contradicts itself. @param bytes of a file for which isBootableElf32 */
+/** Throws an InputError where the file contradicts itself. @param bytes of an ELF file of class 32 for x86 */
 export function parseElf32(bytes: Uint8Array): Elf32Image {
   const file = readerOf(bytes, 'the ELF file');
   const type = file.u16(16);
@@ -39,7 +28,11 @@ export function parseElf32(bytes: Uint8Array): Elf32Image {
     throw new InputError(`this ELF file is no executable (e_type ${type}); Firstlight boots ET_EXEC and ET_DYN`);
   }
   const segments = checkedSegments(readLoads(file), bytes.length);
-  return { kind: 'elf32', bytes, entryPhysical: physicalEntry(BigInt(file.u32(24)), segments), segments };
+  const entry = BigInt(file.u32(24));
+  return {
+    ...{ kind: 'elf32', bytes, type: type === ET_EXEC ? 'EXEC' : 'DYN', entry, segments },
+    entryPhysical: physicalEntry(entry, segments),
+  };
 }
 
 function readLoads(file: Reader): ElfSegment[] {

@@ -1,5 +1,6 @@
 // Files that are not for us, recognised so that the message can say what they are.
-import { payloadFormat, startsWith } from './payload.ts';
+import { packedFormat } from './packed.ts';
+import { startsWith } from './payload.ts';
 
 /** e_machine values that Linux runs on (ELF gABI, "Machine"; names as people say them). */
 const ELF_MACHINES: Readonly<Record<number, string>> = {
@@ -52,6 +53,25 @@ const FOREIGN_IMAGES: readonly Magic[] = [
   { offset: 4, bytes: ascii('zimg'), what: 'an EFI zboot image' },
 ];
 
+/** Files that lie beside kernels and are none. */
+const NO_PROGRAMS: readonly Magic[] = [
+  { offset: 0, bytes: ascii('070701'), what: 'a cpio archive (an initial RAM disk)' },
+  { offset: 0, bytes: ascii('070702'), what: 'a cpio archive (an initial RAM disk)' },
+  { offset: 0, bytes: ascii('070707'), what: 'a cpio archive (an initial RAM disk)' },
+  { offset: 0, bytes: [0xc7, 0x71], what: 'a cpio archive (an initial RAM disk)' },
+  { offset: 0, bytes: ascii('BC\xc0\xde'), what: 'LLVM bitcode, made with -flto: only the link makes code of it' },
+  { offset: 0, bytes: ascii('hsqs'), what: 'a squashfs file system' },
+  { offset: 0, bytes: ascii('QFI\xfb'), what: 'a qcow2 disk' },
+  { offset: 0, bytes: ascii('KDMV'), what: 'a VMDK disk' },
+  { offset: 0x8001, bytes: ascii('CD001'), what: 'an ISO 9660 image (a CD)' },
+  { offset: 0x438, bytes: [0x53, 0xef], what: 'an ext2, ext3 or ext4 file system' },
+  { offset: 0, bytes: [0xed, 0xab, 0xee, 0xdb], what: 'an RPM package' },
+  { offset: 0, bytes: ascii('PK\x03\x04'), what: 'a zip archive' },
+  { offset: 257, bytes: ascii('ustar'), what: 'a tar archive' },
+  { offset: 0, bytes: ascii('#!'), what: 'a script' },
+  { offset: 0, bytes: [0x55, 0xaa], what: 'an option ROM' },
+];
+
 /** PE/COFF machine numbers (PE format, "Machine Types"). */
 const PE_MACHINES: Readonly<Record<number, string>> = {
   0x14c: 'i386',
@@ -69,13 +89,16 @@ export function foreignKind(bytes: Uint8Array): string | undefined {
   const image = FOREIGN_IMAGES.find((m) => startsWith(bytes, m.bytes, m.offset));
   if (image !== undefined) return image.what;
   const pe = peMachine(bytes);
-  if (pe !== undefined)
+  if (pe !== undefined) {
     return `an EFI program for ${PE_MACHINES[pe] ?? `machine type ${pe}`} without a Linux setup header`;
-  const packed = payloadFormat(bytes);
-  return packed === 'unknown' || packed === 'elf' ? undefined : `a file compressed with ${packed}; unpack it first`;
+  }
+  const packed = packedFormat(bytes);
+  if (packed !== undefined) return `a file compressed with ${packed}`;
+  return NO_PROGRAMS.find((m) => startsWith(bytes, m.bytes, m.offset))?.what;
 }
 
-function peMachine(bytes: Uint8Array): number | undefined {
+/** Machine of a PE header, whether or not the rest of it can be read. */
+export function peMachine(bytes: Uint8Array): number | undefined {
   if (!startsWith(bytes, ascii('MZ')) || bytes.length < 0x40) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const header = view.getUint32(0x3c, true);

@@ -47,10 +47,18 @@ export function findMultibootHeader(bytes: Uint8Array): MultibootHeader | undefi
 /** Is there a header with a right checksum? */
 export const hasMultibootHeader = (bytes: Uint8Array): boolean => headerOffset(bytes) !== undefined;
 
-function headerOffset(bytes: Uint8Array): number | undefined {
+/** How far behind the limit a misplaced header is looked for. */
+const LATE_LIMIT = 2 ** 20;
+
+/** Where a valid header stands that no loader finds, because the specification has it in the first 8192 bytes. */
+export function multibootHeaderBehindLimit(bytes: Uint8Array): number | undefined {
+  return headerOffset(bytes, SEARCH_LIMIT - LEAST_SIZE, LATE_LIMIT);
+}
+
+function headerOffset(bytes: Uint8Array, from = 0, limit = SEARCH_LIMIT): number | undefined {
   const view = viewOf(bytes);
-  const last = Math.min(bytes.length, SEARCH_LIMIT) - LEAST_SIZE;
-  for (let at = 0; at <= last; at += 4) {
+  const last = Math.min(bytes.length, limit) - LEAST_SIZE;
+  for (let at = from; at <= last; at += 4) {
     if (view.getUint32(at, true) !== MAGIC) continue;
     const sum = MAGIC + view.getUint32(at + 4, true) + view.getUint32(at + 8, true);
     if (sum % 2 ** 32 === 0) return at;

@@ -4,6 +4,7 @@ import { inside, type Reader, readerOf, viewOf } from '../bits/cursor.ts';
 import { InputError } from '../bits/errors.ts';
 import { hex } from '../bits/hex.ts';
 import type { FileRange } from './bzimage.ts';
+import { peMachine } from './foreign.ts';
 import { startsWith } from './payload.ts';
 
 export const PE_MACHINE_I386 = 0x14c;
@@ -117,6 +118,18 @@ export function parsePe(bytes: Uint8Array): PeImage | undefined {
     sectionTable: { fileOffset: table, size: fields.NumberOfSections * SECTION_SIZE },
     directories: readDirectories(file, optional + (plus ? 108 : 92), table),
   };
+}
+
+/** Machine and section names, as far as they can be read: enough to tell what the file is. */
+export function peGlance(bytes: Uint8Array): (Pick<PeImage, 'sections'> & { readonly machine: number }) | undefined {
+  const machine = peMachine(bytes);
+  if (machine === undefined) return undefined;
+  try {
+    return { machine, sections: parsePe(bytes)?.sections ?? [] };
+  } catch (error) {
+    if (error instanceof InputError) return { machine, sections: [] };
+    throw error;
+  }
 }
 
 function placesFrom(coff: number, optional: number): Record<PeField, PeFieldPlace> {

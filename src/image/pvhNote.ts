@@ -1,6 +1,7 @@
 // The PVH entry point: a note of the name "Xen" and the type XEN_ELFNOTE_PHYS32_ENTRY in a PT_NOTE segment of an ELF file
 // (Xen's docs/misc/pvh). A file whose headers or notes make no sense has none.
 import { inside, viewOf } from '../bits/cursor.ts';
+import { hex } from '../bits/hex.ts';
 
 const PT_NOTE = 4;
 const XEN_ELFNOTE_PHYS32_ENTRY = 18;
@@ -27,6 +28,24 @@ export function pvhEntryOf(bytes: Uint8Array): number | undefined {
   }
   return undefined;
 }
+
+/** A note by "Xen" that is near to be a PVH entry and is none: of what keeps loaders from it. For a file that has no entry. */
+export function pvhTrouble(bytes: Uint8Array): string | undefined {
+  const view = viewOf(bytes);
+  let other: number | undefined;
+  const end = Math.min(bytes.length, NOTES_LIMIT) - NOTE_HEADER - 8;
+  for (let at = 0; at <= end; at += 4) {
+    if (view.getUint32(at, true) !== 4 || !isXen(bytes, at + NOTE_HEADER, 4)) continue;
+    const [size, type] = [view.getUint32(at + 4, true), view.getUint32(at + 8, true)];
+    if (type === XEN_ELFNOTE_PHYS32_ENTRY && addressSized(size)) {
+      return `a note with a PVH entry stands at ${hex(at)}, in no PT_NOTE segment, where loaders look`;
+    }
+    if (addressSized(size)) other ??= type;
+  }
+  return other === undefined ? undefined : `it has a note by "Xen" of type ${other}; a PVH entry has type 18`;
+}
+
+const addressSized = (size: number): boolean => size === 4 || size === 8;
 
 function* noteSegments(bytes: Uint8Array): Generator<NoteSegment> {
   if (bytes.length < 64) return;

@@ -105,6 +105,15 @@ export const RULES: Readonly<Record<RuleId, RuleText>> = {
     precision: 'high',
     tags: ['boot', 'linker', 'x86-64'],
   },
+  'image-entry': {
+    name: 'ImageEntry',
+    short: 'A header that says how a program is entered contradicts the file.',
+    full: 'A Multiboot header, a PVH note or an entry promised by the setup header names a place where no code is, or asks what no loader knows. A loader that believes it jumps into nothing or refuses the file.',
+    help: 'Look at the linker script: the header has to lie where loaders look for it, and name physical addresses of what is loaded.',
+    severity: 'error',
+    precision: 'high',
+    tags: ['boot', 'boot-protocol', 'x86-64'],
+  },
   checksum: {
     name: 'ImageChecksum',
     short: 'The checksum at the end of the image is wrong.',

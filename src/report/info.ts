@@ -21,8 +21,16 @@ export function infoLines(name: string, info: ImageInfo, packed = false): Line[]
   const { bzImage, elf, payload, kernel, kind } = info;
   const lines = [
     { text: name, tone: 'heading' } as const,
-    { text: `${kindText(info)}, ${bytesText(info.size)}`, indent: 2, hanging: 2 },
+    {
+      text: `${kindText(info)}, ${bytesText(info.size)}${info.origin === undefined ? '' : `, ${info.origin}`}`,
+      indent: 2,
+      hanging: 2,
+    },
+    ...(info.uki === undefined ? [] : ukiLines(info.uki)),
     ...(bzImage === undefined ? [] : bzImageLines(bzImage, info)),
+    ...(info.entries.length === 0
+      ? []
+      : [BLANK, heading('How it is entered'), ...info.entries.map((text) => paragraph(text))]),
     ...(elf === undefined ? [] : elfFileLines(elf)),
     ...(bzImage === undefined && payload !== undefined ? [BLANK, heading('Payload'), ...payloadLines(payload)] : []),
     ...(kernel === undefined ? [] : kernelLines(kind === 'vmlinux' ? 'Kernel' : 'Kernel, unpacked', kernel)),
@@ -40,12 +48,26 @@ const bytesText = (value: number): string => (value === 1 ? '1 byte' : `${countT
 const table = (rows: readonly (readonly string[])[]): Line[] =>
   tableRows(rows).map((text) => ({ text, indent: 2, whole: true }));
 
-function kindText({ kind, bzImage }: ImageInfo): string {
-  if (kind === 'vmlinux') return 'kernel ELF file (vmlinux)';
+const elf32 = ({ kernel }: ImageInfo): boolean => kernel?.elf?.bits === 32;
+
+function kindText(info: ImageInfo): string {
+  const { kind, bzImage } = info;
+  if (kind === 'vmlinux') return elf32(info) ? '32-bit kernel ELF file (vmlinux)' : 'kernel ELF file (vmlinux)';
   if (kind === 'stub') return "ELF file of a boot stub (arch/x86/boot/compressed/vmlinux), not the kernel's";
-  if (kind === 'elf' || bzImage === undefined) return 'ELF file, neither a kernel nor a boot stub';
+  if (kind !== 'bzImage' || bzImage === undefined) return info.what.replace(/^an? /, '');
   const [release] = (bzImage.version ?? '').split(' ');
   return `bzImage${release === '' ? '' : ` ${release}`} (boot protocol ${protocolText(bzImage.protocol)})`;
+}
+
+function ukiLines({ sections, cmdline, system, release }: NonNullable<ImageInfo['uki']>): Line[] {
+  return [
+    BLANK,
+    heading('Unified kernel image'),
+    ...(system === undefined ? [] : [paragraph(`System: ${system}`)]),
+    ...(release === undefined ? [] : [paragraph(`Kernel release: ${release}`)]),
+    paragraph(`Command line: ${cmdline ?? 'none'}`),
+    ...table(sections.map(({ name, fileOffset, bytes }) => [name, hex(fileOffset), bytesText(bytes.length)])),
+  ];
 }
 
 function bzImageLines(bzImage: BzImageInfo, { payload, size }: ImageInfo): Line[] {
@@ -162,14 +184,21 @@ function elfFileLines(info: KernelInfo): Line[] {
 const buildIdText = ({ buildId }: KernelInfo): string =>
   `Build id: ${buildId === undefined ? 'none' : hexDigits(buildId)}`;
 
-const symbolsText = ({ symbols }: KernelInfo): Line[] =>
-  symbols.length === 0 ? [paragraph('Symbols: none')] : symbols.flatMap(symbolsLines);
+const symbolsText = ({ symbols, elf }: KernelInfo): Line[] =>
+  symbols.length === 0
+    ? [paragraph(elf?.bits === 32 ? 'Symbols: not read of 32-bit files' : 'Symbols: none')]
+    : symbols.flatMap(symbolsLines);
 
 export const hexDigits = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 
-function elfLines({ type, entry, entryPhysical, segments, sections, relocations }: ElfInfo): Line[] {
-  const counted = sections === undefined ? 'section headers that cannot be read' : `${sections} section headers`;
+function elfLines({ type, bits, entry, entryPhysical, segments, sections, relocations }: ElfInfo): Line[] {
+  const counted =
+    bits === 32
+      ? '32-bit'
+      : sections === undefined
+        ? 'section headers that cannot be read'
+        : `${sections} section headers`;
   return [
     paragraph(`ET_${type}, entry ${hex(entry)} (physical ${hex(entryPhysical)}), ${counted}`),
     ...table([

@@ -12,11 +12,15 @@ export type InfoJson = ReturnType<typeof infoJson>;
 
 /** The object for one file, ready for JSON.stringify. */
 export function infoJson(name: string, info: ImageInfo) {
-  const { kind, size, bzImage, elf, payload, kernel, problems } = info;
+  const { kind, what, size, origin, uki, entries, bzImage, elf, payload, kernel, problems } = info;
   return {
     name,
     kind,
+    what,
     size,
+    origin: origin ?? null,
+    uki: uki === undefined ? null : ukiJson(uki),
+    entries,
     bzImage: bzImage === undefined ? null : bzImageJson(bzImage),
     payload: payload === undefined ? null : { ...payload, unpackedSize: payload.unpackedSize ?? null },
     elf: elf === undefined ? null : kernelJson(elf),
@@ -24,6 +28,11 @@ export function infoJson(name: string, info: ImageInfo) {
     problems,
   };
 }
+
+const ukiJson = ({ sections, cmdline, system, release }: NonNullable<ImageInfo['uki']>) => ({
+  ...{ system: system ?? null, release: release ?? null, cmdline: cmdline ?? null },
+  sections: sections.map(({ name, fileOffset, bytes }) => ({ name, fileOffset, size: bytes.length })),
+});
 
 const bzImageJson = (info: BzImageInfo) => ({
   protocol: protocolText(info.protocol),
@@ -71,8 +80,9 @@ const kernelJson = ({ size, elf, banner, buildId, config, symbols }: KernelInfo)
   })),
 });
 
-const elfJson = ({ type, entry, entryPhysical, segments, sections, relocations }: ElfInfo) => ({
+const elfJson = ({ type, bits, entry, entryPhysical, segments, sections, relocations }: ElfInfo) => ({
   type: `ET_${type}`,
+  bits,
   entry: hex(entry),
   entryPhysical: hex(entryPhysical),
   segments: segments.map((s) => ({

@@ -11,6 +11,8 @@ const IMAGE_NAMES = { elf: 'ELF image', elf32: '32-bit ELF image', multiboot: 'M
 
 /** "bzImage 6.1.0-56-amd64 (boot protocol 2.15)", "ELF image". */
 export function imageText(image: KernelImage): string {
+  if (image.kind === 'elf' && image.lacks !== undefined)
+    return `ELF image that ${image.lacks}, so entered as a vmlinux is`;
   if (image.kind !== 'bzImage') return IMAGE_NAMES[image.kind];
   const version = image.version?.split(' ')[0];
   return `bzImage${version === undefined ? '' : ` ${version}`} (boot protocol ${protocolText(image.protocol)})`;

@@ -143,16 +143,16 @@ describe('a file that is no x86 kernel', () => {
   const text = (s: string): number[] => Array.from(new TextEncoder().encode(s));
 
   it.each([
-    ['nothing', new Uint8Array(), /the file is empty/],
+    ['nothing', new Uint8Array(), /an empty file/],
     ['a few bytes', new Uint8Array(100), /100 bytes are too few/],
-    ['zeros', new Uint8Array(4096), /neither a bzImage/],
-    ['a boot sector', file(4096, 0x1fe, [0x55, 0xaa]), /boot sector, but no bzImage/],
+    ['zeros', new Uint8Array(4096), /no "HdrS" at 0x202, and no ELF, PE or Multiboot header/],
+    ['a boot sector', file(4096, 0x1fe, [0x55, 0xaa]), /a boot sector or a disk, but no kernel/],
     ['a setup header without boot flag', file(4096, 0x202, text('HdrS')), /boot_flag is not 0xaa55/],
-    ['an arm64 Image', file(4096, 0x38, text('ARM\x64')), /Image for AArch64; Firstlight boots x86-64 kernels/],
+    ['an arm64 Image', file(4096, 0x38, text('ARM\x64')), /Image for AArch64; Firstlight boots kernels for x86/],
     ['a RISC-V Image', file(4096, 0x30, text('RISCV')), /Image for RISC-V/],
     ['an arm zImage', file(4096, 0x24, [0x18, 0x28, 0x6f, 0x01]), /zImage for 32-bit ARM/],
     ['a uImage', file(4096, 0, [0x27, 0x05, 0x19, 0x56]), /uImage/],
-    ['a gzip file', file(4096, 0, [0x1f, 0x8b]), /compressed with gzip; unpack it first/],
+    ['a gzip file', file(4096, 0, [0x1f, 0x8b]), /compressed with gzip/],
   ])('%s is named', (_, bytes, message) => {
     expect(() => parseImage(bytes)).toThrow(InputError);
     expect(() => parseImage(bytes)).toThrow(message);

@@ -47,7 +47,7 @@ describe('an ELF image', () => {
 
 describe('an ELF file that cannot be booted', () => {
   it.each([
-    ['for AArch64', makeElf({ machine: 183 }), /this is an ELF file for AArch64; Firstlight boots x86-64 kernels/],
+    ['for AArch64', makeElf({ machine: 183 }), /this is an ELF file for AArch64; Firstlight boots kernels for x86/],
     ['for i386', makeElf({ machine: 3 }), /ELF file for i386/],
     [
       'for big-endian PowerPC64',
@@ -56,7 +56,7 @@ describe('an ELF file that cannot be booted', () => {
     ],
     ['for an unknown processor', makeElf({ machine: 0x7777 }), /e_machine 30583/],
     ['of 32 bits', changed((b) => b.set([1], 4)), /32-bit ELF file/],
-    ['that is an object', makeElf({ type: 1 }), /ET_REL, an object file/],
+    ['that is an object', makeElf({ type: 1 }), /an object file for x86-64, never linked \(ET_REL\)/],
     ['that is a core dump', makeElf({ type: 4 }), /core dump/],
     ['with an entry outside', makeElf({ entry: 0x5000n }), /entry point 0x5000 lies in no loaded segment/],
     ['without program headers', changed((b) => putU16(b, 56, 0)), /no program headers/],

@@ -4,8 +4,10 @@ import { InputError } from '../../bits/errors.ts';
 import { findCode } from '../../code/codeMap.ts';
 import { type Program, programOfBzImage, programOfElf } from '../../code/program.ts';
 import { parseBzImage } from '../../image/bzimage.ts';
+import type { FileIdentity, FileKind } from '../../image/classify.ts';
 import { checkElfHeader, isElf, readSections, UPPER_HALF } from '../../image/elf.ts';
 import { kallsyms } from '../../image/kallsyms.ts';
+import { openFile } from '../../image/open.ts';
 import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
 import { elfStub, isKernel, refuseProgram } from '../stub/elf.ts';
 import { type AddressRange, type Listing, listingOfCode, listingOfSections } from './listing.ts';
@@ -38,12 +40,32 @@ const LARGEST_OFFSET = 0x7fff_0000;
 
 /** @param symbols from elsewhere; an ELF file's own serve otherwise, and a kernel's kallsyms. Throws an InputError. */
 export function readSide(bytes: Uint8Array, symbols: SymbolTable | undefined): Side {
-  const side = isElf(bytes) ? elfSide(bytes, symbols) : bzImageSide(bytes, symbols);
+  const { bytes: image, identity } = openFile(bytes);
+  checkKind(identity);
+  const side = isElf(image) ? elfSide(image, symbols) : bzImageSide(image, symbols);
   const { stretches } = side.program;
   if (stretches.length > MOST_STRETCHES) throw new InputError(`${stretches.length} sections are too many to compare`);
   if (side.end > LARGEST_OFFSET)
     throw new InputError('its addresses are more than 2 GiB apart, so it is no kernel image');
   return side;
+}
+
+/** Kinds whose code can be listed: by following it from known entries, or by sections. */
+const COMPARED: ReadonlySet<FileKind> = new Set([
+  'bzImage',
+  'linux-program',
+  'stub',
+  'vmlinux',
+  'multiboot',
+  'pvh',
+  'elf',
+]);
+
+function checkKind({ kind, what, bits }: FileIdentity): void {
+  const refused = (why: string): InputError => new InputError(`this is ${what}; ${why}`);
+  if (!COMPARED.has(kind)) throw refused('diff compares boot stubs and kernels');
+  const isHeader = kind === 'bzImage' || kind === 'linux-program';
+  if (!isHeader && bits === 32) throw refused('diff reads 64-bit ELF files only');
 }
 
 function bzImageSide(bytes: Uint8Array, symbols: SymbolTable | undefined): Side {

@@ -16,6 +16,14 @@ export function auditChecksums(facts: HeaderFacts): Finding[] {
   return [crcFinding(facts), peFinding(facts)].filter((finding) => finding !== undefined);
 }
 
+/** Whether the file carries the build's checksum, and it is right: what lies in the image is what the build put there. */
+export function matchesBuildChecksum({ bytes, file, part, promised, pe }: HeaderFacts): boolean {
+  if (part.size !== promised.size || part.size < CRC_SIZE) return false;
+  const at = part.fileOffset + part.size - CRC_SIZE;
+  const stored = file.u32(at);
+  return stored !== 0 && unsignedCrc(bytes.subarray(0, at), pe) === stored;
+}
+
 /** Zero is taken as no checksum; where the version does not tell that there must be one, only a match says something. */
 function crcFinding(facts: HeaderFacts): Finding | undefined {
   const { bytes, file, part, promised, pe, version } = facts;

@@ -4,6 +4,7 @@ import type { Reader } from '../../bits/cursor.ts';
 import { inside, readerOf } from '../../bits/cursor.ts';
 import { InputError } from '../../bits/errors.ts';
 import { cString } from '../../bits/text.ts';
+import { classify } from '../../image/classify.ts';
 import { type FileRange, type Payload, parseBzImage } from '../../image/bzimage.ts';
 import { type PeImage, parsePe } from '../../image/pe.ts';
 import { payloadFormat } from '../../image/payload.ts';
@@ -28,6 +29,8 @@ export type HeaderFacts = {
   /** Bytes that the payload says it unpacks to; undefined where its format is unknown, or says nothing. */
   readonly unpackedSize: number | undefined;
   readonly is64Bit: boolean;
+  /** A Linux kernel, by its payload or its version; rules about kernels are about no other image. */
+  readonly isKernel: boolean;
   readonly pe: PeImage | undefined;
   /** Why there is a PE header that cannot be read. */
   readonly peProblem: string | undefined;
@@ -56,6 +59,7 @@ export function headerFacts(bytes: Uint8Array): HeaderFacts {
     payload,
     unpackedSize: payload === undefined ? undefined : unpackedSize(file, payload),
     is64Bit: (header.xloadflags & XLF_KERNEL_64) !== 0,
+    isKernel: classify(bytes).kind === 'bzImage',
     ...peOf(bytes),
     version: versionOf(bytes, header, setupSize),
   };

@@ -57,6 +57,7 @@ const loadFlag = (
   reason: string,
 ): FieldRow => ({
   field: 'xloadflags',
+  everyImage: true,
   severity,
   confidence: severity === 'note' ? 'medium' : 'high',
   problem: (facts) => when(wrong(facts), message),
@@ -268,6 +269,7 @@ export const FIELD_ROWS: readonly FieldRow[] = [
   ),
   {
     field: 'xloadflags',
+    everyImage: true,
     severity: 'error',
     confidence: 'high',
     problem: entryProblem,

@@ -24,6 +24,7 @@ const SETUP_INDIRECT = 0x8000_0000;
 export const GROUND_ROWS: readonly FieldRow[] = [
   {
     field: 'boot_flag',
+    everyImage: true,
     severity: 'error',
     confidence: 'high',
     problem: ({ header }) => when(header.boot_flag !== BOOT_FLAG, `boot_flag is ${hex(header.boot_flag)}, not 0xaa55`),
@@ -31,6 +32,7 @@ export const GROUND_ROWS: readonly FieldRow[] = [
   },
   {
     field: 'version',
+    everyImage: true,
     severity: 'error',
     confidence: 'high',
     problem: ({ header: { version } }) =>
@@ -42,6 +44,7 @@ export const GROUND_ROWS: readonly FieldRow[] = [
   },
   {
     field: 'loadflags',
+    everyImage: true,
     severity: 'error',
     confidence: 'high',
     problem: ({ header }) =>
@@ -50,6 +53,7 @@ export const GROUND_ROWS: readonly FieldRow[] = [
   },
   {
     field: 'jump',
+    everyImage: true,
     severity: 'error',
     confidence: 'high',
     problem: jumpProblem,
@@ -57,6 +61,7 @@ export const GROUND_ROWS: readonly FieldRow[] = [
   },
   {
     field: 'setup_sects',
+    everyImage: true,
     severity: 'error',
     confidence: 'high',
     problem: setupProblem,
@@ -65,6 +70,7 @@ export const GROUND_ROWS: readonly FieldRow[] = [
   },
   {
     field: 'syssize',
+    everyImage: true,
     severity: 'error',
     confidence: 'high',
     problem: sizeProblem,
@@ -119,6 +125,7 @@ function sizeProblem(facts: HeaderFacts): string | undefined {
 export const LAYOUT_ROWS: readonly FieldRow[] = [
   {
     field: 'version',
+    everyImage: true,
     severity: 'note',
     confidence: 'high',
     problem: ({ header: { version } }) =>
@@ -127,6 +134,7 @@ export const LAYOUT_ROWS: readonly FieldRow[] = [
   },
   {
     field: 'syssize',
+    everyImage: true,
     severity: 'note',
     confidence: 'high',
     problem: unclaimedProblem,
@@ -135,6 +143,7 @@ export const LAYOUT_ROWS: readonly FieldRow[] = [
   },
   {
     field: 'kernel_info_offset',
+    everyImage: true,
     severity: 'error',
     confidence: 'high',
     problem: kernelInfoProblem,

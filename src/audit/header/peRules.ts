@@ -27,12 +27,15 @@ const SECTION_HEADER_SIZE = 40;
 /** What a finding of the PE header points to: a field, a section's header, or a place in the file. */
 type Where = PeField | PeSection | { readonly fileOffset: number; readonly size: number };
 
+/** The file, and the setup header of the bzImage that wears the PE header, where it is one. */
+export type PeFacts = Pick<HeaderFacts, 'bytes' | 'file'> & { readonly kernel?: HeaderFacts };
+
 type Problem = { readonly where: Where; readonly message: string };
 
 type PeRow = {
   readonly severity: Severity;
   readonly confidence: Confidence;
-  readonly problems: (pe: PeImage, facts: HeaderFacts) => readonly Problem[];
+  readonly problems: (pe: PeImage, facts: PeFacts) => readonly Problem[];
   readonly reason: string;
   readonly advice?: string;
 };
@@ -42,7 +45,7 @@ const fieldRow = (
   field: PeField,
   severity: Severity,
   confidence: Confidence,
-  problem: (pe: PeImage, facts: HeaderFacts) => string | undefined,
+  problem: (pe: PeImage, facts: PeFacts) => string | undefined,
   reason: string,
   advice?: string,
 ): PeRow => ({
@@ -60,7 +63,7 @@ const fieldRow = (
 const sectionRow = (
   severity: Severity,
   confidence: Confidence,
-  problem: (section: PeSection, pe: PeImage, facts: HeaderFacts) => string | undefined,
+  problem: (section: PeSection, pe: PeImage, facts: PeFacts) => string | undefined,
   reason: string,
 ): PeRow => ({
   severity,
@@ -227,9 +230,14 @@ export const PE_ROWS: readonly PeRow[] = [
 
 /** Findings of the PE header; none for a kernel that has none. */
 export function auditPe(facts: HeaderFacts): Finding[] {
-  const { pe, peProblem, bytes } = facts;
+  const { pe, peProblem, bytes, file } = facts;
   if (peProblem !== undefined) return [unreadable(peProblem, bytes)];
-  if (pe === undefined) return [];
+  return pe === undefined ? [] : auditPeImage(pe, { bytes, file, kernel: facts });
+}
+
+/** Findings of any EFI program's headers: what is asked of a kernel's alone is not asked where there is none. */
+export function auditPeImage(pe: PeImage, facts: PeFacts): Finding[] {
+  const { bytes } = facts;
   return PE_ROWS.flatMap((row) => row.problems(pe, facts).map((problem) => peFinding(row, problem, pe, bytes)));
 }
 
@@ -265,15 +273,13 @@ function peFinding(row: PeRow, problem: Problem, pe: PeImage, bytes: Uint8Array)
 const placeOf = (where: Exclude<Where, PeField>): { fileOffset: number; size: number } =>
   'headerOffset' in where ? { fileOffset: where.headerOffset, size: SECTION_HEADER_SIZE } : where;
 
-function machineProblem(
-  { fields: { Machine: machine } }: PeImage,
-  { is64Bit, header }: HeaderFacts,
-): string | undefined {
+function machineProblem({ fields: { Machine: machine } }: PeImage, { kernel }: PeFacts): string | undefined {
   if (machine !== PE_MACHINE_X86_64 && machine !== PE_MACHINE_I386) {
     return `Machine is ${hex(machine)}, neither x86-64 (0x8664) nor i386 (0x14c)`;
   }
   // xloadflags came with protocol 2.12.
-  if (header.version < 0x20c) return undefined;
+  if (kernel === undefined || kernel.header.version < 0x20c) return undefined;
+  const { is64Bit } = kernel;
   const expected = is64Bit ? PE_MACHINE_X86_64 : PE_MACHINE_I386;
   return when(
     machine !== expected,
@@ -289,13 +295,15 @@ function headersProblem(pe: PeImage): string | undefined {
   return when(first !== undefined, `SizeOfHeaders is ${hex(size)}, but the section ${first?.name} begins before that`);
 }
 
-function entryProblem(pe: PeImage, { header, setupSize }: HeaderFacts): string | undefined {
+function entryProblem(pe: PeImage, { kernel }: PeFacts): string | undefined {
   const entry = pe.fields.AddressOfEntryPoint;
   const section = pe.sections.find((s) => inside(entry - s.virtualAddress, 1, Math.min(s.rawSize, s.virtualSize)));
   if (section === undefined) return `AddressOfEntryPoint is ${hex(entry)}, in no section's bytes`;
   if (!has(section, PE_MEM_EXECUTE)) {
     return `AddressOfEntryPoint is ${hex(entry)}, in the section ${section.name}, which is not executable`;
   }
+  if (kernel === undefined) return undefined;
+  const { header, setupSize } = kernel;
   const inPart = entry - section.virtualAddress + section.rawOffset - setupSize;
   const { payload_offset: offset, payload_length: length } = header;
   return when(inside(inPart - offset, 1, length), `AddressOfEntryPoint is ${hex(entry)}, inside the payload`);
@@ -310,7 +318,9 @@ function imageSizeProblem(pe: PeImage): string | undefined {
   return when(size < pe.fields.SizeOfHeaders, `SizeOfImage is ${hex(size)}, less than SizeOfHeaders`);
 }
 
-function inPlaceProblem(pe: PeImage, { header, setupSize }: HeaderFacts): string | undefined {
+function inPlaceProblem(pe: PeImage, { kernel }: PeFacts): string | undefined {
+  if (kernel === undefined) return undefined;
+  const { header, setupSize } = kernel;
   const text = pe.sections.find((s) => s.name === '.text');
   const inPlace = text !== undefined && text.virtualSize > text.rawSize && pe.imageBase === header.pref_address;
   const need = setupSize + header.init_size;
@@ -344,7 +354,7 @@ function alignmentProblem(section: PeSection, { fields }: PeImage): string | und
   );
 }
 
-function compatProblem(section: PeSection, pe: PeImage, { file, bytes }: HeaderFacts): string | undefined {
+function compatProblem(section: PeSection, pe: PeImage, { file, bytes }: PeFacts): string | undefined {
   if (section.name !== '.compat' || !inside(section.rawOffset, 8, bytes.length)) return undefined;
   const at = section.rawOffset;
   if (file.u8(at) !== 1 || file.u8(at + 1) !== 8) return 'does not begin with an entry of type 1 and length 8';

@@ -10,6 +10,8 @@ export type FieldRow = {
   readonly confidence: Confidence;
   /** 'boot-protocol-field' unless it says otherwise. */
   readonly rule?: RuleId;
+  /** Holds for every image with a setup header; a row without it is about Linux kernels. */
+  readonly everyImage?: true;
   /** What is wrong, without the full stop; undefined where nothing is. */
   readonly problem: (facts: HeaderFacts) => string | undefined;
   /** What the confidence rests on. */
@@ -20,6 +22,7 @@ export type FieldRow = {
 /** The rows' findings, in their order; a row about a field newer than the image's protocol is passed over. */
 export function applyRows(facts: HeaderFacts, rows: readonly FieldRow[]): Finding[] {
   return rows.flatMap((row) => {
+    if (!facts.isKernel && row.everyImage !== true) return [];
     if (row.field !== 'version' && placeOf(row.field).since > facts.header.version) return [];
     const problem = row.problem(facts);
     return problem === undefined ? [] : [fieldFinding(facts, row, problem)];

@@ -1,11 +1,12 @@
 // `firstlight extract IMAGE --to FILE`: the kernel out of an image, byte for byte as it was packed.
 
 import { payloadOf, unpackPayload } from '../../audit/payload.ts';
-import { isKernel } from '../../audit/stub/elf.ts';
 import { InputError } from '../../bits/errors.ts';
 import { MIB } from '../../boot/layout.ts';
 import type { Payload } from '../../image/bzimage.ts';
+import type { FileKind } from '../../image/classify.ts';
 import { isElf } from '../../image/elf.ts';
+import { type OpenedFile, openFile, originText } from '../../image/open.ts';
 import { countText } from '../../report/numbers.ts';
 import type { Command } from '../command.ts';
 import { EXIT, stoppedBy } from '../exit.ts';
@@ -23,9 +24,9 @@ export const extractUsage: CommandUsage = {
   operand: 'IMAGE --to FILE',
   summary: 'write the kernel that is packed in an image',
   intro: [
-    "Unpacks the kernel in a bzImage, or in the boot stub's ELF file, and writes it just as it was packed:",
-    'an ELF file, as a rule with a table of relocations behind it. gzip, bzip2, lzma, xz, lzo, lz4 and zstd',
-    'are known.',
+    "Unpacks the kernel in a bzImage, a unified kernel image or the boot stub's ELF file, and writes it just",
+    'as it was packed: an ELF file, as a rule with a table of relocations behind it. gzip, bzip2, lzma, xz,',
+    'lzo, lz4 and zstd are known, around the image too.',
   ],
   options: [
     {
@@ -52,25 +53,28 @@ export const extract: Command = {
     if (to === undefined) throw new UsageError('--to FILE is missing: where the kernel is to be written');
     if (to === '-' && io.stdout.isTTY) throw new UsageError('a kernel is not written to a terminal; name a file');
     const screen = new Screen(io);
-    const { payload, kernel } = unpackFile(path, screen);
+    const unpacked = unpackFile(path, screen);
+    const { kernel } = unpacked;
     if (to === '-') io.stdout.write(kernel);
     else if ((await writeFile(to, kernel, io, path)) === 'interrupted') return sayInterrupted(to, io, screen);
     if (io.outputClosed()) return EXIT.outputClosed;
-    screen.say(writtenText(to, payload, kernel), 'good');
+    screen.say(writtenText(to, unpacked), 'good');
     return EXIT.clean;
   },
 };
 
-type Unpacked = { readonly payload: Payload; readonly kernel: Uint8Array };
+type Unpacked = {
+  readonly kernel: Uint8Array;
+  /** How it came out: "unpacked from 8,192 bytes of xz". */
+  readonly how: string;
+};
 
 /** Throws an InputError that says which file it is that cannot be used. */
 function unpackFile(path: string, screen: Screen): Unpacked {
   const bytes = readInput(path, LARGEST_FILE, 'any kernel image has');
   screen.progress('unpacking the kernel ...');
   try {
-    const payload = payloadOf(bytes);
-    if (payload === undefined) throw new InputError(whyNothing(bytes));
-    return { payload, kernel: unpackPayload(bytes, payload) };
+    return kernelOf(openFile(bytes));
   } catch (error) {
     if (error instanceof InputError) throw new InputError(`cannot extract from '${path}': ${error.message}`);
     throw error;
@@ -79,15 +83,35 @@ function unpackFile(path: string, screen: Screen): Unpacked {
   }
 }
 
-function whyNothing(bytes: Uint8Array): string {
-  if (!isElf(bytes)) return 'its header names no payload (payload_offset and payload_length are 0)';
-  return isKernel(bytes) ? 'this is a kernel already, not packed' : 'this ELF file holds no packed kernel';
+/** What is packed in the image; of an image that is none but was itself compressed, the image. */
+function kernelOf({ bytes, identity, layers }: OpenedFile): Unpacked {
+  const origin = originText(layers);
+  const behind = origin === undefined ? '' : `, ${origin}`;
+  const { kind, what } = identity;
+  if (kind === 'bzImage' || kind === 'stub') {
+    const payload = payloadOf(bytes);
+    if (payload === undefined) throw new InputError(NO_PAYLOAD[kind]);
+    return { kernel: unpackPayload(bytes, payload), how: `${packedText(payload)}${behind}` };
+  }
+  if (UNPACKED.has(kind) && origin !== undefined) return { kernel: bytes, how: origin };
+  if (kind === 'vmlinux') throw new InputError('this is a kernel already, not packed');
+  throw new InputError(`this is ${what}: it holds no packed kernel`);
 }
 
-function writtenText(to: string, { format, length }: Payload, kernel: Uint8Array): string {
-  const packed = format === 'elf' ? 'not packed' : `unpacked from ${countText(length)} bytes of ${format}`;
+const NO_PAYLOAD = {
+  bzImage: 'its header names no payload (payload_offset and payload_length are 0)',
+  stub: 'this ELF file holds no packed kernel',
+} as const;
+
+/** What is itself the kernel that the compressed file holds. */
+const UNPACKED: ReadonlySet<FileKind> = new Set(['vmlinux', 'multiboot', 'multiboot2', 'pvh', 'elf']);
+
+const packedText = ({ format, length }: Payload): string =>
+  format === 'elf' ? 'not packed' : `unpacked from ${countText(length)} bytes of ${format}`;
+
+function writtenText(to: string, { kernel, how }: Unpacked): string {
   const what = isElf(kernel) ? 'an ELF file' : 'which is no ELF file';
-  return `wrote ${to === '-' ? 'the kernel' : `'${to}'`}: ${countText(kernel.length)} bytes, ${what}, ${packed}`;
+  return `wrote ${to === '-' ? 'the kernel' : `'${to}'`}: ${countText(kernel.length)} bytes, ${what}, ${how}`;
 }
 
 function sayInterrupted(to: string, io: Io, screen: Screen): number {
