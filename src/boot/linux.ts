@@ -97,6 +97,8 @@ export interface Boot {
   readonly entry: 32 | 64;
   /** Where the image's first byte lies. For a bzImage this is also the load bias: its stub is linked at 0. */
   readonly loadAddress: number;
+  /** Set where a relocatable kernel was loaded off its alignment, which no loader does by itself. */
+  readonly moves?: { readonly alignment: number; readonly to: number };
   /** What the kernel overwrites while it unpacks itself: init_size bytes from its run-time start. */
   readonly runtime: Range;
   /** Everything that was put into memory, by address. */
@@ -263,6 +265,7 @@ function finish(load: Load, memory: WritableMemory, bootParams: Uint8Array, imag
     protocol: 'linux',
     entry: request.entry,
     loadAddress: place.loadAddress,
+    ...(place.moves === undefined ? {} : { moves: place.moves }),
     runtime: place.runtime,
     placement: placement.sort((a, b) => a.start - b.start),
     e820: request.e820,

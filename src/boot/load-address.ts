@@ -38,16 +38,27 @@ export interface LoadPlace {
   readonly loaded: Range;
   /** What the kernel overwrites before it looks at the memory map (init_size from its run-time start). */
   readonly runtime: Range;
+  /** Set where it was loaded off its alignment: a relocatable kernel realigns itself (kernel_alignment in the protocol). */
+  readonly moves?: { readonly alignment: number; readonly to: number };
 }
 
 /** The load address of a bzImage. Throws an InputError that says which rule forbids the one asked for. */
 export function placeBzImage(image: BzImage, request: LoadRequest): LoadPlace {
+  checkHasEntry(image);
   const wanted = request.loadAt ?? defaultLoadAddress(image, request);
   checkLoadAddress(image, wanted);
   const place = placeAt(image, wanted);
   const problem = problemOf(image, place, request);
   if (problem !== undefined) throw new InputError(problem);
   return place;
+}
+
+/** code32_start is where the setup code goes in protected mode; without it only that code knows where. */
+function checkHasEntry({ header, relocatable, payload }: BzImage): void {
+  if (header.code32_start !== 0 || relocatable || payload !== undefined) return;
+  throw new InputError(
+    'this image names no 32-bit entry (code32_start is 0): its own real-mode setup has to run first, as a BIOS loader runs it, and Firstlight enters images behind that',
+  );
 }
 
 /** pref_address where a relocatable kernel fits there, else code32_start, which is 1 MiB. */
@@ -60,7 +71,7 @@ function defaultLoadAddress(image: BzImage, request: LoadRequest): number {
 
 function checkLoadAddress(image: BzImage, address: number): void {
   checkIsAddress(address);
-  const { kernel_alignment: alignment, pref_address } = image.header;
+  const { pref_address } = image.header;
   const traditional = address === TRADITIONAL_LOAD_ADDRESS || address === image.header.code32_start;
   if (!image.relocatable) {
     if (traditional || (pref_address !== 0n && BigInt(address) === pref_address)) return;
@@ -69,9 +80,8 @@ function checkLoadAddress(image: BzImage, address: number): void {
       `this kernel is not relocatable: it can be loaded at ${places}${hex(TRADITIONAL_LOAD_ADDRESS)}, not at ${hex(address)}`,
     );
   }
-  // 1 MiB is always allowed: a relocatable kernel realigns itself (kernel_alignment in the protocol).
-  if (!traditional && address % alignment !== 0) {
-    throw new InputError(`the load address ${hex(address)} is no multiple of kernel_alignment, ${hex(alignment)}`);
+  if (address % PAGE_SIZE !== 0) {
+    throw new InputError(`the load address ${hex(address)} is no multiple of a page (${hex(PAGE_SIZE)})`);
   }
 }
 
@@ -83,7 +93,16 @@ function checkIsAddress(address: number): void {
 
 function placeAt(image: BzImage, loadAddress: number): LoadPlace {
   const loaded = { start: loadAddress, size: image.protectedMode.size };
-  return { loadAddress, loaded, runtime: { start: runtimeStart(image, loadAddress), size: image.initSize } };
+  const to = runtimeStart(image, loadAddress);
+  const { kernel_alignment: alignment, code32_start } = image.header;
+  const usual = loadAddress === TRADITIONAL_LOAD_ADDRESS || loadAddress === code32_start;
+  const off = image.relocatable && !usual && loadAddress % alignment !== 0;
+  return {
+    loadAddress,
+    loaded,
+    runtime: { start: to, size: image.initSize },
+    ...(off ? { moves: { alignment, to } } : {}),
+  };
 }
 
 /**
@@ -100,8 +119,15 @@ function problemOf(image: BzImage, place: LoadPlace, request: LoadRequest): stri
   return (
     reachProblem(image, place, request) ??
     ramProblem('the kernel image', place.loaded, request) ??
-    ramProblem('the kernel while it unpacks itself (init_size)', place.runtime, request)
+    ramProblem(runtimeText(image, place), place.runtime, request)
   );
+}
+
+/** Names kernel_alignment where that alone decides where the kernel unpacks. */
+function runtimeText({ header, relocatable }: BzImage, { loadAddress, runtime }: LoadPlace): string {
+  const aligned = relocatable && runtime.start > Math.max(loadAddress, Number(header.pref_address));
+  const by = aligned ? `, at a multiple of kernel_alignment, which is ${hex(header.kernel_alignment)},` : '';
+  return `the kernel while it unpacks itself (init_size)${by}`;
 }
 
 function reachProblem(image: BzImage, place: LoadPlace, request: LoadRequest): string | undefined {

@@ -20,6 +20,8 @@ export type Alias = { readonly from: number; readonly to: number; readonly size:
 
 export type RunConfig = {
   readonly image: Uint8Array;
+  /** What the image was unpacked from or found in, for people. */
+  readonly origin?: string | undefined;
   readonly entry?: Entry | undefined;
   readonly loadAt?: number | undefined;
   readonly paging?: 4 | 5 | undefined;

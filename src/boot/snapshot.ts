@@ -50,6 +50,7 @@ const KEPT: { readonly [K in Kept]-?: (saved: Fields) => RunConfig[K] } = {
   cpu: (saved) => saved.text('cpu', 100),
   memoryBytes: (saved) => saved.number('memoryBytes', 0, at.PHYS_LIMIT),
   cmdline: (saved) => saved.text('cmdline', 2 ** 16),
+  origin: (saved) => saved.text('origin', 2 ** 16),
   cmdlineAdded: (saved) => saved.text('cmdlineAdded', 2 ** 16),
   seed: (saved) => saved.number('seed', 0, Number.MAX_SAFE_INTEGER),
   plainRam: (saved) => saved.flag('plainRam'),

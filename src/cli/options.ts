@@ -11,6 +11,8 @@ import type { Onward } from '../boot/snapshot.ts';
 import { STAGES } from '../boot/stages.ts';
 import { EXTRA_DEVICES } from '../machine/pci.ts';
 import { type KernelImage, parseImage } from '../image/image.ts';
+import { openFile, originText, ukiOf } from '../image/open.ts';
+import type { UnifiedImage } from '../image/uki.ts';
 import { CPU_MODELS, DEFAULT_MODEL } from '../x86/models.ts';
 import { findBusybox } from './busybox.ts';
 import { openDisk } from './disks.ts';
@@ -32,7 +34,8 @@ export const BOOT_OPTIONS: readonly OptionRow[] = [
     help: [
       '32 or 64: that entry point of the Linux boot protocol; multiboot or pvh: an',
       'ELF file by its Multiboot 1 header or its PVH note. Default: multiboot where',
-      'an ELF file has that header; for other images 64 where they have it.',
+      'an ELF file has that header, pvh where it has that note and is no Linux',
+      'kernel; for other images 64 where they have it.',
     ],
   },
   {
@@ -82,7 +85,7 @@ export const BOOT_OPTIONS: readonly OptionRow[] = [
     value: 'FILE',
     help: [
       'A file to load as initial RAM disk, or as the first module of a program',
-      'that is entered by multiboot or pvh.',
+      'that is entered by multiboot or pvh. Default: that of a unified kernel image.',
     ],
   },
   {
@@ -219,13 +222,18 @@ export type BootInput = {
  */
 export function readBootInput(given: Given, imagePath: string, farthest: boolean): BootInput {
   const options = runOptions(given, GOALS);
-  const bytes = readInput(imagePath, LARGEST_IMAGE, 'any kernel image has');
-  const image = parseNamed(imagePath, bytes);
+  const { image, origin, uki } = openNamed(imagePath, readInput(imagePath, LARGEST_IMAGE, 'any kernel image has'));
   const until = options.until ?? defaultGoal(options.entry, image, farthest);
-  const initrd = readInitrd(given, options.memoryBytes);
+  const initrd = readInitrd(given, options.memoryBytes) ?? uki?.initrd;
   const modules = given.all.get('module')?.map((text) => readModule(text, options.memoryBytes));
-  const { leftOut, ...lines } = linesOf(given, { image, entry: options.entry, modules, initrd: initrd !== undefined });
-  return { config: { ...options, ...lines, until, image: bytes, initrd }, image, leftOut };
+  const line = given.values.get('append') ?? uki?.cmdline ?? '';
+  const request = { image, entry: options.entry, given: line, modules, initrd: initrd !== undefined };
+  const { leftOut, ...lines } = linesOf(given, request);
+  return {
+    config: { ...options, ...lines, until, image: image.bytes, origin: withParts(origin, given, uki), initrd },
+    image,
+    leftOut,
+  };
 }
 
 /** A program of its own has no banner to wait for. */
@@ -235,11 +243,10 @@ function defaultGoal(entry: Entry | undefined, image: KernelImage, farthest: boo
 }
 
 /** The command lines of the guest and of its modules. */
-function linesOf({ values, switches }: Given, request: Omit<CommandLineRequest, 'given'>): CommandLine {
-  const given = values.get('append') ?? '';
+function linesOf({ values, switches }: Given, request: CommandLineRequest): CommandLine {
   const isLinux = values.has('run');
-  if (!switches.has('no-default-append')) return withOurWords({ ...request, given, isLinux });
-  return { cmdline: given, cmdlineAdded: '', modules: request.modules, leftOut: '' };
+  if (!switches.has('no-default-append')) return withOurWords({ ...request, isLinux });
+  return { cmdline: request.given, cmdlineAdded: '', modules: request.modules, leftOut: '' };
 }
 
 /** The file's name ends at the first space. */
@@ -297,10 +304,26 @@ export function onwardOptions(given: Given, goals: readonly Goal[]): Onward {
   return { until: given.values.has('until') && until !== undefined ? until : 'end', untilText, maxInstructions, disks };
 }
 
-/** Says which file it is that cannot be used. */
-function parseNamed(path: string, bytes: Uint8Array): KernelImage {
+/** Says what of a unified kernel image is used beside its kernel. */
+function withParts(origin: string | undefined, { values }: Given, uki: UnifiedImage | undefined): string | undefined {
+  const line = uki?.cmdline === undefined || values.has('append') ? [] : [`its command line "${uki.cmdline}"`];
+  const disk = uki?.initrd === undefined || values.has('initrd') || values.has('run') ? [] : ['its initial RAM disk'];
+  const parts = [...line, ...disk].join(' and ');
+  return parts === '' ? origin : `${origin} with ${parts}`;
+}
+
+type NamedImage = {
+  readonly image: KernelImage;
+  readonly origin: string | undefined;
+  /** Kernel, command line and initial RAM disk in one file: the latter two are for where the options name none. */
+  readonly uki: UnifiedImage | undefined;
+};
+
+/** Opens what the image is packed in. Says which file it is that cannot be used. */
+function openNamed(path: string, bytes: Uint8Array): NamedImage {
   try {
-    return parseImage(bytes);
+    const opened = openFile(bytes);
+    return { image: parseImage(opened.bytes), origin: originText(opened.layers), uki: ukiOf(opened) };
   } catch (error) {
     if (error instanceof InputError) throw new InputError(`cannot boot '${path}': ${error.message}`);
     throw error;

@@ -77,6 +77,8 @@ export function parseBzImage(bytes: Uint8Array): BzImage {
   checkProtocol(header);
   const headerEnd = checkedHeaderEnd(header);
   const setupSize = checkedSetupSize(header, headerEnd, bytes.length);
+  const fitting = fittingSetupSects(file, header);
+  if (fitting !== undefined) throw new InputError(setupSectsText(header, fitting));
   const protectedMode = checkedProtectedMode(header, setupSize, bytes.length);
   const initSize = checkedInitSize(header, protectedMode.size);
   checkAddresses(header);
@@ -125,7 +127,7 @@ function checkProtocol(header: SetupHeader): void {
   if (version >> 8 !== 2)
     throw new InputError(`the header says boot protocol ${protocolText(version)}, which is unknown`);
   if (version < OLDEST_PROTOCOL) {
-    throw new InputError(`the kernel speaks boot protocol ${protocolText(version)}; Firstlight needs 2.06 or newer`);
+    throw new InputError(`the image speaks boot protocol ${protocolText(version)}; Firstlight needs 2.06 or newer`);
   }
   if ((header.loadflags & LOADED_HIGH) === 0) {
     throw new InputError(
@@ -155,7 +157,7 @@ function checkedHeaderEnd(header: SetupHeader): number {
 }
 
 function checkedSetupSize(header: SetupHeader, headerEnd: number, fileSize: number): number {
-  const sectors = header.setup_sects === 0 ? SETUP_SECTS_IF_ZERO : header.setup_sects;
+  const sectors = realSectors(header.setup_sects);
   const size = (sectors + 1) * SECTOR;
   if (size >= fileSize) {
     throw new InputError(
@@ -165,6 +167,38 @@ function checkedSetupSize(header: SetupHeader, headerEnd: number, fileSize: numb
   if (headerEnd > size)
     throw new InputError(`the setup header ends at ${hex(headerEnd)}, beyond the setup part (${hex(size)})`);
   return size;
+}
+
+/** Formats whose magic numbers have four bytes and more. */
+const TELLING: ReadonlySet<PayloadFormat> = new Set(['xz', 'zstd', 'lz4', 'lzo', 'elf']);
+
+const realSectors = (setupSects: number): number => (setupSects === 0 ? SETUP_SECTS_IF_ZERO : setupSects);
+
+export const setupSectsText = ({ setup_sects }: SetupHeader, fitting: number): string =>
+  `setup_sects is ${setup_sects}, but what the header names in the protected-mode part lies where it has to be with ${fitting}`;
+
+/**
+ * What setup_sects should be: the one value with which everything that the header names in the protected-mode part is
+ * there (the payload by its magic number, kernel_info by its own), where with the present one nothing is.
+ */
+export function fittingSetupSects(file: Reader, header: SetupHeader): number | undefined {
+  const { payload_offset: payload, payload_length: length, kernel_info_offset: info } = header;
+  if (length === 0) return undefined;
+  const infoAt = (sectors: number): boolean => {
+    const at = (sectors + 1) * SECTOR + info;
+    return inside(at, 4, file.bytes.length) && file.u32(at) === KERNEL_INFO_MAGIC;
+  };
+  const formatAt = (sectors: number): PayloadFormat => {
+    const at = (sectors + 1) * SECTOR + payload;
+    return inside(at, 8, file.bytes.length) ? payloadFormat(file.slice(at, 8)) : 'unknown';
+  };
+  const payloadAt = (sectors: number): boolean => formatAt(sectors) !== 'unknown';
+  const present = realSectors(header.setup_sects);
+  if (payloadAt(present) || (info !== 0 && infoAt(present))) return undefined;
+  // Two or three bytes of a magic number stand anywhere by chance.
+  const certain = (n: number): boolean => (info === 0 ? TELLING.has(formatAt(n)) : infoAt(n));
+  const fits = Array.from({ length: 255 }, (_, i) => i + 1).filter((n) => payloadAt(n) && certain(n));
+  return fits.length === 1 ? fits[0] : undefined;
 }
 
 /** syssize counts paragraphs, rounded up; a signature or padding may follow in the file, and is not loaded. */

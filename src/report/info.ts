@@ -26,8 +26,8 @@ export function infoLines(name: string, info: ImageInfo, packed = false): Line[]
       indent: 2,
       hanging: 2,
     },
-    ...(info.uki === undefined ? [] : ukiLines(info.uki)),
     ...(bzImage === undefined ? [] : bzImageLines(bzImage, info)),
+    ...(info.uki === undefined ? [] : ukiLines(info.uki)),
     ...(info.entries.length === 0
       ? []
       : [BLANK, heading('How it is entered'), ...info.entries.map((text) => paragraph(text))]),

@@ -45,6 +45,7 @@ export type JsonOutcome = JsonPoint & {
 };
 export type JsonImage = {
   readonly kind: KernelImage['kind'];
+  readonly origin: string | null;
   readonly bytes: number;
   readonly protocol: string | null;
   readonly version: string | null;
@@ -154,8 +155,9 @@ const linkJson = (link: FaultLink): JsonLink => ({
   met: link.met === undefined ? null : exceptionJson(link.met),
 });
 
-const imageJson = (image: KernelImage): JsonImage => ({
+const imageJson = (image: KernelImage, origin: string | undefined): JsonImage => ({
   kind: image.kind,
+  origin: origin ?? null,
   bytes: image.bytes.length,
   protocol: image.kind === 'bzImage' ? protocolText(image.protocol) : null,
   version: image.kind === 'bzImage' ? (image.version ?? null) : null,
@@ -163,7 +165,7 @@ const imageJson = (image: KernelImage): JsonImage => ({
 
 function machineJson(config: RunConfig, image: KernelImage, { boot }: RunResult): JsonMachine {
   return {
-    image: imageJson(image),
+    image: imageJson(image, config.origin),
     cpu: config.cpu,
     memoryBytes: config.memoryBytes,
     bootProtocol: boot.protocol,

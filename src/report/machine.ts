@@ -15,17 +15,22 @@ export function imageText(image: KernelImage): string {
     return `ELF image that ${image.lacks}, so entered as a vmlinux is`;
   if (image.kind !== 'bzImage') return IMAGE_NAMES[image.kind];
   const version = image.version?.split(' ')[0];
-  return `bzImage${version === undefined ? '' : ` ${version}`} (boot protocol ${protocolText(image.protocol)})`;
+  const kind = image.payload === undefined && image.protocol >= 0x208 ? 'program with a Linux setup header,' : 'bzImage';
+  return `${kind}${version === undefined ? '' : ` ${version}`} (boot protocol ${protocolText(image.protocol)})`;
 }
 
 const entryText = ({ protocol, entry }: Boot): string =>
   protocol === 'multiboot' ? 'entered by Multiboot' : protocol === 'pvh' ? 'PVH entry' : `${entry}-bit entry`;
 
+const movesText = ({ alignment, to }: NonNullable<Boot['moves']>): string =>
+  `no multiple of kernel_alignment, ${hex(alignment)}: it moves itself to ${hex(to)}`;
+
 /** "loaded at 0x1000000, 64-bit entry, 4-level paging, CPU max, 512 MiB of RAM". */
 export function machineText(config: RunConfig, boot: Boot): string {
   const paging = boot.entry === 32 ? [] : [`${config.paging ?? 4}-level paging`];
   return [
-    `loaded at ${hex(boot.loadAddress)}`,
+    ...(config.origin === undefined ? [] : [config.origin]),
+    `loaded at ${hex(boot.loadAddress)}${boot.moves === undefined ? '' : ` (${movesText(boot.moves)})`}`,
     entryText(boot),
     ...paging,
     `CPU ${config.cpu}${config.apic === false ? ' without APIC' : ''}`,

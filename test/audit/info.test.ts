@@ -133,8 +133,8 @@ describe('an ELF file', () => {
   });
 
   it.each([
-    ['nothing', new Uint8Array(), 'the file is empty'],
-    ['an object file', makeElf({ type: 1 }), 'no executable'],
+    ['nothing', new Uint8Array(), 'this is an empty file'],
+    ['an object file', makeElf({ type: 1 }), 'an object file for x86-64, never linked'],
     ['for another machine', makeElf({ machine: 183 }), 'AArch64'],
   ])('%s is refused', (_name, bytes, message) => {
     expect(() => imageInfo(bytes)).toThrow(InputError);

@@ -264,6 +264,22 @@ describe('the load address', () => {
     expect(boot.runtime).toEqual({ start: 0x1000000, size: 0x1000000 });
   });
 
+  it('may be off kernel_alignment: a relocatable kernel realigns itself, and that is said', () => {
+    const { boot } = booted({ loadAt: 0x1101000 });
+    expect(boot.state.rip).toBe(0x1101200n);
+    expect(boot.runtime.start).toBe(0x1200000);
+    expect(boot.moves).toEqual({ alignment: 0x200000, to: 0x1200000 });
+    expect(booted({ loadAt: 0x1200000 }).boot.moves).toBeUndefined();
+    expect(booted({ loadAt: 0x100000 }).boot.moves).toBeUndefined();
+  });
+
+  it('is nowhere for an image that names no 32-bit entry, but only real-mode setup code knows', () => {
+    const fields = { code32_start: 0, relocatable_kernel: 0, payload_offset: 0, payload_length: 0, xloadflags: 0 };
+    expect(refusal({}, makeBzImage({ fields }))).toMatch(
+      /code32_start is 0\): its own real-mode setup has to run first/,
+    );
+  });
+
   it('may be above pref_address, where the kernel unpacks in place', () => {
     expect(booted({ loadAt: 0x4000000 }).boot.runtime.start).toBe(0x4000000);
   });
@@ -278,7 +294,13 @@ describe('the load address', () => {
   });
 
   it.each<[string, Partial<ImageOptions>, RegExp, Parameters<typeof makeBzImage>[0]?]>([
-    ['not aligned', { loadAt: 0x1100000 }, /0x1100000 is no multiple of kernel_alignment, 0x200000/],
+    ['not that of a page', { loadAt: 0x1100200 }, /0x1100200 is no multiple of a page \(0x1000\)/],
+    [
+      'aligned beyond RAM',
+      {},
+      /init_size\), at a multiple of kernel_alignment, which is 0x40000000, needs RAM from 0x40000000/,
+      { fields: { kernel_alignment: 0x40000000 } },
+    ],
     [
       'of a fixed kernel',
       { loadAt: 0x2000000 },

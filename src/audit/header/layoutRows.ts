@@ -2,7 +2,7 @@
 // is not known, and nothing that depends on it is looked at.
 import { inside } from '../../bits/cursor.ts';
 import { hex } from '../../bits/hex.ts';
-import { protocolText } from '../../image/bzimage.ts';
+import { fittingSetupSects, protocolText, setupSectsText } from '../../image/bzimage.ts';
 import {
   BOOT_FLAG,
   definedHeaderEnd,
@@ -92,15 +92,16 @@ function jumpProblem({ header, setupSize }: HeaderFacts): string | undefined {
   return when(end > setupSize, `the setup header ends at ${hex(end)}, beyond the setup part (${hex(setupSize)})`);
 }
 
-function setupProblem({ header, setupSize, bytes, pe }: HeaderFacts): string | undefined {
+function setupProblem({ header, setupSize, bytes, pe, file }: HeaderFacts): string | undefined {
   if (setupSize >= bytes.length) {
     return `setup_sects is ${header.setup_sects}, so the setup part would end at ${hex(setupSize)}, where the file (${hex(bytes.length)} bytes) has already ended`;
   }
   const text = pe?.sections.find((s) => s.name === '.text');
-  return when(
-    text !== undefined && text.rawOffset !== setupSize,
-    `setup_sects is ${header.setup_sects}, so the protected-mode part begins at ${hex(setupSize)}, but the PE section .text at ${hex(text?.rawOffset ?? 0)}`,
-  );
+  if (text !== undefined && text.rawOffset !== setupSize) {
+    return `setup_sects is ${header.setup_sects}, so the protected-mode part begins at ${hex(setupSize)}, but the PE section .text at ${hex(text.rawOffset)}`;
+  }
+  const fitting = fittingSetupSects(file, header);
+  return fitting === undefined ? undefined : setupSectsText(header, fitting);
 }
 
 /** Where setup_sects is wrong already, syssize cannot be judged. */
@@ -113,13 +114,22 @@ function sizeProblem(facts: HeaderFacts): string | undefined {
     return `syssize promises a protected-mode part up to ${hex(end)}, but the file ends at ${hex(bytes.length)}`;
   }
   // One that leaves the file is the PE header's own fault.
-  const beyond = (s: PeSection): boolean =>
-    s.rawSize > 0 && s.rawOffset + s.rawSize > end && s.rawOffset + s.rawSize <= bytes.length;
+  const beyond = ({ rawOffset, rawSize }: PeSection): boolean =>
+    rawSize > 0 &&
+    rawOffset + rawSize > end &&
+    rawOffset + rawSize <= bytes.length &&
+    !isPadding(facts, end, rawOffset + rawSize);
   const last = pe?.sections.find(beyond);
   return (
     last &&
     `the PE section ${last.name} goes on to ${hex(last.rawOffset + last.rawSize)}, but by syssize the protected-mode part ends at ${hex(end)}`
   );
+}
+
+/** Sections are padded to FileAlignment with zeros, which nobody misses; a kernel's build counts them in syssize. */
+function isPadding({ bytes, pe, isKernel }: HeaderFacts, from: number, to: number): boolean {
+  const size = to - from;
+  return !isKernel && size < (pe?.fields.FileAlignment ?? 0) && bytes.subarray(from, to).every((byte) => byte === 0);
 }
 
 export const LAYOUT_ROWS: readonly FieldRow[] = [

@@ -31,8 +31,9 @@ export const auditUsage: CommandUsage = {
   summary: 'say what would keep it from booting, without running it',
   intro: [
     'Looks for what keeps a kernel from booting, without running anything. Each FILE is a bzImage, the',
-    "boot stub's ELF file (arch/x86/boot/compressed/vmlinux), an object file or archive of the stub, or a",
-    'kernel vmlinux. Objects given together are taken as parts of one link.',
+    "boot stub's ELF file (arch/x86/boot/compressed/vmlinux), an object file or archive of the stub, a",
+    'kernel vmlinux, or a Multiboot or PVH file, of which the headers are looked at. Compressed files are',
+    'unpacked, unified kernel images opened. Objects given together are taken as parts of one link.',
   ],
   options: [
     {

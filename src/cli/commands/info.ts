@@ -25,8 +25,9 @@ export const infoUsage: CommandUsage = {
   summary: 'show what an image is and what kernel it holds',
   intro: [
     'Shows the setup header, the layout and the PE header of a bzImage; and of the kernel inside, or of a',
-    "kernel's or boot stub's ELF file: segments, banner, build id, configuration and symbols. Nothing is",
-    'run, and nothing judged; that is what `firstlight audit` is for.',
+    "kernel's, boot stub's, Multiboot or PVH ELF file: segments, banner, build id, configuration, symbols.",
+    'Compressed files are unpacked, unified kernel images opened. Nothing is run, and nothing judged; that',
+    'is what `firstlight audit` is for.',
   ],
   options: [
     { name: 'header-only', help: ['Leave the kernel packed: instead of seconds it takes an instant.'] },
