@@ -99,6 +99,7 @@ function auditLinked(bytes: Uint8Array, identity: FileIdentity, options: AuditOp
     case 'archive':
     case 'uki':
     case 'other':
+    default:
       throw refusal(identity, 'the audit is about kernels, boot stubs, and the object files of a stub');
   }
 }

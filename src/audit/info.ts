@@ -154,24 +154,22 @@ export function imageInfo(given: Uint8Array, { headerOnly = false }: InfoOptions
   };
 }
 
+const SHOWN: readonly string[] = [
+  'bzImage',
+  'linux-program',
+  'vmlinux',
+  'stub',
+  'multiboot',
+  'multiboot2',
+  'pvh',
+  'elf',
+] satisfies readonly ShownKind[];
+
+const isShown = (kind: FileKind): kind is ShownKind => SHOWN.includes(kind);
+
 function shownKind({ kind, what }: FileIdentity): ShownKind {
-  switch (kind) {
-    case 'object':
-    case 'module':
-    case 'archive':
-    case 'uki':
-    case 'other':
-      throw new InputError(`this is ${what}; info shows kernels, boot stubs, and other programs that are booted`);
-    case 'bzImage':
-    case 'linux-program':
-    case 'vmlinux':
-    case 'stub':
-    case 'multiboot':
-    case 'multiboot2':
-    case 'pvh':
-    case 'elf':
-      return kind;
-  }
+  if (isShown(kind)) return kind;
+  throw new InputError(`this is ${what}; info shows kernels, boot stubs, and other programs that are booted`);
 }
 
 const parseEither = (bytes: Uint8Array, { bits }: Pick<FileIdentity, 'bits'>): ElfImage | Elf32Image =>

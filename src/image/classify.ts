@@ -120,7 +120,7 @@ function otherKind(bytes: Uint8Array): FileIdentity {
     return { kind: 'other', what: 'a boot sector or a disk, but no kernel: "HdrS" is missing at 0x202' };
   }
   if (bytes.length < 0x206 && findBanner(bytes) === undefined) {
-    return { kind: 'other', what: `no kernel: ${bytes.length} bytes are too few to hold a setup header` };
+    return { kind: 'other', what: `not a kernel: ${bytes.length} bytes are too few to hold a setup header` };
   }
-  return { kind: 'other', what: 'no kernel: it has no "HdrS" at 0x202, and no ELF, PE or Multiboot header' };
+  return { kind: 'other', what: 'not a kernel: it has no "HdrS" at 0x202, and no ELF, PE or Multiboot header' };
 }

@@ -125,9 +125,10 @@ function dynamicTags(bytes: Uint8Array, { programHeaders, wide }: ElfHead): { ne
   const size = wide ? 16 : 8;
   const view = viewOf(bytes);
   const tags = new Set<bigint>();
-  for (let i = 0; table !== undefined && i < MOST_DYNAMIC; i++) {
-    const at = table.offset + i * size;
-    if ((i + 1) * size > table.fileSize || !inside(at, size, bytes.length)) break;
+  const count = table === undefined ? 0 : Math.min(MOST_DYNAMIC, Math.floor(table.fileSize / size));
+  for (let i = 0; i < count; i++) {
+    const at = (table?.offset ?? 0) + i * size;
+    if (!inside(at, size, bytes.length)) break;
     tags.add(wide ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true)));
   }
   return { needed: tags.has(DT_NEEDED), named: tags.has(DT_SONAME) };

@@ -66,10 +66,10 @@ function programHeaders(bytes: Uint8Array, { half, word, long }: Words, wide: bo
   const [offset, virt, file, memory] = wide ? [8, 16, 32, 40] : [4, 8, 16, 20];
   return table.map((at) => ({
     type: word(at),
-    offset: Number(long(at + (offset as number))),
-    virtAddr: long(at + (virt as number)),
-    fileSize: Number(long(at + (file as number))),
-    memSize: Number(long(at + (memory as number))),
+    offset: Number(long(at + offset)),
+    virtAddr: long(at + virt),
+    fileSize: Number(long(at + file)),
+    memSize: Number(long(at + memory)),
   }));
 }
 

@@ -39,6 +39,7 @@ function parseAs(bytes: Uint8Array, identity: FileIdentity): KernelImage {
     case 'archive':
     case 'uki':
     case 'other':
+    default:
       throw refusal(identity, 'Firstlight boots kernels for x86');
   }
 }

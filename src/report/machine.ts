@@ -15,7 +15,8 @@ export function imageText(image: KernelImage): string {
     return `ELF image that ${image.lacks}, so entered as a vmlinux is`;
   if (image.kind !== 'bzImage') return IMAGE_NAMES[image.kind];
   const version = image.version?.split(' ')[0];
-  const kind = image.payload === undefined && image.protocol >= 0x208 ? 'program with a Linux setup header,' : 'bzImage';
+  const kind =
+    image.payload === undefined && image.protocol >= 0x208 ? 'program with a Linux setup header,' : 'bzImage';
   return `${kind}${version === undefined ? '' : ` ${version}`} (boot protocol ${protocolText(image.protocol)})`;
 }
 
