@@ -4,7 +4,13 @@ import type { KernelImage } from '../../src/image/image.ts';
 import { bootJson } from '../../src/report/json.ts';
 import { CONFIG, resultOf } from './result.ts';
 
-const IMAGE = { kind: 'bzImage', bytes: new Uint8Array(3), protocol: 0x20f, version: '6.1' } as unknown as KernelImage;
+const IMAGE = {
+  kind: 'bzImage',
+  origin: null,
+  bytes: new Uint8Array(3),
+  protocol: 0x20f,
+  version: '6.1',
+} as unknown as KernelImage;
 const ELF = { kind: 'elf', bytes: new Uint8Array(3) } as unknown as KernelImage;
 
 const CHAIN = [

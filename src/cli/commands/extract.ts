@@ -94,6 +94,7 @@ function kernelOf({ bytes, identity, layers }: OpenedFile): Unpacked {
     return { kernel: unpackPayload(bytes, payload), how: `${packedText(payload)}${behind}` };
   }
   if (UNPACKED.has(kind) && origin !== undefined) return { kernel: bytes, how: origin };
+  if (kind === 'linux-program') throw new InputError(`this is ${what}: ${NO_PAYLOAD.bzImage}`);
   if (kind === 'vmlinux') throw new InputError('this is a kernel already, not packed');
   throw new InputError(`this is ${what}: it holds no packed kernel`);
 }
