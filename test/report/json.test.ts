@@ -62,7 +62,7 @@ describe('the object of a boot', () => {
       stages: [{ name: 'entry', instructions: 0, guestTimeNs: 0 }],
       stateHash: '0123456789abcdef',
       machine: {
-        image: { kind: 'bzImage', bytes: 3, protocol: '2.15', version: '6.1' },
+        image: { kind: 'bzImage', origin: null, bytes: 3, protocol: '2.15', version: '6.1' },
         cpu: 'max',
         memoryBytes: 0x20000000,
         bootProtocol: 'linux',
