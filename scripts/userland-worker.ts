@@ -38,7 +38,7 @@ function boot(task: UserlandTask): UserlandRow {
   const { entry, entryPaging: paging, loadAt, memoryBytes, cmdline, apic } = task;
   const run = new BootRun({
     image: new Uint8Array(readFileSync(task.image)),
-    initrd: commandInitramfs(task.script, new Uint8Array(readFileSync(task.busybox))),
+    initrd: commandInitramfs(task.script, new Uint8Array(readFileSync(task.busybox)), 'console'),
     ...{ entry, paging, loadAt, memoryBytes, cmdline, apic },
     cpu: 'max',
     until: 'end',

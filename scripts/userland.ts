@@ -146,7 +146,7 @@ function qemuConsole({ task }: Planned): string {
   const work = mkdtempSync(join(tmpdir(), 'firstlight-'));
   try {
     const initrd = join(work, 'initrd');
-    writeFileSync(initrd, commandInitramfs(task.script, new Uint8Array(readFileSync(task.busybox))));
+    writeFileSync(initrd, commandInitramfs(task.script, new Uint8Array(readFileSync(task.busybox)), 'console'));
     const machine = ['-accel', 'tcg', '-cpu', 'max', '-m', `${MEMORY / MIB}M`, '-net', 'none', '-no-reboot'];
     const terminal = ['-display', 'none', '-monitor', 'none', '-serial', 'stdio'];
     const files = ['-kernel', task.image, '-initrd', initrd, '-append', task.cmdline];

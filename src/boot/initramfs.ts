@@ -3,6 +3,7 @@
 import { readerOf } from '../bits/cursor.ts';
 import { InputError } from '../bits/errors.ts';
 import { EM_X86_64, isElf } from '../image/elf.ts';
+import { STATUS_LINE } from '../machine/command.ts';
 import { type CpioEntry, cpioArchive, S_IFCHR, S_IFDIR, S_IFREG } from './cpio.ts';
 
 const EM_386 = 3;
@@ -43,8 +44,52 @@ const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
  */
 const OWN_SESSION = '$([ -e /bin/cttyhack ] && echo setsid cttyhack) ';
 
+/** The serial ports of machine/command.ts, as Linux names them. */
+const [OUT, ERR, CONTROL] = ['/dev/ttyS1', '/dev/ttyS2', '/dev/ttyS3'];
+
+/** Raw, so that a line end stays one; setting that again waits for what is not sent yet. */
+const RAW = `raw() { for port in "$@"; do [ -c $port ] && stty -F $port raw -echo 2>/dev/null; done; }`;
+
+/**
+ * The command with its output on ports of its own. A kernel that does not let two ports share a line has no ERR; one
+ * without OUT prints on the console.
+ */
+const apart = (command: string): readonly string[] => [
+  'out=/dev/console',
+  `if (: >${OUT}) 2>/dev/null; then out=${OUT}; else echo "init: no ${OUT}, so the command prints on the console"; fi`,
+  'err=$out',
+  `if (: >${ERR}) 2>/dev/null; then err=${ERR}; fi`,
+  'exec 3>$out 4>$err',
+  `raw ${OUT} ${ERR}`,
+  `sh -c ${quoted(command)} </dev/null >&3 2>&4 3>&- 4>&-`,
+  'status=$?',
+  `raw ${OUT} ${ERR}`,
+  'exec 3>&- 4>&-',
+];
+
+const onTheConsole = (command: string): readonly string[] => [`sh -c ${quoted(command)}`, 'status=$?'];
+
+/**
+ * Where the command reads and writes. `apart`: at ports of its own, and it reads nothing. `console`. `terminal`: the console,
+ * and somebody types: keys such as Ctrl-C are to reach the command. When it ends, the terminal is hung up, and what the
+ * kernel has not sent yet is lost.
+ */
+export type CommandPlace = 'apart' | 'console' | 'terminal';
+
+const RUN_AT: Readonly<Record<CommandPlace, (command: string) => readonly string[]>> = {
+  apart,
+  console: onTheConsole,
+  terminal: (command) => onTheConsole(command).map((line, index) => (index === 0 ? OWN_SESSION + line : line)),
+};
+
+/** Tells the status where nothing else is said: no output of a command can be taken for it. */
+const TELL = [
+  `if (: >${CONTROL}) 2>/dev/null; then exec 5>${CONTROL}; raw ${CONTROL}; echo "${STATUS_LINE}$status" >&5; raw ${CONTROL}; exec 5>&-`,
+  `else echo "init: the command ended with status $status, and there is no ${CONTROL} to say so"; fi`,
+];
+
 /** Text of /init. The directory is /bin for every program that busybox is. */
-function initScript(command: string, terminal: boolean): string {
+function initScript(command: string, place: CommandPlace): string {
   return [
     '#!/bin/busybox sh',
     'export PATH=/bin HOME=/root',
@@ -52,9 +97,9 @@ function initScript(command: string, terminal: boolean): string {
     '/bin/busybox mount -t sysfs sysfs /sys',
     '/bin/busybox mount -t devtmpfs devtmpfs /dev',
     '/bin/busybox --install -s /bin',
-    `${terminal ? OWN_SESSION : ''}sh -c ${quoted(command)}`,
-    'status=$?',
-    '[ $status = 0 ] || echo "the command ended with status $status"',
+    RAW,
+    ...RUN_AT[place](command),
+    ...TELL,
     'poweroff -f',
     '',
   ].join('\n');
@@ -67,13 +112,11 @@ const program = (path: string, data: Uint8Array): CpioEntry => ({ path, mode: S_
 const CONSOLE: CpioEntry = { path: 'dev/console', mode: S_IFCHR | 0o600, device: { major: 5, minor: 1 } };
 
 /**
- * A cpio archive that runs `command` with busybox's `sh -c` and powers off.
+ * A cpio archive that runs `command` with busybox's `sh -c`, tells its status (machine/command.ts) and powers off.
  * @param busybox a program that checkStaticProgram lets through
- * @param terminal somebody types: keys such as Ctrl-C are to reach the command. When it ends, the terminal is hung up, and
- *   what the kernel has not sent yet is lost
  * Throws InputError for a command that is empty or has a NUL character in it.
  */
-export function commandInitramfs(command: string, busybox: Uint8Array, terminal = false): Uint8Array {
+export function commandInitramfs(command: string, busybox: Uint8Array, place: CommandPlace = 'apart'): Uint8Array {
   if (command.trim() === '') throw new InputError('there is no command to run: --run was given an empty one');
   if (command.includes('\0')) throw new InputError('the command contains a NUL character');
   return cpioArchive([
@@ -81,6 +124,6 @@ export function commandInitramfs(command: string, busybox: Uint8Array, terminal 
     directory('tmp', 0o1777),
     CONSOLE,
     program('bin/busybox', busybox),
-    program('init', new TextEncoder().encode(initScript(command, terminal))),
+    program('init', new TextEncoder().encode(initScript(command, place))),
   ]);
 }

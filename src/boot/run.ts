@@ -5,6 +5,7 @@ import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
 import { FLAGS } from '../cpu/state.ts';
 import { type KernelImage, parseImage } from '../image/image.ts';
+import { commandStatus } from '../machine/command.ts';
 import { Machine, type MachineStop, MOST_MOVED } from '../machine/machine.ts';
 import type { Unimplemented } from '../machine/unimplemented.ts';
 import { cpuModel, withApic } from '../x86/models.ts';
@@ -21,6 +22,15 @@ import { SCREEN_LOOK, TextWatch } from './textWatch.ts';
 export { endedAsAsked, type Goal, type Outcome } from './outcome.ts';
 export type { RunConfig } from './runConfig.ts';
 
+export type CommandResult = {
+  readonly command: string;
+  /** As a shell says it, 0 to 255. */
+  readonly status: number | undefined;
+  /** One character for each byte. */
+  readonly stdout: string;
+  readonly stderr: string;
+};
+
 export type RunResult = {
   readonly outcome: Outcome;
   readonly stages: readonly StageReached[];
@@ -28,6 +38,8 @@ export type RunResult = {
   readonly boot: Boot;
   readonly unimplemented: readonly Unimplemented[];
   readonly console: string;
+  /** Where a command was run: what it wrote, and its status, undefined where it has not ended. */
+  readonly command: CommandResult | undefined;
   /** The rows of the text screen; none where nothing was ever written to it. */
   readonly screen: readonly string[];
 };
@@ -85,6 +97,7 @@ export class BootRun {
       watchStages?.(byte);
       this.#text?.byte(byte);
     };
+    if (this.machine.command) this.machine.command.stdout.onByte = (byte) => this.#text?.byte(byte, 'command');
     this.stages.onLine = (line) => this.#consoleLine(line);
     this.stages.onStage = (stage) => this.#stageReached(stage);
     this.#progress = new ProgressWatch(this.machine, isProgram(config.entry, image));
@@ -263,6 +276,13 @@ export class BootRun {
     };
   }
 
+  #commandResult(): CommandResult | undefined {
+    const { command: ports } = this.machine;
+    const { command } = this.config;
+    if (ports === undefined || command === undefined) return undefined;
+    return { command, status: commandStatus(ports), stdout: ports.stdout.text, stderr: ports.stderr.text };
+  }
+
   /** Everything there is to say once the outcome is known (our bug before). */
   result(): RunResult {
     if (!this.#outcome) throw new Error('the run has not ended');
@@ -273,6 +293,7 @@ export class BootRun {
       boot: this.boot,
       unimplemented: this.machine.unimplemented,
       console: this.machine.console.text,
+      command: this.#commandResult(),
       screen: this.machine.screen.changes > 0 ? this.machine.screen.rows() : [],
     };
   }

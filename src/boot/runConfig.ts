@@ -34,6 +34,8 @@ export type RunConfig = {
   readonly initrd?: Uint8Array | undefined;
   /** For Multiboot and PVH, behind the initrd. */
   readonly modules?: readonly Module[] | undefined;
+  /** The command that an initramfs runs which is made for it: the machine then has what that needs (machine/command.ts). */
+  readonly command?: string | undefined;
   readonly until: Goal;
   /** Stop, too, when the guest has printed this, or shows it on its text screen. */
   readonly untilText?: string | undefined;
@@ -99,5 +101,6 @@ export function machineConfig(config: RunConfig, model: CpuModel): MachineConfig
   const ram = ramRanges(config.memoryBytes, plain).map(({ start, size }) => ({ start, end: start + size }));
   const rom = { start: 0xc0000, end: HIGH_MEMORY_START };
   const { seed, input, disks, extras } = config;
-  return { model, ram, seed, input, disks, extras, ...(plain ? {} : { rom }) };
+  const command = config.command !== undefined;
+  return { model, ram, seed, input, disks, extras, command, ...(plain ? {} : { rom }) };
 }

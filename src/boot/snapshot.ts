@@ -32,6 +32,8 @@ const MOST_PIECES = 2 ** 20;
 const LARGEST_PIECE = 2 ** 20;
 /** Of the memories of all chips together. */
 const MOST_IN_CHIPS = 2 ** 30;
+/** The kernel takes no longer argument for a program (MAX_ARG_STRLEN). */
+const LONGEST_COMMAND = 2 ** 17;
 const PAGES = at.CHUNK_BYTES / 4096;
 /** u32 number of the chunk, u16 map of its pages that follow, a byte of flags for each page. */
 const CHUNK_HEADER = 4 + 2 + PAGES;
@@ -52,6 +54,7 @@ const KEPT: { readonly [K in Kept]-?: (saved: Fields) => RunConfig[K] } = {
   cmdline: (saved) => saved.text('cmdline', 2 ** 16),
   origin: (saved) => saved.text('origin', 2 ** 16),
   cmdlineAdded: (saved) => saved.text('cmdlineAdded', 2 ** 16),
+  command: (saved) => (saved.has('command') ? saved.text('command', LONGEST_COMMAND) : undefined),
   seed: (saved) => saved.number('seed', 0, Number.MAX_SAFE_INTEGER),
   plainRam: (saved) => saved.flag('plainRam'),
   apic: (saved) => saved.flag('apic'),

@@ -9,7 +9,8 @@ export const SCREEN_LOOK = 10_000_000n;
 export class TextWatch {
   readonly #machine: Machine;
   readonly #text: string;
-  #recent: string;
+  /** What came last, of each that prints: two may at the same time. */
+  readonly #recent: { console: string; command: string };
   #changes = 0;
   found = false;
 
@@ -18,13 +19,14 @@ export class TextWatch {
     this.#machine = machine;
     this.#text = text;
     // What a run printed before it was saved may be the beginning.
-    this.#recent = machine.console.text.slice(-text.length);
+    const end = (printed = ''): string => printed.slice(-text.length);
+    this.#recent = { console: end(machine.console.text), command: end(machine.command?.stdout.text) };
   }
 
-  /** To be called with each byte of the console. */
-  byte(byte: number): void {
-    this.#recent = (this.#recent + String.fromCharCode(byte)).slice(-this.#text.length);
-    if (this.#recent !== this.#text) return;
+  /** To be called with each byte of the console, and of what a command prints. */
+  byte(byte: number, from: 'console' | 'command' = 'console'): void {
+    this.#recent[from] = (this.#recent[from] + String.fromCharCode(byte)).slice(-this.#text.length);
+    if (this.#recent[from] !== this.#text) return;
     this.found = true;
     this.#machine.requestStop();
   }

@@ -1,6 +1,7 @@
 // Exit codes, as `firstlight --help` lists them.
 
-import { endedAsAsked, type Goal, type Outcome } from '../boot/run.ts';
+import type { Ending } from '../boot/outcome.ts';
+import { type CommandResult, endedAsAsked, type Goal } from '../boot/run.ts';
 
 /** What ends a run from outside, and the exit code by it: 128 + its number, as shells report it. */
 export const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
@@ -28,11 +29,20 @@ export const EXIT = {
   outputClosed: 141,
 } as const;
 
-/** @param until where the run was to stop; a stage by default */
-export function exitCodeOf(
-  outcome: Pick<Outcome, 'kind'> & Partial<Pick<Outcome, 'stage'>>,
-  until: Goal = 'banner',
-): number {
+/** Did the guest end the run itself, as it was asked to? */
+export const isOwnEnd = (outcome: Ending, until: Goal): boolean =>
+  (outcome.kind === 'powered-off' || outcome.kind === 'reset') && endedAsAsked(outcome, until);
+
+export type Ended = { readonly outcome: Ending; readonly command?: Pick<CommandResult, 'status'> | undefined };
+
+/**
+ * @param until where the run was to stop; a stage by default
+ * @param asGuest a guest that ends the run through the debug-exit port chooses the code, as with QEMU
+ */
+export function exitCodeOf({ outcome, command }: Ended, until: Goal = 'banner', asGuest = false): number {
+  if (asGuest && outcome.kind === 'debug-exit') return (outcome.code ?? 0) & 0xff;
+  // A command that was cut short has no status to pass on.
+  if (command !== undefined && isOwnEnd(outcome, until)) return command.status ?? EXIT.died;
   if (endedAsAsked(outcome, until)) return EXIT.reached;
   return outcome.kind === 'instruction-limit' || outcome.kind === 'memory-limit' ? EXIT.limit : EXIT.died;
 }

@@ -117,7 +117,13 @@ export const BOOT_OPTIONS: readonly OptionRow[] = [
     help: ['What RDRAND, RDSEED and RDTSC start from. The same seed, the same run.', 'Default: 0.'],
   },
   { name: 'json', help: ['Print one JSON object on stdout, and nothing else (docs/json.md).'] },
-  { name: 'quiet', help: ['Say nothing but the outcome, in one line, and what the guest prints.'] },
+  {
+    name: 'quiet',
+    help: [
+      'Say nothing where the run ends as asked, else how it ended, in one line. What',
+      'the guest prints is shown; with --run, what the command prints.',
+    ],
+  },
 ];
 
 /** What only a plain boot has: to go on into user space, to where the guest itself ends the run. */
@@ -135,6 +141,22 @@ export const END_OPTIONS: readonly OptionRow[] = [
     help: ["At the end, print the text screen of the guest's VGA on stdout."],
   },
   {
+    name: 'exit-code',
+    value: 'guest|own',
+    help: [
+      'guest: where the guest ends the run by writing a value to port 0xf4, exit with',
+      'what QEMU exits with, (value << 1 | 1) of 8 bits, and take it for the end asked',
+      'for. Default: own: 0 for the value 0, else 1.',
+    ],
+  },
+  {
+    name: 'safe-console',
+    help: [
+      'Print what the guest prints with all but printable ASCII, line ends and tabs',
+      'as \\xNN, so that nothing in it acts on the terminal.',
+    ],
+  },
+  {
     name: 'interactive',
     help: [
       'Connect the terminal to the serial port. Ctrl-A x leaves, Ctrl-A Ctrl-A',
@@ -148,7 +170,10 @@ export const END_OPTIONS: readonly OptionRow[] = [
     value: 'COMMAND',
     help: [
       'Make an initial RAM disk of busybox that runs a shell command and powers',
-      'off, as in --run "uname -a; cat /proc/cpuinfo". Sets --until end.',
+      'off, as in --run "uname -a; cat /proc/cpuinfo". What the command writes to',
+      'stdout and stderr goes there, its status is the exit code, and it has nothing',
+      'to read; the console goes to stderr, with --quiet nowhere. (With --interactive',
+      'the command has the console.) Sets --until end.',
     ],
   },
   {
@@ -157,6 +182,10 @@ export const END_OPTIONS: readonly OptionRow[] = [
     help: ['The statically linked busybox for --run. Default: /bin/busybox or', '/usr/bin/busybox, where it is one.'],
   },
 ];
+
+/** Whose exit code it is. Throws UsageError. */
+export const exitCodeOption = ({ values }: Given): 'guest' | 'own' =>
+  choiceValue('exit-code', values.get('exit-code') ?? 'own', ['guest', 'own'] as const);
 
 /** What only a plain boot has: devices on the PCI bus. */
 export const DEVICE_OPTIONS: readonly OptionRow[] = [
@@ -264,7 +293,7 @@ function readInitrd({ values, switches }: Given, limit: number): Uint8Array | un
     return path === undefined ? undefined : readInput(path, limit, 'the guest has RAM');
   }
   if (path !== undefined) throw new UsageError('--run makes the initial RAM disk itself; leave --initrd or --run away');
-  return commandInitramfs(command, findBusybox(busybox), switches.has('interactive'));
+  return commandInitramfs(command, findBusybox(busybox), switches.has('interactive') ? 'terminal' : 'apart');
 }
 
 type RunOptions = Omit<RunConfig, 'image' | 'initrd' | 'until' | 'cmdline' | 'cmdlineAdded' | 'modules'> & {
@@ -291,6 +320,7 @@ function runOptions(given: Given, goals: readonly Goal[]): RunOptions {
     until: choice('until', goals) ?? (values.has('run') || values.has('until-text') || interactive ? 'end' : undefined),
     untilText: convert('until-text', textValue),
     maxInstructions: convert('max-instructions', countValue) ?? (interactive ? NO_LIMIT : DEFAULT_MAX_INSTRUCTIONS),
+    command: values.get('run'),
     seed: convert('seed', seedValue) ?? 0,
     apic: !given.switches.has('no-apic'),
     extras,

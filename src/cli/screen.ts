@@ -5,6 +5,7 @@
 
 import picocolors from 'picocolors';
 import { visible } from '../bits/visible.ts';
+import { SafeBytes } from './safeBytes.ts';
 import { type Line, type LineTone, REPORT_WIDTH, rowsOf } from '../report/lines.ts';
 import type { Io, Output } from './io.ts';
 
@@ -17,6 +18,8 @@ const UNKNOWN_WIDTH = 80;
 /** A report is not wrapped more narrowly than this. */
 const NARROWEST_REPORT = 60;
 
+/** Where a guest's words go. */
+export type Place = 'stdout' | 'stderr';
 export type Tone = Exclude<LineTone, 'heading'>;
 type Colors = ReturnType<typeof picocolors.createColors>;
 
@@ -26,22 +29,33 @@ export class Screen {
   readonly #reportColors: Colors;
   /** A terminal that takes control sequences, and somebody who wants them. */
   readonly #erases: boolean;
+  readonly #safe: SafeBytes | undefined;
   readonly #pending = new Uint8Array(BUFFER);
   #pendingLength = 0;
-  #midLine = false;
+  #pendingFor: Place = 'stdout';
+  /** Where a line of a guest is unfinished. */
+  #midLine: Place | undefined;
   /** Columns of the progress line that is shown; 0 where there is none. */
   #progressShown = 0;
 
-  constructor(io: Io) {
+  /** @param safe of the guest's words nothing is to act on a terminal */
+  constructor(io: Io, safe = false) {
+    this.#safe = safe ? new SafeBytes() : undefined;
     this.#io = io;
     this.#colors = picocolors.createColors(wantsColour(io.stderr, io));
     this.#erases = !io.env['NO_COLOR'];
     this.#reportColors = picocolors.createColors(wantsColour(io.stdout, io));
   }
 
-  /** A byte of the guest's console. Written with the next flush. */
-  console(byte: number): void {
-    if (this.#pendingLength === BUFFER) this.flush();
+  /** A byte of the guest's console, or of what a command in it prints. Written with the next flush. */
+  console(byte: number, to: Place = 'stdout'): void {
+    if (this.#safe === undefined) this.#put(byte, to);
+    else for (const safe of this.#safe.take(byte)) this.#put(safe, to);
+  }
+
+  #put(byte: number, to: Place): void {
+    if (this.#pendingLength === BUFFER || to !== this.#pendingFor) this.flush();
+    this.#pendingFor = to;
     this.#pending[this.#pendingLength++] = byte;
   }
 
@@ -50,17 +64,18 @@ export class Screen {
     if (this.#pendingLength === 0) return;
     const bytes = this.#pending.slice(0, this.#pendingLength);
     this.#pendingLength = 0;
-    if (this.#io.sameOutput) this.clearProgress();
-    this.#io.stdout.write(bytes);
-    this.#midLine = bytes.at(-1) !== NEWLINE;
+    const to = this.#pendingFor;
+    if (this.#io.sameOutput || to === 'stderr') this.clearProgress();
+    this.#io[to].write(bytes);
+    this.#midLine = bytes.at(-1) === NEWLINE ? undefined : to;
   }
 
   /** A line about the run. */
   say(text: string, tone: Tone = 'plain'): void {
     this.flush();
     this.clearProgress();
-    const newline = this.#midLine && this.#io.sameOutput ? '\n' : '';
-    if (newline) this.#midLine = false;
+    const newline = this.#unfinished() ? '\n' : '';
+    if (newline) this.#midLine = undefined;
     ours(this.#io.stderr, `${newline}${painted(this.#colors, `firstlight: ${visible(text)}`, tone)}\n`);
   }
 
@@ -81,12 +96,17 @@ export class Screen {
    * the console.
    */
   progress(text: string): void {
-    const { stderr, sameOutput, env } = this.#io;
-    if (!stderr.isTTY || env['TERM'] === 'dumb' || (sameOutput && this.#midLine)) return;
+    const { stderr, env } = this.#io;
+    if (!stderr.isTTY || env['TERM'] === 'dumb' || this.#unfinished()) return;
     const width = (stderr.columns || UNKNOWN_WIDTH) - 1;
     const shown = visible(text).slice(0, width);
     ours(stderr, `\r${this.#colors.dim(shown)}${this.#erasing(this.#progressShown - shown.length)}`);
     this.#progressShown = shown.length;
+  }
+
+  /** Is there an unfinished line of the guest where lines about the run go? */
+  #unfinished(): boolean {
+    return this.#midLine === 'stderr' || (this.#midLine === 'stdout' && this.#io.sameOutput);
   }
 
   clearProgress(): void {

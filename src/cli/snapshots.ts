@@ -44,7 +44,9 @@ export const SNAPSHOT_OPTIONS: readonly OptionRow[] = [
 
 /** What may stand beside --restore; all else describes the machine, which is in the file. */
 const BESIDE_RESTORE = new Set(
-  'restore until until-text max-instructions disk interactive json quiet save save-at screen'.split(' '),
+  'restore until until-text max-instructions disk interactive exit-code safe-console json quiet save save-at screen'.split(
+    ' ',
+  ),
 );
 
 /** Where a run is to be saved. */

@@ -32,6 +32,8 @@ export const PORTS = {
   /** QEMU's firmware configuration: selector, data. */
   fwCfg: at([0x510, 2]),
   com2: at([0x2f8, 8]),
+  com3: at([0x3e8, 8]),
+  com4: at([0x2e8, 8]),
   vga: at([0x3c0, 0x20]),
   com1: at([0x3f8, 8]),
   /** ACPI power management: PM1a event and control blocks, PM timer. */

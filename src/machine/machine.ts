@@ -15,6 +15,7 @@ import type { PostCode } from '../devices/debugPorts.ts';
 import type { Uart16550 } from '../devices/uart16550.ts';
 import { MSR_IA32_TSC_ADJUST, msrSlot } from '../x86/msr.ts';
 import { VECTOR } from '../x86/vectors.ts';
+import { type CommandPorts, restoreCommand, saveCommand } from './command.ts';
 import type { Console } from './console.ts';
 import { hashChips, hashMemory, hashProcessor, StateHash } from './hash.ts';
 import { type InputByte, type InputPort, SerialInput } from './input.ts';
@@ -56,6 +57,8 @@ export class Machine {
   readonly uart: Uart16550;
   readonly postCode: PostCode;
   readonly #ports: PortBus;
+  /** Where the configuration asks for it. */
+  readonly command: CommandPorts | undefined;
   readonly #devices: readonly Device[];
   readonly #timed: readonly TimedDevice[];
   readonly #unimplemented = new UnimplementedList();
@@ -99,6 +102,7 @@ export class Machine {
     this.screen = pc.screen;
     this.uart = pc.uart;
     this.postCode = pc.postCode;
+    this.command = pc.command;
     this.#input = new SerialInput(pc.receivers, input);
     if (config.rom) makeRom(this.memory, config.rom);
     reset(this.engine.state, model);
@@ -296,6 +300,7 @@ export class Machine {
       leftEarly: this.#leftEarly,
       unimplemented: this.#unimplemented.save(),
       console: this.console.save(),
+      command: this.command && saveCommand(this.command),
       input: this.#input.save(),
       bus: this.#bus.save(),
       chips: saveChips(this.#devices),
@@ -312,6 +317,7 @@ export class Machine {
     this.#random.state = saved.bigint('random', 0n, (1n << 64n) - 1n);
     this.#leftEarly = saved.flag('leftEarly');
     this.console.restore(saved.object('console'));
+    if (this.command) restoreCommand(this.command, saved.object('command'));
     this.#input.restore(saved.object('input'));
     this.#bus.restore(saved.object('bus'));
     restoreChips(saved, this.#devices, this.#timed);

@@ -23,6 +23,7 @@ import { createUart16550, type Uart16550 } from '../devices/uart16550.ts';
 import { createVgaPorts } from '../devices/vgaPorts.ts';
 import type { DiskImage } from '../devices/virtio/disk.ts';
 import type { CpuModel } from '../x86/models.ts';
+import { type CommandPorts, createCommandPorts, sharedLine } from './command.ts';
 import { Console } from './console.ts';
 import { guestDma } from './dma.ts';
 import type { InputByte, InputPort, Receiver } from './input.ts';
@@ -40,6 +41,8 @@ export type MachineConfig = {
   readonly rom?: RamRange;
   /** With QEMU's pc-testdev, which bare-metal test programs use. */
   readonly testDevice?: boolean | undefined;
+  /** With what one command needs that is run in it (command.ts). */
+  readonly command?: boolean | undefined;
   readonly seed: number;
   /** What arrives at the serial port and when, in the order of time: the input log of an earlier run. */
   readonly input?: readonly InputByte[] | undefined;
@@ -78,6 +81,7 @@ export type Pc = {
   readonly screen: TextScreen;
   readonly uart: Uart16550;
   readonly postCode: PostCode;
+  readonly command: CommandPorts | undefined;
   /** Every chip, in the order in which the state hash takes them. */
   readonly devices: readonly Device[];
   readonly timed: readonly TimedDevice[];
@@ -138,14 +142,16 @@ export function attachChips(board: Board): Pc {
   const pci = attachPci(board);
   attach(board, createResetControl({ reset: wires.reset, unimplemented }), PORTS.resetControl);
   const transmit = (byte: number): void => console.write(byte);
-  const uart = createUart16550({ interrupt: interrupts.line(IRQ.com1), transmit, unimplemented });
+  const [com1Line, com3Line] = sharedLine(interrupts.line(IRQ.com1));
+  const uart = createUart16550({ interrupt: com1Line, transmit, unimplemented });
   attach(board, uart, PORTS.com1);
+  const command = config.command ? attachCommandPorts(board, com3Line) : undefined;
   attach(board, acpiPm, PORTS.acpiPm);
   attachWindows(board, hpet, pci);
   const screen = new TextScreen(bus, vga);
   const timed = [pit, cmos, acpiPm, hpet, ...interrupts.timed, ...pci.functions.values()];
   const receivers = new Map<InputPort, Receiver>([['com1', uart], ...(pci.hvc0 ? [['hvc0', pci.hvc0] as const] : [])]);
-  return { screen, uart, postCode, devices, timed, receivers };
+  return { screen, uart, postCode, command, devices, timed, receivers };
 }
 
 function attach({ wires, ports, devices }: Board, device: Device, where: ChipPorts): void {
@@ -197,6 +203,17 @@ function attachDebugPorts(board: Board): PostCode {
   attach(board, createDebugConsole({ output: (byte) => board.console.write(byte) }), PORTS.debugConsole);
   attach(board, createDebugExit({ exit: board.wires.debugExit }), PORTS.debugExit);
   return postCode;
+}
+
+/** COM3 has the line of COM1, and COM4 that of COM2, as software expects them. */
+function attachCommandPorts(board: Board, com3Line: InterruptLine): CommandPorts {
+  const [com2Line, com4Line] = sharedLine(board.interrupts.line(IRQ.com2));
+  const lines = { stdout: com2Line, stderr: com3Line, control: com4Line };
+  const command = createCommandPorts(lines, board.wires.unimplemented);
+  attach(board, command.uarts.stdout, PORTS.com2);
+  attach(board, command.uarts.stderr, PORTS.com3);
+  attach(board, command.uarts.control, PORTS.com4);
+  return command;
 }
 
 function attachTestDevice(board: Board): void {

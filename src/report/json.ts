@@ -70,6 +70,12 @@ export type JsonMachine = {
   readonly e820: readonly { readonly start: string; readonly size: number; readonly type: 'ram' | 'reserved' }[];
   readonly placement: readonly { readonly name: string; readonly start: string; readonly size: number }[];
 };
+export type JsonCommand = {
+  readonly command: string;
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+};
 export type BootJson = {
   readonly outcome: JsonOutcome;
   readonly stages: readonly JsonStage[];
@@ -77,6 +83,7 @@ export type BootJson = {
   readonly machine: JsonMachine;
   readonly unimplemented: readonly { readonly what: string; readonly device: string | null; readonly count: number }[];
   readonly console: string;
+  readonly run: JsonCommand | null;
   readonly screen: readonly string[];
 };
 
@@ -89,6 +96,7 @@ export function bootJson(config: RunConfig, image: KernelImage, result: RunResul
     machine: machineJson(config, image, result),
     unimplemented: result.unimplemented.map(({ what, device, count }) => ({ what, device: device ?? null, count })),
     console: result.console,
+    run: result.command === undefined ? null : { ...result.command, status: result.command.status ?? null },
     screen: result.screen,
   };
 }

@@ -1,3 +1,7 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type CpioEntry, cpioArchive, S_IFCHR, S_IFDIR, S_IFREG } from '../../src/boot/cpio.ts';
 import { checkStaticProgram, commandInitramfs } from '../../src/boot/initramfs.ts';
@@ -77,17 +81,49 @@ describe('the initramfs of a command', () => {
   it('runs the command after the mounts, and powers off at the end', () => {
     const lines = initOf('uname -a; cat /proc/cpuinfo').trimEnd().split('\n');
     expect(lines[0]).toBe('#!/bin/busybox sh');
-    const run = lines.indexOf("sh -c 'uname -a; cat /proc/cpuinfo'");
+    const run = lines.findIndex((line) => line.startsWith("sh -c 'uname -a; cat /proc/cpuinfo' "));
     expect(run).toBeGreaterThan(lines.indexOf('/bin/busybox mount -t devtmpfs devtmpfs /dev'));
     expect(lines.at(-1)).toBe('poweroff -f');
   });
 
   it('passes the command on as it is', () => {
-    expect(initOf(`echo "it's $HOME"`)).toContain(`sh -c 'echo "it'\\''s $HOME"'\n`);
+    expect(initOf(`echo "it's $HOME"`)).toContain(`sh -c 'echo "it'\\''s $HOME"' </dev/null`);
+  });
+
+  /** Runs the shell part of /init here, with files in the place of the serial ports. */
+  const runHere = (command: string) => {
+    const folder = mkdtempSync(join(tmpdir(), 'firstlight-init-'));
+    const script = initOf(command)
+      .split('\n')
+      .filter(
+        (line) => !line.includes('/bin/busybox') && line !== 'export PATH=/bin HOME=/root' && line !== 'poweroff -f',
+      )
+      .join('\n')
+      .replaceAll('/dev/tty', `${folder}/tty`);
+    const { stdout } = spawnSync('/bin/sh', ['-c', script], { encoding: 'latin1' });
+    const [out, err, control] = [1, 2, 3].map((port) => readFileSync(join(folder, `ttyS${port}`), 'latin1'));
+    rmSync(folder, { recursive: true });
+    return { console: stdout, out, err, control };
+  };
+
+  it.each([
+    ['exit 7', '', 7],
+    ['printf "a\\0b"; echo oops >&2', 'a\0b', 0],
+    ['cat', '', 0],
+    ['no-such-program-anywhere', '', 127],
+    ['/dev/null', '', 126],
+    ['kill -9 $$', '', 137],
+    ['echo status 9', 'status 9\n', 0],
+  ])('tells stdout and status of `%s` apart', (command, out, status) => {
+    expect(runHere(command)).toMatchObject({ console: '', out, control: `status ${status}\n` });
+  });
+
+  it('tells stderr apart', () => {
+    expect(runHere('echo one; echo two >&2')).toMatchObject({ out: 'one\n', err: 'two\n' });
   });
 
   it('has a terminal of its own where somebody types', () => {
-    const init = find(unpacked(commandInitramfs('sh', BUSYBOX, true)), 'init').data;
+    const init = find(unpacked(commandInitramfs('sh', BUSYBOX, 'terminal')), 'init').data;
     expect(new TextDecoder().decode(init)).toContain("\n$([ -e /bin/cttyhack ] && echo setsid cttyhack) sh -c 'sh'\n");
   });
 

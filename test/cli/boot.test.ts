@@ -28,20 +28,17 @@ describe('firstlight boot of a healthy image', () => {
     expect(both.indexOf('firstlight: stage entry')).toBeLessThan(both.indexOf('Firstlight sample stub'));
   });
 
-  it('--quiet says the outcome only', async () => {
+  it('--quiet says nothing of a run that ends as asked', async () => {
     const { code, stdout, stderr } = await boot(GOOD, '--quiet');
     expect(code).toBe(0);
     expect(stdout).toMatch(GUEST_SAYS);
-    expect(stderr).toMatch(/^firstlight: reached banner after [^\n]*\n$/);
+    expect(stderr).toBe('');
   });
 
   it('--until entry stops before the first instruction', async () => {
-    const { code, stdout, stderr } = await boot(GOOD, '--until', 'entry', '--quiet');
-    expect({ code, stdout, stderr }).toEqual({
-      code: 0,
-      stdout: '',
-      stderr: 'firstlight: reached entry after 0 instructions (0 ns of guest time)\n',
-    });
+    const { code, stdout, stderr } = await boot(GOOD, '--until', 'entry');
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
+    expect(stderr).toContain('\nfirstlight: reached entry after 0 instructions (0 ns of guest time)\n');
   });
 
   it('--json prints one object and nothing else', async () => {

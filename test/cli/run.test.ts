@@ -144,7 +144,8 @@ describe('firstlight boot --run', () => {
 
   it('makes an initrd, asks for a console, and goes on to the end', async () => {
     const { code, stdout } = await run();
-    expect(code).toBe(0);
+    // It powers off without a word of the command.
+    expect(code).toBe(1);
     expect(machineOf(stdout)).toMatchObject({
       until: 'end',
       cmdline: WORDS,
@@ -179,6 +180,124 @@ describe('firstlight boot --run', () => {
   });
 });
 
+describe('what a command leaves', () => {
+  /** mov $letter,%al; mov $port,%dx; out %al,(%dx) for each letter */
+  const says = (port: number, text: string): number[] =>
+    [...Buffer.from(text)].flatMap((letter) => [0xb0, letter, 0x66, 0xba, port & 0xff, port >> 8, 0xee]);
+  const commandKernel = (name: string, status: string, end: readonly number[] = OFF): string =>
+    kernel(name, [
+      ...says(0x3f8, 'log\n'),
+      ...says(0x2f8, 'out\n'),
+      ...says(0x3e8, 'err\n'),
+      ...says(0x2e8, status),
+      ...end,
+    ]);
+  const RUN = ['--run', 'it', '--busybox', BUSYBOX];
+
+  it('comes where it would come if it ran here: its output, its status; the console goes to stderr', async () => {
+    const { code, stdout, stderr } = await boot(commandKernel('seven', 'status 7\n'), ...RUN);
+    expect({ code, stdout }).toEqual({ code: 7, stdout: 'out\n' });
+    expect(stderr).toMatch(/\nlog\nerr\nfirstlight: powered off[^\n]*\nfirstlight: the command ended with status 7\n/);
+  });
+
+  it('is all there is with --quiet', async () => {
+    const said = await boot(commandKernel('seven', 'status 7\n'), ...RUN, '--quiet');
+    expect(said).toMatchObject({ code: 7, stdout: 'out\n', stderr: 'err\n' });
+  });
+
+  it('is told in JSON', async () => {
+    const { code, stdout } = await boot(commandKernel('seven', 'status 7\n'), ...RUN, '--json');
+    expect([code, (JSON.parse(stdout) as BootJson).run]).toEqual([
+      7,
+      { command: 'it', status: 7, stdout: 'out\n', stderr: 'err\n' },
+    ]);
+  });
+
+  it.each([
+    ['none', ''],
+    ['no line of /init', 'status seven\n'],
+    ['too large', 'status 1000\n'],
+  ])('is a death where the guest powers off without a status: %s', async (name, told) => {
+    const { code, stderr } = await boot(commandKernel(name.replaceAll('/', ''), told), ...RUN, '--quiet');
+    expect([code, stderr]).toEqual([1, 'err\nfirstlight: the guest ended before it told a status of the command\n']);
+  });
+
+  it('is not passed on where the guest dies', async () => {
+    const { code, stdout } = await boot(commandKernel('halts', 'status 0\n', [0xfa, 0xf4]), ...RUN, '--json');
+    const { outcome, run } = JSON.parse(stdout) as BootJson;
+    expect([code, outcome.kind, run?.status]).toEqual([1, 'halt', 0]);
+  });
+
+  it('survives being saved', async () => {
+    // In the middle of what it prints.
+    const image = commandKernel('saved', 'status 7\n');
+    const saved = join(directory, 'saved.snapshot');
+    await boot(image, ...RUN, '--max-instructions', '20', '--save', saved);
+    const whole = await boot(image, ...RUN, '--json');
+    const gone = await boot('--restore', saved, '--json');
+    expect(gone.code).toBe(7);
+    expect((JSON.parse(gone.stdout) as BootJson).run).toEqual((JSON.parse(whole.stdout) as BootJson).run);
+  });
+
+  it('is what --until-text looks at too', async () => {
+    const { code } = await boot(commandKernel('seven', 'status 7\n'), ...RUN, '--until-text', 'out', '--quiet');
+    expect(code).toBe(0);
+  });
+});
+
+/** mov $value,%al; out %al,$0xf4 */
+const exits = (value: number): string => kernel(`exits${value}`, [0xb0, value, 0xe6, 0xf4]);
+
+describe('firstlight boot --exit-code guest', () => {
+  it.each([
+    [0, 1],
+    [1, 3],
+    [63, 127],
+    [0xff, 0xff],
+  ])(
+    'ends as QEMU does where the guest writes %d to port 0xf4: with %d, silently with --quiet',
+    async (value, code) => {
+      const said = await boot(exits(value), '--until', 'end', '--exit-code', 'guest', '--quiet');
+      expect(said).toMatchObject({ code, stdout: '', stderr: '' });
+    },
+  );
+
+  it('ends by our own codes otherwise', async () => {
+    expect((await boot(POWERS_OFF, '--until', 'end', '--exit-code', 'guest')).code).toBe(0);
+    expect((await boot(exits(1), '--until', 'end', '--quiet')).code).toBe(1);
+    expect((await boot(exits(1), '--exit-code', 'other')).code).toBe(2);
+  });
+});
+
+describe('firstlight boot --quiet', () => {
+  it('says nothing where the run ends as asked', async () => {
+    expect(await boot(POWERS_OFF, '--until', 'end', '--quiet')).toMatchObject({ code: 0, stdout: '', stderr: '' });
+  });
+
+  it('says how it ended where it does not', async () => {
+    const { code, stderr } = await boot(POWERS_OFF, '--until', 'init', '--quiet');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^firstlight: powered off; after [^\n]*\n$/);
+  });
+});
+
+describe('firstlight boot --safe-console', () => {
+  const text = '\x1b[2Ja\tb\r\nc\rd\x9b\x7f\r\n';
+  const prints = kernel('prints', [
+    ...[...Buffer.from(text, 'latin1')].flatMap((letter) => [0xb0, letter, 0x66, 0xba, 0xf8, 0x03, 0xee]),
+    ...OFF,
+  ]);
+
+  it('shows what would act on a terminal', async () => {
+    const { stdout } = await boot(prints, '--until', 'end', '--quiet', '--safe-console');
+    expect(stdout).toBe('\\x1b[2Ja\tb\r\nc\\x0dd\\x9b\\x7f\r\n');
+  });
+
+  it('is a choice: without it bytes pass', async () => {
+    expect((await boot(prints, '--until', 'end', '--quiet')).stdout).toBe(text);
+  });
+});
+
 describe('the search for busybox', () => {
   it('takes the first place that has a static one', () => {
     expect(findBusybox(undefined, [MISSING, DYNAMIC, BUSYBOX])).toEqual(findBusybox(BUSYBOX));
@@ -199,6 +318,6 @@ describe('the exit code', () => {
     ['panic', 'end', 1],
     ['instruction-limit', 'end', 3],
   ] as const)('of %s where %s was asked for is %d', (kind, until, code) => {
-    expect(exitCodeOf({ kind, stage: 'init' }, until)).toBe(code);
+    expect(exitCodeOf({ outcome: { kind, stage: 'init' } }, until)).toBe(code);
   });
 });

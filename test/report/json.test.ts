@@ -89,6 +89,7 @@ describe('the object of a boot', () => {
         { what: 'port 0x2f9', device: 'COM2', count: 1 },
       ],
       console: 'é',
+      run: null,
       screen: ['on screen'],
     });
   });

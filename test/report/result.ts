@@ -43,6 +43,7 @@ export const resultOf = (ending: Ending, more: Partial<RunResult> = {}): RunResu
   boot: BOOT,
   unimplemented: [],
   console: '',
+  command: undefined,
   screen: [],
   ...more,
 });

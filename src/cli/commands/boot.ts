@@ -1,15 +1,16 @@
 // `firstlight boot IMAGE`: the console on stdout, what happens on stderr, the outcome as exit code.
 
-import { type BootRun, endedAsAsked, type Goal, type Outcome } from '../../boot/run.ts';
+import { type BootRun, endedAsAsked, type Goal, type Outcome, type RunResult } from '../../boot/run.ts';
+import type { Console } from '../../machine/console.ts';
 import { hintLines } from '../../report/hints.ts';
 import { bootJson } from '../../report/json.ts';
 import { commandLineText, imageText, machineText } from '../../report/machine.ts';
 import { outcomeDetails, outcomeText, stageText, whenText } from '../../report/outcome.ts';
 import { wordsHint } from '../../report/silence.ts';
 import type { Command } from '../command.ts';
-import { EXIT, exitCodeOf, type Stopped, stoppedBy } from '../exit.ts';
+import { EXIT, exitCodeOf, isOwnEnd, type Stopped, stoppedBy } from '../exit.ts';
 import { openKeyboard } from '../interactive.ts';
-import { BOOT_OPTIONS, DEVICE_OPTIONS, END_OPTIONS, withEnd } from '../options.ts';
+import { BOOT_OPTIONS, DEVICE_OPTIONS, END_OPTIONS, exitCodeOption, withEnd } from '../options.ts';
 import { Screen, type Tone } from '../screen.ts';
 import { uninterrupted } from '../io.ts';
 import { openRun, play } from '../session.ts';
@@ -36,7 +37,10 @@ const usage: CommandUsage = {
     '',
     'Exit codes: 0 the stage or end asked for was reached, or Ctrl-A x was typed; 1 the guest',
     'died; 2 bad usage or unreadable input; 3 a limit of instructions or memory; 130 Ctrl-C (143',
-    'SIGTERM, 129 SIGHUP).',
+    "SIGTERM, 129 SIGHUP). With --run, where the guest then powers off, the command's status: 126",
+    'not executable, 127 not found, 128 + N killed by signal N. --json tells which it was.',
+    '',
+    'What the guest prints goes to a terminal as it is, control sequences too (--safe-console).',
   ],
 };
 
@@ -48,34 +52,52 @@ export const boot: Command = {
     }
     const opened = await openRun(given);
     const { run } = opened;
-    const screen = new Screen(io);
+    const screen = new Screen(io, given.switches.has('safe-console'));
     const json = given.switches.has('json');
     const quiet = given.switches.has('quiet');
+    const asGuest = exitCodeOption(given) === 'guest';
     const keyboard = given.switches.has('interactive') ? openKeyboard(io) : undefined;
     const ended = await uninterrupted(io, () => {
-      if (!json) listen(run, screen, !quiet, opened.leftOut);
+      if (!json) listen(run, screen, keyboard === undefined, quiet);
+      if (!json && !quiet) announce(run, screen, opened.leftOut);
       return play({ ...opened, io, screen, keyboard, progress: !quiet, announce: !quiet && !json });
     });
     if (ended === 'output-closed') return EXIT.outputClosed;
     if (ended === 'interrupted') return sayStopped(run, screen, stoppedBy(io.signal()));
     if (ended === 'left') return sayStopped(run, screen, { text: 'left by Ctrl-A x', code: EXIT.reached });
     if (json) io.stdout.write(`${JSON.stringify(bootJson(run.config, run.image, run.result()), null, 2)}\n`);
-    else sayOutcome(run, screen, quiet, given.values.has('until'));
+    else if (quiet) sayWhatIsWrong(run, screen, asGuest);
+    else sayOutcome(run, screen, given.values.has('until'));
     if (given.switches.has('screen') && !json) io.stdout.write(`${run.result().screen.join('\n')}\n`);
-    return exitCodeOf(run.result().outcome, run.config.until);
+    return exitCodeOf(run.result(), run.config.until, asGuest);
   },
 };
 
-/** Passes on what happens as it happens. @param announce more than the console */
-function listen(run: BootRun, screen: Screen, announce: boolean, leftOut: string): void {
-  const { console } = run.machine;
-  const stageWatch = console.onByte;
+/**
+ * Passes on what the guest prints. What a command prints goes where it would go if it ran here, and the kernel's console
+ * aside to stderr, or nowhere; with a terminal they are one.
+ * @param apart there is no terminal
+ */
+function listen(run: BootRun, screen: Screen, apart: boolean, quiet: boolean): void {
+  const { console, command } = run.machine;
+  const place = command === undefined || !apart ? 'stdout' : quiet ? undefined : 'stderr';
+  // The console first: the banner's last letter stands before the line that says it was reached.
+  if (place !== undefined) alsoTo(console, (byte) => screen.console(byte, place));
+  if (command === undefined) return;
+  alsoTo(command.stdout, (byte) => screen.console(byte, 'stdout'));
+  alsoTo(command.stderr, (byte) => screen.console(byte, 'stderr'));
+}
+
+function alsoTo(console: Console, show: (byte: number) => void): void {
+  const others = console.onByte;
   console.onByte = (byte) => {
-    // The console first: the banner's last letter stands before the line that says it was reached.
-    screen.console(byte);
-    stageWatch?.(byte);
+    show(byte);
+    others?.(byte);
   };
-  if (!announce) return;
+}
+
+/** Says what is booted, and each stage when it is reached. */
+function announce(run: BootRun, screen: Screen, leftOut: string): void {
   const doing = run.machine.engine.retired === 0n ? 'booting' : 'going on with';
   const lines = commandLineText(run.config, leftOut);
   screen.say(`${doing} ${imageText(run.image)}, ${machineText(run.config, run.boot)}${lines}`, 'note');
@@ -94,14 +116,17 @@ function sayStopped(run: BootRun, screen: Screen, { text, code }: Stopped): numb
 }
 
 /** @param asked the stage to stop at was given */
-function sayOutcome(run: BootRun, screen: Screen, quiet: boolean, asked: boolean): void {
+function sayOutcome(run: BootRun, screen: Screen, asked: boolean): void {
   const result = run.result();
   const { config, image } = run;
-  const stopped = result.outcome.kind === 'stage-reached' && !asked && !quiet ? NOT_RUN : '';
-  screen.say(outcomeText(result.outcome) + stopped, toneOf(result.outcome, config.until));
-  if (quiet) return;
-  for (const line of outcomeDetails(result, config.until)) screen.say(line);
-  if (!endedAsAsked(result.outcome, config.until)) {
+  const { until } = config;
+  const stopped = result.outcome.kind === 'stage-reached' && !asked ? NOT_RUN : '';
+  screen.say(outcomeText(result.outcome) + stopped, toneOf(result.outcome, until));
+  const status = result.command?.status;
+  if (status !== undefined && status !== 0) screen.say(`the command ended with status ${status}`, 'limit');
+  if (lacksStatus(result, until)) screen.say(NO_STATUS, 'bad');
+  for (const line of outcomeDetails(result, until)) screen.say(line);
+  if (!endedAsAsked(result.outcome, until)) {
     for (const line of wordsHint(config, image, result)) screen.say(line);
   }
   for (const line of hintLines(config, result.outcome, result)) screen.say(line);
@@ -110,6 +135,21 @@ function sayOutcome(run: BootRun, screen: Screen, quiet: boolean, asked: boolean
 
 /** The kernel's first line is no sign of its health. */
 const NOT_RUN = '; what comes after was not run (--until init or end goes on)';
+const NO_STATUS = 'the guest ended before it told a status of the command';
+
+/** Nothing where the run ended as it was asked to. */
+function sayWhatIsWrong(run: BootRun, screen: Screen, asGuest: boolean): void {
+  const result = run.result();
+  const { outcome } = result;
+  const { until } = run.config;
+  const asAsked = endedAsAsked(outcome, until) || (asGuest && outcome.kind === 'debug-exit');
+  if (!asAsked) screen.say(outcomeText(outcome), toneOf(outcome, until));
+  else if (lacksStatus(result, until)) screen.say(NO_STATUS, 'bad');
+}
+
+/** Did the guest end well, and the command not? */
+const lacksStatus = ({ outcome, command }: RunResult, until: Goal): boolean =>
+  command !== undefined && command.status === undefined && isOwnEnd(outcome, until);
 
 function toneOf(outcome: Outcome, until: Goal): Tone {
   if (endedAsAsked(outcome, until)) return 'good';

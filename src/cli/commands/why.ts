@@ -158,8 +158,8 @@ function exitCode(diagnosis: Diagnosis): number {
 
 function exitOfWay({ first, spoken, config }: WayDiagnosis): number {
   if (wellEnded(first.outcome, config) !== undefined) return EXIT.reached;
-  if (spoken === undefined) return exitCodeOf(first.outcome, config.until);
-  return livesMute(first, spoken) ? EXIT.reached : exitCodeOf(spoken.result.outcome, config.until) || EXIT.died;
+  if (spoken === undefined) return exitCodeOf(first, config.until);
+  return livesMute(first, spoken) ? EXIT.reached : exitCodeOf(spoken.result, config.until) || EXIT.died;
 }
 
 function sayInterrupted(last: Tick | undefined, { text, code }: Stopped, screen: Screen): number {
