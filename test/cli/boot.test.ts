@@ -55,7 +55,7 @@ describe('firstlight boot of a healthy image', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const object = JSON.parse(stdout) as Record<string, unknown>;
     expect(Object.keys(object)).toEqual([
-      ...['outcome', 'stages', 'stateHash', 'machine', 'unimplemented', 'console', 'screen'],
+      ...['outcome', 'stages', 'stateHash', 'machine', 'unimplemented', 'console', 'run', 'screen'],
     ]);
     expect(object).toMatchObject({
       outcome: { kind: 'stage-reached', stage: 'banner' },

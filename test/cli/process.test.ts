@@ -45,7 +45,9 @@ describe('./firstlight boot', () => {
 
   it('finishes the line of the console before it says the outcome in the same place', () => {
     const { stdout } = spawned('sh', ['-c', `"$0" boot "$1" 2>&1`, launcher, GOOD]);
-    expect(stdout).toMatch(/Linux version[^\n]*\nfirstlight: reached banner after [^\n]*\n$/);
+    expect(stdout).toMatch(
+      /Linux version[^\n]*\nfirstlight: stage banner[^\n]*\nfirstlight: reached banner after [^\n]*\n$/,
+    );
   });
 });
 
