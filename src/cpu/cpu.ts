@@ -44,6 +44,11 @@ export type PortIo = {
   /** @param size 1, 2 or 4 @returns unsigned value */
   in(port: number, size: 1 | 2 | 4): number;
   out(port: number, size: 1 | 2 | 4, value: number): void;
+  /**
+   * ns that a read of one byte takes beside its instruction's, where until something else happens at a port or time comes
+   * to a chip it would give the same byte and change nothing; else undefined.
+   */
+  steady?(port: number): number | undefined;
 };
 
 /** The local APIC as instructions reach it: by MSR and as CR8. */
@@ -81,6 +86,10 @@ export type Cpu = {
   timestamp(): bigint;
   /** The instruction under way takes so many ns more than the one that each takes. */
   charge(ns: bigint): void;
+  /** What the read of a steady port's byte gave, so that the next one need not ask the chip. @param ns that `steady` told */
+  portKnown(port: number, value: number, ns: number): void;
+  /** Something happens at a port: what was known of them all is forgotten. */
+  portsChange(): void;
   /** Next 64-bit value of the seeded random source behind RDRAND and RDSEED. */
   random(): bigint;
   /** Says once that something the guest asked for is not implemented; counted, part of the outcome. */

@@ -1,7 +1,7 @@
 // From iced-x86's decoded instruction to a plan: which handler runs it and what goes into its record's fields. Knows
 // nothing of pages or caches. An instruction without a handler gets `micro`: microcode (or #UD) does it.
 
-import { Code, EncodingKind, FlowControl, type Instruction, MemorySizeExt, OpKind } from 'iced-x86';
+import { Code, EncodingKind, FlowControl, type Instruction, MemorySizeExt, OpKind, Register } from 'iced-x86';
 import type { Feature } from '../x86/features.ts';
 import { FRAME_BITS, MASKED_STORES, NOTHING, nameOf, SHIFTS, STRING_NAMES, WAITING } from './decode/names.ts';
 import {
@@ -115,6 +115,7 @@ export class Planner {
     if (insn.code === Code.INVALID || name === undefined) return plan;
     if (NOTHING.has(name)) return this.#setHandler(plan, 'nop');
     if (WAITING.has(name)) return this.#setHandler({ ...plan, disp: insn.nextIP }, name);
+    if (name === 'in' && insn.op0Register === Register.AL) return this.#input(plan, insn);
     if (insn.opCount > 0 && BRANCH_KINDS.has(insn.opKind(0))) return this.#branch(plan, insn, name, bitness);
     // MOVSD is also a move of SSE2.
     if (STRING_NAMES.has(name) && insn.isStringInstruction && insn.opCount > 0)
@@ -177,6 +178,14 @@ export class Planner {
     const flat = memory.flat ? this.#numbers.get(text('m')) : undefined;
     if (flat !== undefined) return flat;
     return this.#numbers.get(text('g')) ?? this.#micro;
+  }
+
+  /** It goes on as by a jump, because it takes its time. */
+  #input(plan: Plan, insn: Instruction): Plan {
+    const immediate = insn.opKind(1) !== OpKind.Register;
+    if (immediate) plan.imm = BigInt(insn.immediate8);
+    plan.disp = insn.nextIP;
+    return this.#setHandler(plan, immediate ? 'in.i8' : 'in.dx');
   }
 
   #lea(plan: Plan, insn: Instruction, bitness: Bitness): Plan {

@@ -71,7 +71,7 @@ export type Host = {
   /** On to a record. */
   taken(record: I32): Stmt;
   /** This instruction takes so many ns more than the one that each takes. */
-  delay(ns: number): Stmt;
+  delay(ns: I32): Stmt;
   /** ns from here to the end of the engine call's budget; undefined where that is not known. */
   timeToGo(): I32 | undefined;
   /** This instruction again (it has done a part of its work). */

@@ -166,6 +166,17 @@ export class Engine implements Cpu {
     restoreCode(saved, this.code, this.#translations, this.state, this.memory);
   }
 
+  portKnown(port: number, value: number, ns: number): void {
+    const entry = at.KNOWN_PORTS + at.KNOWN_PORT_BYTES * (port % at.KNOWN_PORT_COUNT);
+    this.state.setU32(entry, port | at.PORT_KNOWN);
+    this.state.setU32(entry + at.PORT_VALUE, value);
+    this.state.setU32(entry + at.PORT_NS, ns + 1);
+  }
+
+  portsChange(): void {
+    this.memory.bytes.fill(0, at.KNOWN_PORTS, at.KNOWN_PORTS + at.KNOWN_PORT_COUNT * at.KNOWN_PORT_BYTES);
+  }
+
   /** Makes `run` come back before the next instruction. */
   stop(): void {
     this.#stop = true;
@@ -179,6 +190,8 @@ export class Engine implements Cpu {
    */
   run(until: bigint, deadline?: bigint): RunResult {
     this.#stop = false;
+    // Time may have come to chips, or bytes to them, since the last run.
+    this.portsChange();
     this.#budget.begin(until, deadline);
     this.state.setU64(at.TSC_START, this.timestamp());
     for (let left = this.#budget.left; left > 0n; left = this.#budget.left) {

@@ -106,6 +106,8 @@ export const hotKeys: readonly string[] = [
   'pause',
   'rdtsc',
   'rdtscp',
+  'in.i8',
+  'in.dx',
   ...['b', 'ae', 'e', 'ne', 'a', 'be'].flatMap((c) => [`cmov${c} r32,r32`, `cmov${c} r64,r64`]),
   'cmovle r64,r64',
   'movups x128,m128',

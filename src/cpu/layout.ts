@@ -134,6 +134,17 @@ export const STATE_END = 0x1000;
 /** Scratch for engine functions. */
 export const SCRATCH = 0x1000;
 
+/**
+ * Ports whose next byte is known: what their last read gave, which another read would give again and change nothing by. An
+ * entry is u32 port with PORT_KNOWN, u32 value, i32 ns that the read takes in all; a port has its place by its low bits.
+ */
+export const KNOWN_PORTS = 0x1800;
+export const KNOWN_PORT_COUNT = 16;
+export const KNOWN_PORT_BYTES = 16;
+export const PORT_KNOWN = 0x10000;
+export const PORT_VALUE = 4;
+export const PORT_NS = 8;
+
 /** A page of 0xff: what is fetched where nothing answers. */
 export const VOID_PAGE = 0x2000;
 

@@ -35,6 +35,8 @@ export type Device = {
   read(offset: number, size: AccessSize): number;
   /** Takes the low `size` bytes of `value`. */
   write(offset: number, size: AccessSize, value: number): void;
+  /** Would another read of the byte at an offset give the same again and change nothing, however much time passes? Absent: no. */
+  steady?(offset: number): boolean;
   /** A copy: later changes of the chip do not show in it. */
   state(): DeviceState;
   /** Takes back what state() gave. Throws Error when the shape is another's (a host bug, not a guest one). */

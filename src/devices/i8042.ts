@@ -300,6 +300,7 @@ export const createI8042 = (options: I8042Options): Device => {
         refill();
       },
     ),
+    steady: (offset) => offset === STATUS_COMMAND,
     state: () => copyState(s),
     restore: (state) => {
       s = adoptState(name, s, state);

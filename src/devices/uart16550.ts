@@ -213,6 +213,22 @@ export const createUart16550 = (options: UartOptions): Uart16550 => {
     }
   };
 
+  const steady = (offset: number): boolean => {
+    const dlab = (s.lcr & LCR_DLAB) !== 0;
+    switch (offset) {
+      case RBR_THR_DLL:
+        return dlab || s.rxFifo.length === 0;
+      case IIR_FCR:
+        return interruptId(s) !== IIR_THR_EMPTY;
+      case LSR:
+        return !s.overrun;
+      case MSR:
+        return (s.msr & MSR_DELTAS) === 0;
+      default:
+        return true;
+    }
+  };
+
   const writeRegister = (offset: number, value: number): void => {
     const dlab = (s.lcr & LCR_DLAB) !== 0;
     switch (offset) {
@@ -255,6 +271,7 @@ export const createUart16550 = (options: UartOptions): Uart16550 => {
         update();
       },
     ),
+    steady,
     receive: (byte) => {
       if ((s.mcr & MCR_LOOP) !== 0) return false;
       const taken = accept(byte);

@@ -89,8 +89,6 @@ export type Pc = {
   readonly receivers: ReadonlyMap<InputPort, Receiver>;
 };
 
-/** An access to an 8-bit ISA port: six clocks of 8.33 MHz with the recovery between two; over LPC it takes about as long. */
-const PORT_ACCESS_NS = 1000n;
 /** An access to the chipset's own registers in memory: about half a microsecond on PCs. */
 const HPET_ACCESS_NS = 500n;
 
@@ -111,7 +109,7 @@ export function emptyBoard(config: MachineConfig, wires: Wires): Board {
   const ports = new PortBus((port, write) =>
     note(`port 0x${port.toString(16)}: ${write ? 'write' : 'read'}, no device there`, absentDevice(port)),
   );
-  ports.onAccess = () => wires.charge(PORT_ACCESS_NS);
+  ports.onAccess = wires.charge;
   const bus = new MemoryBus((address) =>
     note(`memory access at 0x${(address - (address % 0x10000)).toString(16)}, where nothing answers`),
   );

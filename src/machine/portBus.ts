@@ -5,17 +5,25 @@ import type { PortIo } from '../cpu/cpu.ts';
 import type { Device } from '../devices/device.ts';
 import type { ChipPorts } from '../devices/ports.ts';
 
+/** An access to an 8-bit ISA port: six clocks of 8.33 MHz with the recovery between two; over LPC it takes about as long. */
+const PORT_ACCESS_NS = 1000n;
+
 type Claim = { readonly device: Device; readonly base: number };
 
 export class PortBus implements PortIo {
   readonly #claims = new Map<number, Claim>();
   readonly #unclaimed: (port: number, write: boolean) => void;
-  /** Told before every access, so that timed chips can be brought up to date. */
-  onAccess: ((port: number) => void) | undefined;
+  /** Told before every access of the guest how long it takes, in ns. */
+  onAccess: ((ns: bigint) => void) | undefined;
 
   /** @param unclaimed told of each access that no chip answers */
   constructor(unclaimed: (port: number, write: boolean) => void) {
     this.#unclaimed = unclaimed;
+  }
+
+  steady(port: number): number | undefined {
+    const claim = this.#claims.get(port);
+    return claim?.device.steady?.(port - claim.base) ? Number(PORT_ACCESS_NS) : undefined;
   }
 
   /** Later claims win: a chip inside another's range is attached after it. */
@@ -35,7 +43,7 @@ export class PortBus implements PortIo {
   }
 
   in(port: number, size: 1 | 2 | 4): number {
-    this.onAccess?.(port);
+    this.onAccess?.(PORT_ACCESS_NS);
     const claim = this.#claims.get(port);
     if (claim) return claim.device.read(port - claim.base, size) >>> 0;
     this.#unclaimed(port, false);
@@ -43,7 +51,7 @@ export class PortBus implements PortIo {
   }
 
   out(port: number, size: 1 | 2 | 4, value: number): void {
-    this.onAccess?.(port);
+    this.onAccess?.(PORT_ACCESS_NS);
     const claim = this.#claims.get(port);
     if (claim) claim.device.write(port - claim.base, size, value >>> 0);
     else this.#unclaimed(port, true);

@@ -150,6 +150,8 @@ export class FakeCpu implements Cpu {
     state.setU32(at.CANONICAL_SHIFT, state.u64(at.CR4) & CR4_LA57 ? 7 : 16);
   }
   charge(): void {}
+  portKnown(): void {}
+  portsChange(): void {}
 
   timestamp(): bigint {
     return this.time;

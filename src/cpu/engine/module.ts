@@ -126,7 +126,7 @@ function loopHost(fn: FunctionBuilder, l: Loop): Host {
     micro: () => br(l.labels.micro),
     lookup,
     taken,
-    delay: (ns) => set(l.left, i32.sub(get(l.left), c32(ns))),
+    delay: (ns) => set(l.left, i32.sub(get(l.left), ns)),
     timeToGo: () => i32.sub(get(l.left), distance(l)),
     again: () => taken(get(l.pc)),
     linked: (value) => [uncount, taken(value)],

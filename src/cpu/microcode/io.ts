@@ -51,7 +51,12 @@ export const input: Handler = (cpu, insn) => {
   const port = portOf(cpu, insn, 1);
   const denied = portDenied(cpu, port, bytes);
   if (denied) return denied;
-  writeRegister(cpu.state, insn.op0Register, BigInt(cpu.ports.in(port, bytes) >>> 0));
+  // What the read changes shows in the next one: whether there is anything to change is asked before.
+  const steady = bytes === 1 ? cpu.ports.steady?.(port) : undefined;
+  if (steady === undefined) cpu.portsChange();
+  const value = cpu.ports.in(port, bytes) >>> 0;
+  if (steady !== undefined) cpu.portKnown(port, value, steady);
+  writeRegister(cpu.state, insn.op0Register, BigInt(value));
   return next(cpu, insn);
 };
 
@@ -60,6 +65,7 @@ export const output: Handler = (cpu, insn) => {
   const port = portOf(cpu, insn, 0);
   const denied = portDenied(cpu, port, bytes);
   if (denied) return denied;
+  cpu.portsChange();
   cpu.ports.out(port, bytes, Number(readRegister(cpu.state, insn.op1Register)));
   return next(cpu, insn);
 };
@@ -103,6 +109,7 @@ export const setMasked = (cpu: Cpu, index: number, value: bigint, mask: bigint):
 
 const iterate = (cpu: Cpu, op: StringOp): Fault | undefined => {
   const { state } = cpu;
+  cpu.portsChange();
   const offset = state.reg(op.pointer) & op.mask;
   const linear = linearAddress(cpu, op.segment, offset, op.bytes, op.write);
   if (isFault(linear)) return linear;

@@ -47,10 +47,10 @@ const direct: Handler[] = [
 ];
 
 /** Charges the instruction's time and jumps to what follows, because a run of records looks at its budget at jumps. */
-function lasting(e: Emitter, ns: number): void {
+function lasting(e: Emitter, ns: number | I32): void {
   const delay = i32.const(at.DELAY);
-  const more = ns - 1;
-  e.emit(i32.store(delay, i32.add(i32.load(delay), i32.const(more))), e.host.delay(more));
+  const more = typeof ns === 'number' ? i32.const(ns - 1) : e.let(i32.sub(ns, i32.const(1)));
+  e.emit(i32.store(delay, i32.add(i32.load(delay), more)), e.host.delay(more));
   takenOut(e);
 }
 
@@ -84,6 +84,26 @@ const waiting: Handler[] = [
       e.fixed(RCX, 4).write(i32.load(TSC_AUX)),
     ),
   ),
+];
+
+/**
+ * IN AL of a port whose byte is known; of any other microcode asks the chip, and it looks whether the port may be used. An
+ * exact step is left to it too: breakpoints on ports are looked for there.
+ */
+function input(e: Emitter, port: I32): void {
+  if (e.host.timeToGo() === undefined) return e.emit(e.host.micro());
+  const number = e.let(port);
+  const place = i32.and(number, i32.const(at.KNOWN_PORT_COUNT - 1));
+  const entry = e.let(i32.add(i32.const(at.KNOWN_PORTS), i32.mul(place, i32.const(at.KNOWN_PORT_BYTES))));
+  const known = i32.eq(i32.load(entry), i32.or(number, i32.const(at.PORT_KNOWN)));
+  e.emit(when(i32.or(i32.eqz(known), i32.load(i32.const(at.CPL))), e.host.micro()));
+  e.fixed(RAX, 1).write(i32.load(entry, at.PORT_VALUE));
+  lasting(e, i32.load(entry, at.PORT_NS));
+}
+
+const ports: Handler[] = [
+  handler('in.i8', (e) => input(e, i32.load(e.pc, at.REC_IMM))),
+  handler('in.dx', (e) => input(e, i32.load16u(i32.const(at.regAddress(RDX))))),
 ];
 
 const ADDRESS_SIZES = [
@@ -227,6 +247,7 @@ export const control: readonly Handler[] = [
   handler('nop', (e) => e.next()),
   ...direct,
   ...waiting,
+  ...ports,
   ...counted,
   ...indirectJumps,
   ...calls,
