@@ -15,4 +15,9 @@ export type AuditOptions = {
   readonly payload?: boolean;
 };
 
-export type AuditInput = { readonly name: string; readonly bytes: Uint8Array };
+export type AuditInput = {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  /** Of a thin archive: its members, by the names it gives them. */
+  readonly members?: ReadonlyMap<string, Uint8Array>;
+};

@@ -60,7 +60,8 @@ function targetOf(program: Program, at: number): OriginClues['target'] {
   return offset !== undefined && symbol !== undefined && offset < symbol.size ? 'inside a symbol' : 'unknown';
 }
 
-function symbolBefore({ symbols }: SymbolTable, address: bigint): SymbolEntry | undefined {
+/** The last symbol at or below an address. */
+export function symbolBefore({ symbols }: SymbolTable, address: bigint): SymbolEntry | undefined {
   let low = 0;
   let high = symbols.length;
   while (low < high) {
@@ -99,16 +100,17 @@ const LONGEST_TEXT = 1000;
 
 /** Printable text up to a NUL, and a NUL or no text before it. */
 export function startsText(program: Program, at: number): boolean {
-  return textAt(program, at) !== undefined;
+  const stretch = stretchAt(program, at);
+  if (stretch === undefined || textFrom(program, at) === undefined) return false;
+  return at === stretch.at || !isText(program.bytes[stretch.fileOffset + at - stretch.at - 1] ?? 0);
 }
 
-/** The text that starts at an address; undefined where none does. */
-export function textAt(program: Program, at: number): string | undefined {
+/** The text from an address to its NUL, which may be the end of a longer one; undefined where there is none. */
+export function textFrom(program: Program, at: number): string | undefined {
   const stretch = stretchAt(program, at);
   if (stretch === undefined) return undefined;
   const offset = stretch.fileOffset + at - stretch.at;
   const { bytes } = program;
-  if (at > stretch.at && isText(bytes[offset - 1] ?? 0)) return undefined;
   let end = offset;
   while (end < bytes.length && end < offset + LONGEST_TEXT && isText(bytes[end] ?? 0)) end++;
   if (end - offset < SHORTEST_TEXT || bytes[end] !== 0) return undefined;

@@ -25,16 +25,33 @@ const ascii = (text: string): number[] => Array.from(text, (c) => c.charCodeAt(0
 export const isArchive = (bytes: Uint8Array): boolean =>
   startsWith(bytes, ascii(MAGIC)) || startsWith(bytes, ascii(THIN_MAGIC));
 
-/** The members of an archive but its symbol tables, in order. Throws an InputError where a size leaves the file. */
-export function parseArchive(bytes: Uint8Array): ArchiveMember[] {
-  if (startsWith(bytes, ascii(THIN_MAGIC)))
-    throw new InputError('this is a thin archive: it only names its members; give those files themselves');
-  if (!startsWith(bytes, ascii(MAGIC))) throw new InputError('this is no ar archive');
+/** A thin archive names its members, which are files by themselves; `ar T` makes it, and all of a kernel build are so. */
+export const isThinArchive = (bytes: Uint8Array): boolean => startsWith(bytes, ascii(THIN_MAGIC));
+
+/** The names of a thin archive's members, as paths from the archive's folder. Throws as `parseArchive`. */
+export const thinMemberNames = (bytes: Uint8Array): string[] => membersIn(bytes, true).map(({ name }) => name);
+
+/**
+ * The members of an archive but its symbol tables, in order. Throws an InputError where a size leaves the file.
+ * @param files of a thin archive, by name
+ */
+export function parseArchive(bytes: Uint8Array, files?: ReadonlyMap<string, Uint8Array>): ArchiveMember[] {
+  if (!isThinArchive(bytes)) return membersIn(bytes, false);
+  return membersIn(bytes, true).map(({ name }) => {
+    const own = files?.get(name);
+    if (own === undefined)
+      throw new InputError(`this is a thin archive, which only names its members, and there is no ${name} beside it`);
+    return { name, fileOffset: 0, bytes: own };
+  });
+}
+
+function membersIn(bytes: Uint8Array, thin: boolean): ArchiveMember[] {
+  if (!thin && !startsWith(bytes, ascii(MAGIC))) throw new InputError('this is no ar archive');
   const members: ArchiveMember[] = [];
   let longNames: Uint8Array = new Uint8Array();
   let at = MAGIC.length;
   while (at < bytes.length) {
-    const raw = rawMember(bytes, at);
+    const raw = rawMember(bytes, at, thin);
     if (raw.name === '//') longNames = raw.bytes;
     else members.push(namedMember(raw, longNames));
     if (members.length > MOST_MEMBERS) throw new InputError(`the archive has more than ${MOST_MEMBERS} members`);
@@ -45,19 +62,22 @@ export function parseArchive(bytes: Uint8Array): ArchiveMember[] {
   return members.filter(({ name }) => !isSymbolTable(name));
 }
 
-function rawMember(bytes: Uint8Array, at: number): ArchiveMember {
+/** @param thin only tables have bytes in the archive, whatever size a member is said to have */
+function rawMember(bytes: Uint8Array, at: number, thin: boolean): ArchiveMember {
   if (!inside(at, HEADER_SIZE, bytes.length))
     throw new InputError(`the archive ends at ${hex(bytes.length)}, within the member header at ${hex(at)}`);
   const field = (offset: number, size: number): string => latin1(bytes.subarray(at + offset, at + offset + size));
   if (field(58, 2) !== '`\n') throw new InputError(`the archive has no member header at ${hex(at)}`);
-  const size = decimal(field(48, 10).trim(), `the size of the archive member at ${hex(at)}`);
+  const name = field(0, 16).trimEnd();
+  const said = decimal(field(48, 10).trim(), `the size of the archive member at ${hex(at)}`);
+  const size = thin && name !== '//' && !isSymbolTable(name) ? 0 : said;
   const start = at + HEADER_SIZE;
   if (!inside(start, size, bytes.length)) {
     throw new InputError(
       `the archive ends at ${hex(bytes.length)}, but its member at ${hex(at)} takes ${hex(size)} bytes from ${hex(start)} on`,
     );
   }
-  return { name: field(0, 16).trimEnd(), fileOffset: start, bytes: bytes.subarray(start, start + size) };
+  return { name, fileOffset: start, bytes: bytes.subarray(start, start + size) };
 }
 
 /** '/' and '/SYM64/' of GNU, '__.SYMDEF' of BSD and Darwin. */

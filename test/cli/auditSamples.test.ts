@@ -1,5 +1,9 @@
 // The command with the audit behind it, on the bundled pair: samples/README.md.
-import { describe, expect, it } from 'vitest';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { objectBytes } from '../audit/objects/matrix.ts';
 import { BAD, firstlight, GOOD, sample } from './fakeIo.ts';
 
 const audit = (...args: string[]) => firstlight(['audit', ...args]);
@@ -41,5 +45,35 @@ describe('firstlight audit of the bundled pair', () => {
       expect.stringMatching(/: mov \$0x18040,%rsi at file offset 0x3280 in paging_prepare/) as unknown,
     ]);
     expect(await audit(sample('good.elf'), '--quiet')).toMatchObject({ code: 0, stdout: 'No findings in 1 file.\n' });
+  });
+});
+
+describe('firstlight audit of a thin archive', () => {
+  const OBJECT = 'mov-32s.other-function.o';
+  let folder = '';
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'firstlight-thin-'));
+    mkdirSync(join(folder, 'sub'));
+    const names = `sub/${OBJECT}/\n`;
+    const header = (name: string, size: number): string =>
+      `${name.padEnd(16)}${'0'.padEnd(12)}${'0'.padEnd(6)}${'0'.padEnd(6)}${'644'.padEnd(8)}${String(size).padEnd(10)}\`\n`;
+    // As `ar cDPrST` writes it: the table of names, and a header for each member.
+    const archive = `!<thin>\n${header('//', names.length)}${names}${names.length % 2 === 1 ? '\n' : ''}${header('/0', 9999)}`;
+    writeFileSync(join(folder, 'lib.a'), archive, 'latin1');
+    writeFileSync(join(folder, 'sub', OBJECT), objectBytes('rows', OBJECT));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('reads its members from beside it', async () => {
+    const { code, stdout, stderr } = await audit(join(folder, 'lib.a'), '--quiet');
+    expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
+    expect(stdout).toContain(`lib.a(sub/${OBJECT})`);
+  });
+
+  it('says in one line which is not there', async () => {
+    rmSync(join(folder, 'sub', OBJECT));
+    const { code, stderr } = await audit(join(folder, 'lib.a'));
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^firstlight: [^\n]*sub\/mov-32s\.other-function\.o'?: no such file\n$/);
   });
 });

@@ -1,7 +1,7 @@
 // Archives as GNU and BSD ar write them, put together byte by byte.
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
-import { isArchive, parseArchive } from '../../src/image/archive.ts';
+import { isArchive, isThinArchive, parseArchive, thinMemberNames } from '../../src/image/archive.ts';
 
 const bytesOf = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0));
 
@@ -42,10 +42,22 @@ describe('parseArchive', () => {
     expect(names(archive(member('#1/16', '__.SYMDEF SORTEDxxxx'), member('a.o/', 'a')))).toEqual(['a.o']);
   });
 
-  it('refuses a thin archive, which holds no bytes', () => {
-    const thin = bytesOf('!<thin>\n');
-    expect(isArchive(thin)).toBe(true);
-    expect(() => parseArchive(thin)).toThrow(/thin archive: it only names its members; give those files themselves/);
+  it('takes the members of a thin archive from beside it, and their names alone from the archive', () => {
+    const table = member('//', 'one.o/\nsub/two.o/\n');
+    const header = (name: string, size: string) => member(name, '', size);
+    const thin = bytesOf(`!<thin>\n${member('/', 'sym!')}${table}${header('/0', '1000')}${header('/7', '2000')}`);
+    expect(isArchive(thin) && isThinArchive(thin)).toBe(true);
+    expect(thinMemberNames(thin)).toEqual(['one.o', 'sub/two.o']);
+    const files = new Map([
+      ['one.o', bytesOf('1')],
+      ['sub/two.o', bytesOf('22')],
+    ]);
+    expect(parseArchive(thin, files).map(({ name, bytes }) => [name, bytes.length])).toEqual([
+      ['one.o', 1],
+      ['sub/two.o', 2],
+    ]);
+    files.delete('sub/two.o');
+    expect(() => parseArchive(thin, files)).toThrow(/a thin archive, .* there is no sub\/two\.o beside it/);
   });
 
   it.each([

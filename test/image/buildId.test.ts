@@ -65,6 +65,16 @@ describe('the banner', () => {
     expect(findBanner(ascii(text))).toBeUndefined();
   });
 
+  it.each([
+    'Linux version 6.1.0 (a@b) (gcc, ld) # SMP Thu Jan 1 00:00:00 UTC 1970',
+    'Linux version 6.1.0 (a@b) (gcc, ld) # Thu Jan 1 00:00:00 UTC 1970',
+    'Linux version 6.1.0 (a@b) (gcc, ld) # SMP PREEMPT_DYNAMIC Debian 6.1.1 (2026-01-01)',
+  ])('is not the copy that stands in for it: %s', (copy) => {
+    const banner = 'Linux version 6.1.0 (a@b) (gcc, ld) #1 SMP Debian 6.1.1 (2026-01-01)';
+    expect(findBanner(ascii(`${copy}\n\0${banner}\n\0`))).toBe(banner);
+    expect(findBanner(ascii(`${copy}\n\0`))).toBe(copy);
+  });
+
   it('is found behind what looks like it', () => {
     expect(findBanner(ascii('Linux version %s\0Linux Linux version 5.4\0'))).toBe('Linux version 5.4');
   });

@@ -28,6 +28,8 @@ export interface ObjectInput {
   readonly name: string;
   /** An object file or an ar archive of object files. */
   readonly bytes: Uint8Array;
+  /** Of a thin archive: its members, by the names it gives them. */
+  readonly members?: ReadonlyMap<string, Uint8Array>;
 }
 
 export interface ObjectAudit {
@@ -67,6 +69,7 @@ export function auditObjects(inputs: readonly ObjectInput[], link?: LinkCommand)
     unjudged: new Map(),
     left: 0,
     broken: 0,
+    absolute: 0,
     predicted: 0,
   };
   for (const member of members) auditMember(audit, member, { scope, moldSlots: slots, ...variantOf(link) }, link);
@@ -96,13 +99,15 @@ interface Collected {
   left: number;
   /** References that the link known makes absolute and -pie would not. */
   broken: number;
+  /** References that are absolute however they are linked. */
+  absolute: number;
   predicted: number;
 }
 
-function membersOf({ name, bytes }: ObjectInput, notes: Finding[]): Member[] {
+function membersOf({ name, bytes, members: files }: ObjectInput, notes: Finding[]): Member[] {
   if (!isArchive(bytes)) return [{ name, object: parseObject(bytes, name), fileOffset: 0 }];
   const members: Member[] = [];
-  for (const member of parseArchive(bytes)) {
+  for (const member of parseArchive(bytes, files)) {
     const full = name === '' ? member.name : `${name}(${member.name})`;
     if (isObject(member.bytes))
       members.push({ name: full, object: parseObject(member.bytes, full), fileOffset: member.fileOffset });
@@ -146,6 +151,7 @@ function enter(audit: Collected, finding: Finding | undefined): void {
   const count = (audit.counts.get(finding.rule) ?? 0) + 1;
   audit.counts.set(finding.rule, count);
   if (finding.rule === 'breaks-without-pie') audit.broken++;
+  else if (finding.severity !== 'note') audit.absolute++;
   if (count > MOST_FINDINGS) audit.left++;
   else if (finding.severity === 'note') audit.notes.push(finding);
   else audit.findings.push(finding);
@@ -206,14 +212,14 @@ function ltoNote(notes: Finding[], { name, object }: Member): void {
 }
 
 function finish(audit: Collected, count: number, link: LinkCommand | undefined): ObjectAudit {
-  const { findings, notes, predictions, left, broken, predicted } = audit;
+  const { findings, notes, predictions, left, broken, absolute, predicted } = audit;
   unjudgedNote(audit);
   findings.sort((a, b) => rank(a) - rank(b));
   if (left > 0) notes.push(more(`${left} more findings were counted, but are not listed.`));
   if (predicted > predictions.length)
     notes.push(more(`${predicted - predictions.length} more relocations were judged, but are not listed.`));
   if (link === undefined) return { findings, notes, predictions };
-  const flags = linkFindings(link, { count, broken });
+  const flags = linkFindings(link, { count, broken, absolute });
   return { findings: [...flags.findings, ...findings], notes: [...flags.notes, ...notes], predictions };
 }
 

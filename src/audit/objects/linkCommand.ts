@@ -190,6 +190,8 @@ export interface LinkedObjects {
   readonly count: number;
   /** References that this link makes absolute and -pie would not. */
   readonly broken: number;
+  /** References that are absolute whatever the link; with -pie a linker refuses them, or leaves relocations to be seen. */
+  readonly absolute: number;
 }
 
 /** What the link's flags come to; weighed by the objects, where they are known. */
@@ -242,16 +244,21 @@ const earlierText = ({ earlierPie }: LinkCommand): string =>
 
 function lostSeverity(link: LinkCommand, objects: LinkedObjects | undefined): Finding['severity'] {
   if (objects === undefined || (link.pie === 'unknown' && objects.broken > 0)) return 'warning';
-  if (objects.broken > 0) return 'error';
+  if (objects.broken + objects.absolute > 0) return 'error';
   // An object that was not given may be the one that breaks.
   return objects.count >= link.inputs.length ? 'note' : 'warning';
 }
 
+const references = (count: number): string => `${count} ${count === 1 ? 'reference' : 'references'}`;
+
 function weight(objects: LinkedObjects | undefined): string {
   if (objects === undefined) return '';
-  const { count, broken } = objects;
-  if (broken === 0) return `; of the objects given (${count}) none breaks by it`;
-  return `, which breaks ${broken} ${broken === 1 ? 'reference' : 'references'} of the objects given`;
+  const { count, broken, absolute } = objects;
+  const hidden =
+    absolute === 0 ? '' : `, which lets ${references(absolute)} of the objects given pass that are absolute`;
+  if (broken > 0)
+    return `, which breaks ${references(broken)} of the objects given${absolute === 0 ? '' : hidden.replace(', which', ', and')}`;
+  return absolute > 0 ? hidden : `; of the objects given (${count}) none breaks by it`;
 }
 
 const KEEP_PIE =

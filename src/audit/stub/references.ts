@@ -10,7 +10,7 @@ import type { Confidence, Finding } from '../types.ts';
 import type { Judgement } from './judge.ts';
 import type { Pointer } from './pointers.ts';
 import type { Candidate } from './scan.ts';
-import { nameAt, targetWords } from './targets.ts';
+import { dataNameAt, nameAt, targetWords, textWords } from './targets.ts';
 
 const SEVERITY: Record<Confidence, Finding['severity']> = { high: 'error', medium: 'error', low: 'warning' };
 
@@ -32,7 +32,9 @@ export function referenceFinding(
   const fileOffset = fileOffsetOf(program, at) ?? 0;
   const bytes = program.bytes.slice(fileOffset, fileOffset + length);
   const target = Number(reference.constant);
-  const symbol = nameAt(program, target);
+  const written = facts.part === 'body' ? textWords(program, target) : undefined;
+  const nameOf = facts.known === 'instruction' || facts.known === 'function' ? nameAt : dataNameAt;
+  const symbol = written === undefined ? nameOf(program, target) : undefined;
   const place = nameAt(program, at);
   const line = text(bytes, at, bits);
   const repaired = bits === 64 && takenAsIs ? positionIndependentForm(reference, bytes, at) : undefined;
@@ -41,13 +43,13 @@ export function referenceFinding(
     rule: 'position-dependent-reference',
     severity: SEVERITY[confidence],
     ...(swept ? sweptConfidence(confidence, reason) : { confidence, reason }),
-    message: `\`${squeezed(line)}\` at link address ${hex(at)} holds the address of ${symbol ?? targetWordsOf(facts, target)} as a fixed number, and the stub runs elsewhere.`,
+    message: `\`${squeezed(line)}\` at link address ${hex(at)} holds the address of ${written ?? symbol ?? targetWordsOf(facts, target)} as a fixed number, and the stub runs elsewhere.`,
     ...{ fileOffset, linkAddress: program.base + BigInt(at), bytes, text: line },
     ...(place === undefined ? {} : { place }),
     target: {
       linkAddress: program.base + BigInt(target),
       ...(symbol === undefined ? {} : { symbol }),
-      what: targetWords(facts),
+      what: written === undefined ? targetWords(facts) : `${written}, ${targetWords(facts)}`,
     },
     ...{ relocation, decision, advice },
     ...(repaired === undefined ? {} : { repair: { bytes: repaired, text: text(repaired, at, 64) } }),
@@ -76,7 +78,7 @@ function sweptConfidence(confidence: Confidence, reason: string): Pick<Finding, 
 }
 
 export function pointerFinding(program: Program, { at, fileOffset, value, facts }: Pointer): Finding {
-  const symbol = nameAt(program, value);
+  const symbol = (facts.known === 'function' ? nameAt : dataNameAt)(program, value);
   const place = nameAt(program, at);
   return {
     rule: 'position-dependent-pointer',

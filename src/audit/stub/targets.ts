@@ -2,7 +2,7 @@
 // address only if it could be one, and the more is known to begin there the surer.
 
 import type { CodeMap } from '../../code/codeMap.ts';
-import { startsText } from '../../code/origin.ts';
+import { startsText, symbolBefore, textFrom } from '../../code/origin.ts';
 import { type Extent, type Program, stretchAt } from '../../code/program.ts';
 import { symbolAt, symbolText } from '../../image/symbols.ts';
 import type { Scan } from './scan.ts';
@@ -137,8 +137,28 @@ const KNOWN_WORDS: Record<Exclude<Known, 'nothing' | 'aligned'>, string> = {
   instruction: 'start of an instruction',
 };
 
-/** `name` or `name+0x1c`. */
+/** `name` or `name+0x1c`, of code. */
 export function nameAt({ symbols, base }: Program, at: number): string | undefined {
   const hit = symbols === undefined ? undefined : symbolAt(symbols, base + BigInt(at));
   return hit === undefined ? undefined : symbolText(hit);
+}
+
+/** The same of data, where a label that says no size says nothing of what comes after it. */
+export function dataNameAt(program: Program, at: number): string | undefined {
+  const { symbols, base } = program;
+  const symbol = symbols === undefined ? undefined : symbolBefore(symbols, base + BigInt(at));
+  return symbol !== undefined && (symbol.size > 0n || symbol.address === base + BigInt(at))
+    ? nameAt(program, at)
+    : undefined;
+}
+
+const MOST_SHOWN = 40;
+
+/** The text that lies there, in quotes; undefined where a symbol starts there, or nothing that reads like one does. */
+export function textWords(program: Program, at: number): string | undefined {
+  if (symbolStarts(program, at)) return undefined;
+  const text = textFrom(program, at);
+  if (text === undefined) return undefined;
+  const shown = JSON.stringify(text.slice(0, MOST_SHOWN));
+  return `the text ${text.length > MOST_SHOWN ? `${shown.slice(0, -1)}..."` : shown}`;
 }

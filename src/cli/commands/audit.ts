@@ -1,12 +1,13 @@
 // `firstlight audit FILE...`: what is wrong with images, objects and kernels, told from the files alone.
 
-import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { dirname, isAbsolute, relative, resolve, sep } from 'node:path';
 import { auditFiles } from '../../audit/audit.ts';
-import type { AuditOptions } from '../../audit/options.ts';
+import type { AuditInput, AuditOptions } from '../../audit/options.ts';
 import { auditLinkCommand, type LinkAudit } from '../../audit/objects/audit.ts';
 import type { AuditReport } from '../../audit/types.ts';
 import { InputError } from '../../bits/errors.ts';
 import { MIB } from '../../boot/layout.ts';
+import { isThinArchive, thinMemberNames } from '../../image/archive.ts';
 import { type KernelConfig, parseKernelConfig } from '../../image/kernelConfig.ts';
 import { parseSymbols } from '../../image/symbols.ts';
 import { type AuditedFile, auditLines, countFindings, quietAuditLines } from '../../report/audit.ts';
@@ -33,7 +34,8 @@ export const auditUsage: CommandUsage = {
     'Looks for what keeps a kernel from booting, without running anything. Each FILE is a bzImage, the',
     "boot stub's ELF file (arch/x86/boot/compressed/vmlinux), an object file or archive of the stub, a",
     'kernel vmlinux, or a Multiboot or PVH file, of which the headers are looked at. Compressed files are',
-    'unpacked, unified kernel images opened. Objects given together are taken as parts of one link.',
+    'unpacked, unified kernel images opened, members of a thin archive read from beside it. Objects given',
+    'together are taken as parts of one link.',
   ],
   options: [
     {
@@ -75,7 +77,6 @@ export const auditUsage: CommandUsage = {
 };
 
 type Form = 'text' | 'quiet' | 'json' | 'sarif';
-type Input = { readonly name: string; readonly bytes: Uint8Array };
 
 /** What audits files; the tests of what stands around it put their own here. */
 export type Auditor = typeof auditFiles;
@@ -156,15 +157,47 @@ type Audited = { readonly files: readonly AuditedFile[]; readonly failures: read
 /** What can be used is audited; of what cannot there is a message. */
 function auditAll(paths: readonly string[], options: AuditOptions, auditor: Auditor): Audited {
   const failures: string[] = [];
-  const inputs = paths.flatMap((name): Input[] => {
-    const bytes = attempt(() => readInput(name, LARGEST_FILE, 'any kernel has'), failures);
-    return bytes === undefined ? [] : [{ name, bytes }];
+  const inputs = paths.flatMap((name): AuditInput[] => {
+    const input = attempt(() => inputAt(name), failures);
+    return input === undefined ? [] : [input];
   });
   return { files: auditUsable(inputs, options, failures, auditor), failures };
 }
 
+function inputAt(name: string): AuditInput {
+  const bytes = readInput(name, LARGEST_FILE, 'any kernel has');
+  return isThinArchive(bytes) ? { name, bytes, members: membersBeside(name, bytes) } : { name, bytes };
+}
+
+/** All members of a thin archive together; those of a kernel's stub have some 2 MiB. */
+const LARGEST_MEMBERS = 256 * MIB;
+
+/** A thin archive names files by their path from its own folder. One that is not there ends in an InputError. */
+function membersBeside(archive: string, bytes: Uint8Array): ReadonlyMap<string, Uint8Array> {
+  const members = new Map<string, Uint8Array>();
+  let left = LARGEST_MEMBERS;
+  for (const member of namesIn(archive, bytes)) {
+    if (members.has(member)) continue;
+    const read = named(archive, () =>
+      readInput(resolve(dirname(archive), member), left, 'the members of a thin archive may have together'),
+    );
+    members.set(member, read);
+    left -= read.length;
+  }
+  return members;
+}
+
+function namesIn(archive: string, bytes: Uint8Array): string[] {
+  try {
+    return thinMemberNames(bytes);
+  } catch (error) {
+    if (error instanceof InputError) throw aboutFile('cannot audit', archive, error.message);
+    throw error;
+  }
+}
+
 function auditUsable(
-  inputs: readonly Input[],
+  inputs: readonly AuditInput[],
   options: AuditOptions,
   failures: string[],
   auditor: Auditor,
@@ -181,7 +214,7 @@ function auditUsable(
   }
 }
 
-function auditAlone(input: Input, options: AuditOptions, auditor: Auditor): readonly AuditReport[] {
+function auditAlone(input: AuditInput, options: AuditOptions, auditor: Auditor): readonly AuditReport[] {
   try {
     return auditor([input], options);
   } catch (error) {

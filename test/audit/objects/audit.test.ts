@@ -129,6 +129,14 @@ describe('auditObjects', () => {
     expect(notes[0]?.message).toMatch(/has no -pie; of the objects given \(6\) none breaks by it\.$/);
   });
 
+  it('does not say that none breaks where some are absolute whatever the link', () => {
+    const inputs = [{ name: 'x.o', bytes: objectBytes('rows', 'mov-32s.other-function.o') }];
+    const { findings, notes } = auditObjects(inputs, linkOf(STUB_LINK));
+    const said = [...findings, ...notes].find(({ rule }) => rule === 'link-flag-lost');
+    expect(said?.message).toMatch(/has no -pie, which lets 1 reference of the objects given pass that are absolute\.$/);
+    expect(said?.severity).toBe('error');
+  });
+
   it('finds the silent absolute address that -z noreloc-overflow lets through with -pie', () => {
     const inputs = [{ name: 'x.o', bytes: objectBytes('rows', 'mov-32s.other-function.o') }];
     const pie = 'ld.bfd -pie --no-dynamic-linker x.o';

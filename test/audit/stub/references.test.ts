@@ -1,7 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import { hexBytes } from '../../../src/bits/hex.ts';
+import { auditStub } from '../../../src/audit/stub/audit.ts';
+import { programOfBzImage } from '../../../src/code/program.ts';
+import { parseBzImage } from '../../../src/image/bzimage.ts';
 import { SETUP_SIZE } from '../../image/synthetic.ts';
-import { auditOf, DATA, END, FUNCTION, found, le32, le64, PAYLOAD, STRING, TEXT, VARIABLE } from './stubs.ts';
+import {
+  auditOf,
+  DATA,
+  END,
+  FUNCTION,
+  found,
+  le32,
+  le64,
+  PAYLOAD,
+  STRING,
+  stubImage,
+  TEXT,
+  VARIABLE,
+} from './stubs.ts';
 
 describe('a healthy stub', () => {
   it('has no findings', () => {
@@ -75,6 +91,26 @@ describe('an address fixed at link time', () => {
     expect(PAYLOAD).toBeLessThan(0x1000);
     expect(found({ text: `48 c7 c6 ${le32(PAYLOAD)}` })).toEqual(['mov $0x400,%rsi: low']);
     expect(found({ text: `48 c7 c6 ${le32(TEXT)}` })).toEqual(['mov $0x1400,%rsi: high']);
+  });
+});
+
+describe('the name of what an address leads to', () => {
+  const symbols = (size: bigint) => ({ symbols: [{ address: BigInt(DATA), size, name: 'label' }] });
+  const messageOf = (constant: number, size: bigint): string => {
+    const image = parseBzImage(stubImage({ text: `48 c7 c6 ${le32(constant)}` }));
+    const [finding] = auditStub(programOfBzImage(image, symbols(size)), undefined).findings;
+    return / holds the address of (.*) as a fixed number/.exec(finding?.message ?? '')?.[1] ?? '';
+  };
+
+  it('is the text that starts there, not the symbol before it', () => {
+    expect(messageOf(STRING, 0n)).toBe('the text "hello, world"');
+    expect(messageOf(STRING, 0x50n)).toBe('the text "hello, world"');
+  });
+
+  it('is the symbol it lies in, and no label that says no size', () => {
+    expect(messageOf(VARIABLE, 0x100n)).toBe('label+0x80');
+    expect(messageOf(VARIABLE, 0n)).toBe('something in its own code and data (0x1880)');
+    expect(messageOf(DATA, 0n)).toBe('label');
   });
 });
 
