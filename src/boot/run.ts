@@ -17,6 +17,7 @@ import { callTrace } from './panic.ts';
 import { HANG_WINDOW, ProgressWatch, ZeroRun, ZEROS_RULE } from './progress.ts';
 import { checkEntry, checkOptions, linuxOptions, machineConfig, type RunConfig } from './runConfig.ts';
 import { type StageReached, StageTracker } from './stages.ts';
+import { relocateCopies } from './relocateCopies.ts';
 import { SCREEN_LOOK, TextWatch } from './textWatch.ts';
 
 export { endedAsAsked, type Goal, type Outcome } from './outcome.ts';
@@ -84,6 +85,7 @@ export class BootRun {
     checkEntry(this.boot, model);
     enter(this.machine, this.boot.state);
     this.stages = new StageTracker(this.machine, image, this.boot.loadAddress);
+    if (config.relocated) relocateCopies(this, config.relocated);
     this.#zeroRun = new ZeroRun(this.machine);
     this.machine.engine.code.onContext = (context) => {
       this.stages.codePage(context);
@@ -127,7 +129,7 @@ export class BootRun {
   /** All that `restore` needs beside image, configuration and the contents of memory. Changes nothing. */
   save(): Plain {
     if (!this.canGoOn) throw new Error('a run that has ended cannot go on');
-    if (this.config.alias) throw new Error('a run whose memory is seen at two addresses cannot be saved');
+    if (this.config.alias || this.config.relocated) throw new Error('a run of a proof cannot be saved');
     return {
       machine: this.machine.save(),
       stages: this.stages.save(),

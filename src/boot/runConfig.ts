@@ -18,6 +18,9 @@ import type { Processor } from './smbios.ts';
 /** The RAM at [from, from + size) is that at [to, to + size); all are multiples of 64 KiB. */
 export type Alias = { readonly from: number; readonly to: number; readonly size: number };
 
+/** Little-endian bytes at an offset in the protected-mode part. */
+export type RelocatedField = { readonly at: number; readonly bytes: 4 | 8 };
+
 export type RunConfig = {
   readonly image: Uint8Array;
   /** What the image was unpacked from or found in, for people. */
@@ -45,6 +48,11 @@ export type RunConfig = {
   readonly plainRam?: boolean | undefined;
   /** RAM that is seen at a second address too, which no PC has. Such a run cannot be saved. */
   readonly alias?: Alias | undefined;
+  /**
+   * Fields of the stub that hold link addresses, which the image has as they are right where it is loaded: in each further
+   * copy that the stub makes of itself they are made right there, as no stub does. Such a run cannot be saved.
+   */
+  readonly relocated?: readonly RelocatedField[] | undefined;
   /** With a local APIC and an IO-APIC, beside the 8259A pair. Default: true. */
   readonly apic?: boolean | undefined;
   /** What arrives at the serial port, in the order of time: the input log of an earlier run. */

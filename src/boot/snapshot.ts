@@ -43,7 +43,7 @@ const PIECE_HEADER = 2 + 8 + 4;
 /** What of a configuration is in the tree as it stands. The compiler sees to it that no field is forgotten. */
 type Kept = Exclude<
   keyof RunConfig,
-  'image' | 'initrd' | 'modules' | 'disks' | 'until' | 'untilText' | 'maxInstructions' | 'alias'
+  'image' | 'initrd' | 'modules' | 'disks' | 'until' | 'untilText' | 'maxInstructions' | 'alias' | 'relocated'
 >;
 const KEPT: { readonly [K in Kept]-?: (saved: Fields) => RunConfig[K] } = {
   entry: (saved) => saved.choice('entry', ENTRIES),

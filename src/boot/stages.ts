@@ -65,6 +65,11 @@ export class StageTracker {
     if (this.#image.kind === 'bzImage') this.#codePage(context);
   }
 
+  /** Told of each further copy of the stub, when its code is about to run for the first time. */
+  onCopy: ((copy: number) => void) | undefined;
+  /** Offsets of bytes in the stub that may differ from one copy to the next. */
+  readonly relocatedBytes = new Set<number>();
+
   /** Told of each stage as it is reached. */
   onStage: ((stage: StageReached) => void) | undefined;
 
@@ -221,6 +226,7 @@ export class StageTracker {
     if (copy === undefined || this.copies.includes(copy)) return;
     this.copies.push(copy);
     this.#watchPayload(copy, true);
+    this.onCopy?.(copy);
   }
 
   #isEmpty(address: number): boolean {
@@ -235,7 +241,7 @@ export class StageTracker {
       const offset = rip - copy;
       if (offset < 0 || offset >= size) return false;
       const file = this.#image.bytes.subarray(fileOffset + offset, fileOffset + Math.min(offset + PROBE, size));
-      return file.every((byte, i) => byte === now[i]);
+      return file.every((byte, i) => byte === now[i] || this.relocatedBytes.has(offset + i));
     });
   }
 }

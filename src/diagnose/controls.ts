@@ -4,7 +4,7 @@
 
 import type { RunConfig } from '../boot/run.ts';
 import type { BzImage } from '../image/bzimage.ts';
-import { type Change, patched, wrongOne } from './repair.ts';
+import { type Change, patched, otherConstant } from './repair.ts';
 import { bootBeyond, type Dead, type Tried } from './trials.ts';
 import type { Control, Tick } from './types.ts';
 
@@ -30,7 +30,7 @@ export function* controlsOf(
   const controls: Control[] = [];
   for (const { kind, valueOf } of far ? VALUES : VALUES.filter((value) => value.kind === 'same-kind')) {
     const wrong = changes.flatMap((change) => {
-      const repair = wrongOne(change.executed, valueOf(change));
+      const repair = otherConstant(change.executed, valueOf(change));
       return repair === undefined ? [] : [{ ...change, repair }];
     });
     const [first] = wrong;

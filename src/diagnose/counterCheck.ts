@@ -15,8 +15,7 @@ import { parseImage } from '../image/image.ts';
 import { biasIn } from './bias.ts';
 import { rangesOf } from './likelihood.ts';
 import { type End, endOf, sameEnd } from './progress.ts';
-import { changesFor } from './proof.ts';
-import { type Change, patched } from './repair.ts';
+import { type Change, repaired } from './repair.ts';
 import { bootBeyond, type Dead } from './trials.ts';
 import type { CounterCheck, Tick } from './types.ts';
 
@@ -167,9 +166,7 @@ function* aliasAt(
   const alias = { from: window.start, to: window.start + Number(whole), size: window.size };
   const inTheWay = occupied(new BootRun({ ...machine, image: moved.bytes }, moved), Number(whole), image);
   if (inTheWay.some((range) => overlap(range, window))) return 'something else lies where the constant points';
-  const repaired = yield* changesFor({ ...machine, image: moved.bytes }, rest, input.dead.outcome);
-  if (repaired === undefined) return 'what stands beside it cannot be repaired in such a machine';
-  return { machine: { ...machine, image: patched(moved, repaired) }, alias };
+  return { machine: repaired(machine, moved, rest), alias };
 }
 
 /** Link addresses to be seen: from the lowest constant to the end of the part of the stub that it lies in. */

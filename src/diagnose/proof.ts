@@ -10,7 +10,7 @@ import { CPU_MODELS, findModel } from '../x86/models.ts';
 import { biasIn } from './bias.ts';
 import { driveUntil } from './drive.ts';
 import { diedElsewhere, endOf } from './progress.ts';
-import { type Change, changeOf, patched } from './repair.ts';
+import { type Change, changeOf, meansItsOwnCopy, repaired } from './repair.ts';
 import { type Dead, driveBeyond, record, type Tried } from './trials.ts';
 import type { ProofBoot, Tick } from './types.ts';
 
@@ -93,7 +93,7 @@ function* proveAt({ config, image, changes, dead }: Proving): Generator<Tick, Pr
   try {
     const here = yield* changesFor({ ...config, image: image.bytes }, changes, dead.outcome);
     if (!here) return undefined;
-    const run = new BootRun({ ...config, image: patched(image, here) });
+    const run = new BootRun(repaired(config, image, here));
     const doing = `booting the repaired image at 0x${run.boot.loadAddress.toString(16)}`;
     if (yield* driveBeyond(run, dead.outcome, doing)) return record(run, 'repaired', true);
     const unrepaired = yield* deathHere({ ...config, image: image.bytes }, dead.outcome);
@@ -112,23 +112,22 @@ function* deathHere(config: RunConfig, death: Outcome): Generator<Tick, Dead | u
   return outcome && { outcome, end: endOf(run, outcome) };
 }
 
-/** The lea is right everywhere; an immediate needs the bias that there is at this load address. */
-export function* changesFor(
+/** What means a place in another copy of the stub than the one that runs needs the address of that one in this machine. */
+function* changesFor(
   config: RunConfig,
   changes: readonly Change[],
   death: Outcome,
 ): Generator<Tick, Change[] | undefined> {
-  const known = new Map<bigint, bigint | undefined>();
+  const here: Change[] = [];
   for (const change of changes) {
-    const needed = !change.repair.everywhere && !known.has(change.bias);
-    // What was never executed is asked of another instruction that means the same copy.
-    const met = changes.find(({ bias, executed }) => bias === change.bias && executed.times > 0);
-    if (needed && met) known.set(change.bias, yield* biasIn(config, met, death));
+    if (meansItsOwnCopy(change)) {
+      here.push(change);
+      continue;
+    }
+    const bias = yield* biasIn(config, change, death);
+    const changed = bias === undefined ? undefined : changeOf(change.executed, bias);
+    if (changed === undefined) return undefined;
+    here.push(changed);
   }
-  const here = changes.map((change) => {
-    if (change.repair.everywhere) return change;
-    const bias = known.get(change.bias);
-    return bias === undefined ? undefined : changeOf(change.executed, bias);
-  });
-  return here.every((change) => change !== undefined) ? here : undefined;
+  return here;
 }

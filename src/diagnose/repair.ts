@@ -1,6 +1,7 @@
 // Interventions on instructions of an image: the position-independent form where there is one of the same length, else
 // the immediate with the load bias added, which is right at one load address only.
 
+import { BootRun, type RunConfig } from '../boot/run.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { attText, decodeOne } from '../code/disassembly.ts';
 import { positionIndependentForm } from '../code/repair.ts';
@@ -19,7 +20,7 @@ export function repairOf(executed: ExecutedReference, bias: bigint): Repair | un
 }
 
 /** The instruction with another constant in place of its own; undefined where that does not fit. */
-export function wrongOne(executed: ExecutedReference, constant: bigint): Repair | undefined {
+export function otherConstant(executed: ExecutedReference, constant: bigint): Repair | undefined {
   const bytes = withConstant(executed, constant);
   return bytes && { ...repairWith(executed, bytes), everywhere: false };
 }
@@ -61,4 +62,28 @@ export function patched(image: BzImage, changes: readonly Change[]): Uint8Array 
     });
   }
   return out;
+}
+
+/** Of the copy of the stub that it runs in. */
+export const meansItsOwnCopy = ({ executed, bias }: Change): boolean => bias === executed.runtime - executed.link;
+
+/**
+ * The configuration with the changes made. A position-independent instruction is right everywhere; of the others an
+ * address in the copy that runs is made right in each copy of the stub, one in another copy stands for this boot only.
+ * Throws InputError where the image does not go where it is to be loaded.
+ */
+export function repaired(config: RunConfig, image: BzImage, changes: readonly Change[]): RunConfig {
+  const fixed = changes.filter((change) => change.repair.everywhere || !meansItsOwnCopy(change));
+  const moving = changes.filter((change) => !fixed.includes(change));
+  if (moving.length === 0) return { ...config, image: patched(image, fixed) };
+  const { loadAddress } = new BootRun({ ...config, image: image.bytes }, image).boot;
+  const here = moving.flatMap(({ executed, bias }) => {
+    const repair = otherConstant(executed, executed.reference.constant + BigInt(loadAddress));
+    return repair === undefined ? [] : [{ executed, repair, bias }];
+  });
+  const relocated = here.map(({ executed: { link, reference } }) => ({
+    at: Number(link) + reference.offset,
+    bytes: reference.bytes,
+  }));
+  return { ...config, image: patched(image, [...fixed, ...here]), relocated };
 }

@@ -6,7 +6,7 @@ import type { BzImage } from '../image/bzimage.ts';
 import type { ReferenceRecorder } from '../record/references.ts';
 import { diedElsewhere, type End, endOf, hasPassed, sameEnd } from './progress.ts';
 import { recordedBoot } from './recordedBoot.ts';
-import { type Change, patched } from './repair.ts';
+import { type Change, repaired } from './repair.ts';
 import type { ProofBoot, Tick, Variant } from './types.ts';
 
 const STRETCH = 5_000_000n;
@@ -71,7 +71,7 @@ export function* tryRepair(
   changes: readonly Change[],
   dead: Dead,
 ): Generator<Tick, Tried> {
-  const { run, recorder } = recordedBoot({ ...config, image: patched(image, changes) });
+  const { run, recorder } = recordedBoot(repaired(config, image, changes));
   const [first] = changes;
   const what =
     changes.length === 1 && first

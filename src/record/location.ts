@@ -27,7 +27,9 @@ export function locateInMemory(run: BootRun, image: BzImage, linear: bigint): Pl
     const offset = physical - copy;
     if (offset < 0 || offset + SHORT > size) continue;
     const file = image.bytes.subarray(start + offset, start + offset + SHORT);
-    if (file.every((byte, i) => byte === there[i])) return { link: BigInt(offset), fileOffset: start + offset };
+    const { relocatedBytes } = run.stages;
+    if (file.every((byte, i) => byte === there[i] || relocatedBytes.has(offset + i)))
+      return { link: BigInt(offset), fileOffset: start + offset };
   }
   const found = locateInStub(image, there);
   return found === undefined ? undefined : { link: BigInt(found - start), fileOffset: found };
