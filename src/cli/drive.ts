@@ -11,6 +11,9 @@ const SLICE_MS = 60;
 const FIRST_SLICE = 1_000_000;
 const SHORTEST_SLICE = 10_000;
 const LONGEST_SLICE = 1_000_000_000;
+/** What is much slower than it was (an accessed chip, floating point) must not keep a whole slice from looking up. */
+const PIECE = 500_000;
+const SLOW_MS = 1000;
 /** A slice grows by no more than this at once: the first ones are slow because the engine is still being compiled. */
 const GROWTH = 4;
 
@@ -33,11 +36,11 @@ export async function drive(run: BootRun, io: Io, screen: Screen, showProgress: 
   try {
     for (;;) {
       const started = io.now();
-      const outcome = run.advance(BigInt(slice));
+      const done = advanceInPieces(run, slice, () => io.now() - started > SLOW_MS);
       const ended = io.now();
       screen.flush();
-      if (outcome) return 'outcome';
-      slice = nextSlice(slice, ended - started);
+      if (run.outcome) return 'outcome';
+      slice = nextSlice(done, ended - started);
       speed.note(run.machine.engine.retired, ended);
       if (showProgress) screen.progress(progressText(run, speed));
       // Signals and stream errors are told of only when the event loop turns.
@@ -49,6 +52,17 @@ export async function drive(run: BootRun, io: Io, screen: Screen, showProgress: 
     ignore();
     screen.clearProgress();
   }
+}
+
+/** @returns how many of the instructions were run, fewer where there is an outcome or it takes too long */
+function advanceInPieces(run: BootRun, instructions: number, tooLong: () => boolean): number {
+  let done = 0;
+  while (done < instructions) {
+    const piece = Math.min(PIECE, instructions - done);
+    done += piece;
+    if (run.advance(BigInt(piece)) || tooLong()) break;
+  }
+  return done;
 }
 
 /** Instructions a second over about the last second. */

@@ -20,6 +20,10 @@ const NARROWEST_REPORT = 60;
 
 /** Where a guest's words go. */
 export type Place = 'stdout' | 'stderr';
+
+/** Wall-clock ms between two lines of progress, where there is no line to renew: with what a look takes, five seconds. */
+const PLAIN_MS = 4000;
+
 export type Tone = Exclude<LineTone, 'heading'>;
 type Colors = ReturnType<typeof picocolors.createColors>;
 
@@ -35,6 +39,8 @@ export class Screen {
   #pendingFor: Place = 'stdout';
   /** Where a line of a guest is unfinished. */
   #midLine: Place | undefined;
+  /** When the last line about the run was written, on the wall clock. */
+  #said: number;
   /** Columns of the progress line that is shown; 0 where there is none. */
   #progressShown = 0;
 
@@ -42,6 +48,7 @@ export class Screen {
   constructor(io: Io, safe = false) {
     this.#safe = safe ? new SafeBytes() : undefined;
     this.#io = io;
+    this.#said = io.now();
     this.#colors = picocolors.createColors(wantsColour(io.stderr, io));
     this.#erases = !io.env['NO_COLOR'];
     this.#reportColors = picocolors.createColors(wantsColour(io.stdout, io));
@@ -72,6 +79,7 @@ export class Screen {
 
   /** A line about the run. */
   say(text: string, tone: Tone = 'plain'): void {
+    this.#said = this.#io.now();
     this.flush();
     this.clearProgress();
     const newline = this.#unfinished() ? '\n' : '';
@@ -92,12 +100,16 @@ export class Screen {
   }
 
   /**
-   * Shows or renews the progress line: on a terminal only that can go back in a line, and not in the middle of a line of
-   * the console.
+   * Shows or renews the progress line: on a terminal that can go back in a line, and not in the middle of a line of the
+   * console. Elsewhere a line every few seconds, where nothing else has been said meanwhile.
    */
   progress(text: string): void {
     const { stderr, env } = this.#io;
-    if (!stderr.isTTY || env['TERM'] === 'dumb' || this.#unfinished()) return;
+    if (!stderr.isTTY || env['TERM'] === 'dumb') {
+      if (this.#io.now() - this.#said >= PLAIN_MS) this.say(text, 'note');
+      return;
+    }
+    if (this.#unfinished()) return;
     const width = (stderr.columns || UNKNOWN_WIDTH) - 1;
     const shown = visible(text).slice(0, width);
     ours(stderr, `\r${this.#colors.dim(shown)}${this.#erasing(this.#progressShown - shown.length)}`);

@@ -3,8 +3,8 @@
 import type { BootRun, Outcome } from '../boot/run.ts';
 import type { Tick } from './types.ts';
 
-/** Instructions between two ticks. */
-const STRETCH = 10_000_000n;
+/** Instructions between two ticks: a second or two where each takes microseconds, as floating point and chips do. */
+const STRETCH = 500_000n;
 
 /** Runs to the outcome. */
 export function* drive(run: BootRun, doing: string): Generator<Tick, Outcome> {

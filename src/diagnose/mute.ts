@@ -9,9 +9,9 @@ import type { Spoken } from './types.ts';
 
 /**
  * A guest that cannot be heard has so many instructions before it is booted with words that make it speak: what says
- * nothing may go on for ever. Kernels have come to their first program, or to where they give up, by then.
+ * nothing may go on for ever. Debian's kernels have come to where they look for their root by then (6.1 after 5.7 G).
  */
-export const MUTE_LIMIT = 4_000_000_000n;
+export const MUTE_LIMIT = 8_000_000_000n;
 
 /** The same with the words that make the guest speak; undefined where it has them. */
 export function spokenConfig(config: RunConfig, image: KernelImage): RunConfig | undefined {

@@ -1,5 +1,6 @@
 // One boot of an image with something changed, run until it has come past a death, or has met one itself.
 
+import { driveUntil } from './drive.ts';
 import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
 import type { Stage } from '../boot/stages.ts';
 import type { BzImage } from '../image/bzimage.ts';
@@ -48,8 +49,7 @@ export function* driveBeyond(
   room = roomFor(death),
 ): Generator<Tick, boolean> {
   while (!hasPassed(run, death) && run.machine.engine.retired < room) {
-    if (run.advance(STRETCH)) break;
-    yield { doing, instructions: run.machine.engine.retired };
+    if (yield* driveUntil(run, run.machine.engine.retired + STRETCH, doing)) break;
   }
   return hasPassed(run, death);
 }

@@ -22,6 +22,10 @@ export type WhyOptions = {
   readonly symbols?: SymbolTable | undefined;
   /** Load addresses at which a proof is made; with fewer than three nothing is called proved. Default: 3. */
   readonly addresses?: number | undefined;
+  /** Boot a silent guest again with words that make it speak. Default: false. */
+  readonly speak?: boolean | undefined;
+  /** Try the other ways into an image that passes. Default: false. */
+  readonly otherEntries?: boolean | undefined;
   /** Told of each cause as soon as it is proved, and of the first outcome. */
   readonly onCause?: ((cause: Cause) => void) | undefined;
   readonly onFirst?: ((first: RunResult) => void) | undefined;
@@ -35,7 +39,8 @@ export type WhyOptions = {
 export function* diagnose(config: RunConfig, options: WhyOptions = {}): Generator<Tick, Diagnosis> {
   const given = yield* diagnoseWay(config, options);
   const lives = wellEnded(given.last.outcome, given.spoken?.config ?? config) !== undefined;
-  return { ...given, entries: lives && given.causes.length === 0 ? yield* tryEntries(given, options) : [] };
+  const isWanted = options.otherEntries === true && lives && given.causes.length === 0;
+  return { ...given, entries: isWanted ? yield* tryEntries(given, options) : [] };
 }
 
 /** How it is entered is all that differs. */
@@ -57,10 +62,10 @@ function* tryEntries({ config }: WayDiagnosis, options: WhyOptions): Generator<T
 /** One way into the image. */
 function* diagnoseWay(config: RunConfig, options: WhyOptions): Generator<Tick, WayDiagnosis> {
   let boot: RecordedBoot = recordedBoot(config);
-  let outcome: Outcome = yield* bootOnce(boot, config);
+  let outcome: Outcome = yield* bootOnce(boot, config, options.speak === true);
   const first = boot.run.result();
   options.onFirst?.(first);
-  const spoken = yield* speak(boot, config);
+  const spoken = options.speak === true ? yield* speak(boot, config) : undefined;
   if (spoken !== undefined) {
     options.onSpoken?.(spoken.told);
     boot = spoken.boot;
@@ -89,8 +94,9 @@ function* diagnoseWay(config: RunConfig, options: WhyOptions): Generator<Tick, W
 }
 
 /** To its end; a guest that cannot be heard not to the instruction limit, if it can be made to speak. */
-function* bootOnce({ run }: RecordedBoot, { until, untilText, maxInstructions }: RunConfig): Generator<Tick, Outcome> {
-  const isShort = maxInstructions > MUTE_LIMIT && spokenConfig(run.config, run.image) !== undefined;
+function* bootOnce({ run }: RecordedBoot, config: RunConfig, mayBeMute: boolean): Generator<Tick, Outcome> {
+  const { until, untilText, maxInstructions } = config;
+  const isShort = mayBeMute && maxInstructions > MUTE_LIMIT && spokenConfig(run.config, run.image) !== undefined;
   if (isShort) run.goOn(until, MUTE_LIMIT, untilText);
   const outcome = yield* drive(run, 'booting');
   if (outcome.kind !== 'instruction-limit' || !isShort || isMute(run)) return outcome;

@@ -62,6 +62,21 @@ describe('a run', () => {
     expect(cleared).toBe(' '.repeat(shown?.length ?? 0));
   });
 
+  it('says how it gets on every few seconds where there is no terminal, and not more often', async () => {
+    const { stderr, stdout } = await driven(endless(), { clockStep: 30 });
+    const lines = stderr.trimEnd().split('\n');
+    expect(lines.length).toBeGreaterThan(1);
+    expect(lines.length).toBeLessThan(20);
+    for (const line of lines) expect(line).toMatch(/^firstlight: [\d,]+ instructions, \d+ M\/s, stage entry$/);
+    expect(stdout).toBe('');
+  });
+
+  it('looks up after a second where a slice takes much longer than it was meant to', async () => {
+    const run = endless();
+    await driven(run, { clockStep: 2000, interrupt: true });
+    expect(run.machine.engine.retired).toBe(500_000n);
+  });
+
   it.each([
     ['good', GOOD],
     ['bad', BAD],

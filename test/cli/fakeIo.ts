@@ -30,6 +30,8 @@ export type FakeOptions = {
   /** It is another signal than Ctrl-C. */
   readonly signal?: Signal;
   readonly outputClosed?: boolean;
+  /** ms by which the clock moves each time it is looked at; 10 where not given. */
+  readonly clockStep?: number;
   /** A command in the place of the one of its name. */
   readonly command?: Command;
 };
@@ -59,7 +61,7 @@ export function fakeIo(options: FakeOptions = {}): FakeIo {
     stderr: output('stderr'),
     sameOutput: options.sameOutput ?? options.terminal ?? false,
     env: options.env ?? {},
-    now: () => (clock += 10),
+    now: () => (clock += options.clockStep ?? 10),
     outputClosed: () => options.outputClosed ?? false,
     onInterrupt: (handler) => {
       handlers.add(handler);

@@ -22,18 +22,19 @@ export function withBytes(image: Uint8Array, link: number, bytes: readonly numbe
   return copy;
 }
 
+export const configOf = (image: Uint8Array, more: Partial<RunConfig> = {}): RunConfig => ({
+  image,
+  cpu: 'max',
+  memoryBytes: 512 << 20,
+  cmdline: '',
+  until: 'banner',
+  maxInstructions: 2_000_000_000n,
+  seed: 0,
+  ...more,
+});
+
 export function diagnosed(image: Uint8Array, more: Partial<RunConfig> = {}, options: WhyOptions = {}): Diagnosis {
-  const config: RunConfig = {
-    image,
-    cpu: 'max',
-    memoryBytes: 512 << 20,
-    cmdline: '',
-    until: 'banner',
-    maxInstructions: 2_000_000_000n,
-    seed: 0,
-    ...more,
-  };
-  const work = diagnose(config, options);
+  const work = diagnose(configOf(image, more), options);
   for (;;) {
     const step = work.next();
     if (step.done) return step.value;

@@ -1,6 +1,7 @@
 // Deaths of other kinds: the evidence, and nothing that is dressed as a cause.
 import { describe, expect, it } from 'vitest';
-import { diagnosed, sample, withBytes } from './support.ts';
+import { diagnose } from '../../src/diagnose/why.ts';
+import { configOf, diagnosed, sample, withBytes } from './support.ts';
 
 /** Link addresses in the samples' stub: the 64-bit entry, and the first bytes of unpack_kernel. */
 const STARTUP_64 = 0x200;
@@ -93,5 +94,17 @@ describe('a death that is not understood', () => {
     expect(causes).toEqual([]);
     expect(unexplained).toMatchObject({ silent: false, outcome: { kind: 'triple-fault' } });
     expect(unexplained?.lastWords).toContain('Copying the kernel to 0x');
+  });
+});
+
+describe('a diagnosis', () => {
+  it('looks up often: at least every half million instructions', () => {
+    const config = configOf(withBytes(good, STARTUP_64, [0xeb, 0xfe]), { maxInstructions: 5_000_000n });
+    let last = 0n;
+    for (const { instructions } of diagnose(config)) {
+      expect(instructions - last).toBeLessThanOrEqual(500_000n);
+      last = instructions;
+    }
+    expect(last).toBeGreaterThan(4_000_000n);
   });
 });

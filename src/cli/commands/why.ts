@@ -129,6 +129,8 @@ function diagnosing(
   let way: { readonly config: RunConfig; readonly heading: readonly Line[] } = { config, heading: [] };
   return diagnose(config, {
     symbols,
+    speak: true,
+    otherEntries: true,
     onEntry: (other, boot) => {
       way = { config: other, heading: first ? entryHeading(first, config, other, boot) : [] };
       causes = 0;
