@@ -31,9 +31,9 @@ export function auditFile(bytes: Uint8Array, name: string, options: AuditOptions
  */
 export function auditFiles(inputs: readonly AuditInput[], options: AuditOptions): AuditReport[] {
   const { link } = options;
-  const opened = inputs.map(({ name, bytes }) => ({ name, opened: openFile(bytes) }));
+  const opened = inputs.map((given) => ({ given, opened: openFile(given.bytes) }));
   const objects = opened.flatMap((input): ObjectInput[] =>
-    LINKED_LATER.has(input.opened.identity.kind) ? [{ input, name: input.name, bytes: input.opened.bytes }] : [],
+    LINKED_LATER.has(input.opened.identity.kind) ? [{ ...input.given, input, bytes: input.opened.bytes }] : [],
   );
   const ofObjects = objectReports(objects, link?.link);
   const reports = opened.map((input) => {
@@ -45,7 +45,7 @@ export function auditFiles(inputs: readonly AuditInput[], options: AuditOptions)
   return [withFindings(first, [...link.findings, ...link.notes]), ...rest];
 }
 
-type Opened = { readonly name: string; readonly opened: OpenedFile };
+type Opened = { readonly given: AuditInput; readonly opened: OpenedFile };
 type ObjectInput = AuditInput & { readonly input: Opened };
 
 const LINKED_LATER: ReadonlySet<FileIdentity['kind']> = new Set(['object', 'archive']);
