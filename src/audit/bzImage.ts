@@ -44,7 +44,10 @@ function auditKernelImage(
   const configured = options.config === undefined ? [] : auditConfig(options.config, configFactsOf(facts.bytes));
   const found = image === undefined ? NOTHING_FOUND : auditCode(image, options);
   // A payload that seems to end elsewhere than its length says may be a damaged one.
-  const sound = header.every(({ severity, text = '' }) => severity !== 'error' || text.startsWith('payload_length'));
+  const sound = header.every(
+    ({ rule, severity, text = '' }) =>
+      severity !== 'error' || rule !== 'payload-layout' || text.startsWith('payload_length'),
+  );
   const inner = image === undefined ? [] : auditPayload(image, facts, sound, options);
   return {
     kind: 'bzImage',
@@ -101,7 +104,7 @@ function auditCode(image: BzImage, { symbols }: AuditOptions): StubAudit {
 /**
  * A payload that cannot be used is a finding of the image that carries it. It is unpacked where that is asked for, and where
  * nothing else tells that it is as the build left it, to no more than init_size bytes.
- * @param sound the header has no error that would say why it cannot be unpacked
+ * @param sound nothing that the header says of the payload tells already why it cannot be unpacked
  */
 function auditPayload(image: BzImage, facts: HeaderFacts, sound: boolean, options: AuditOptions): Finding[] {
   const { payload, bytes } = image;
