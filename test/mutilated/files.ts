@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { putU16, putU32, putU64 } from '../../src/bits/cursor.ts';
+import { KINDS } from '../image/kinds.ts';
 import { concat, makeBzImage, makeElf, randomOf } from '../image/synthetic.ts';
 import { parseArchive } from '../../src/image/archive.ts';
 import { archiveBytes, matrix } from '../audit/objects/matrix.ts';
@@ -56,6 +57,7 @@ export function wholeFiles(): WholeFile[] {
     ...packed.map((f) => ({ name: `${f.format} ${f.content}`, bytes: makeBzImage({ payload: asPayload(f) }) })),
     ...Object.keys(matrix.archives).map((name) => ({ name, bytes: archiveBytes(name) })),
     ...Object.keys(matrix.archives).slice(0, 3).flatMap(objects),
+    ...Object.entries(KINDS).map(([name, make]) => ({ name: `kind: ${name}`, bytes: make().slice() })),
   ];
 }
 

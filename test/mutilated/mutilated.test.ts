@@ -7,7 +7,7 @@ const PER_TEST = 40;
 
 describe('mutilated files', () => {
   const files = wholeFiles();
-  it.each([0, 1, 2, 3, 4, 5])('get a result or a clear line from audit, info and diff (batch %i)', (batch) => {
+  it.each([0, 1, 2, 3, 4, 5])('get a result or a clear line from audit, info, diff and boot (batch %i)', (batch) => {
     const seen = { result: 0, refused: 0 };
     for (let i = 0; i < PER_TEST; i++) {
       const file = mutilated(files, 1000 + batch * PER_TEST + i);
@@ -16,6 +16,6 @@ describe('mutilated files', () => {
     }
     expect(seen.result).toBeGreaterThan(0);
     expect(seen.refused).toBeGreaterThan(0);
-    expect(seen.result + seen.refused).toBe(3 * PER_TEST);
+    expect(seen.result + seen.refused).toBe(4 * PER_TEST);
   });
 });
