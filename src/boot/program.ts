@@ -170,7 +170,10 @@ function placeProgram(
 ): Range {
   for (const { physAddr: start, memSize: size } of program.segments) {
     if (!loadable(e820).some((range) => start >= range.start && start + size <= endOf(range))) {
-      throw new InputError(`the program needs RAM from ${hex(start)} to ${hex(start + size)}, and there is not enough`);
+      const have = loadable(e820).map((range) => `${hex(range.start)} to ${hex(endOf(range))}`);
+      throw new InputError(
+        `the program needs RAM from ${hex(start)} to ${hex(start + size)}, and there is RAM for programs only at ${have.join(', ')}`,
+      );
     }
     const other = taken.find((range) => overlap(range, { start, size }));
     if (other !== undefined) {

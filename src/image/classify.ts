@@ -10,6 +10,7 @@ import { hasMultibootHeader } from './multiboot.ts';
 import { hasMultiboot2Header } from './multiboot2.ts';
 import { startsWith } from './payload.ts';
 import { PE_MACHINE_I386, PE_MACHINE_X86_64, peGlance } from './pe.ts';
+import { isSystemdStub } from './systemdStub.ts';
 import { isUki } from './uki.ts';
 
 export type FileKind =
@@ -101,7 +102,7 @@ function peKind(bytes: Uint8Array): FileIdentity | undefined {
   const processor = pe && PE_NAMES[pe.machine];
   if (pe === undefined || processor === undefined) return undefined;
   if (isUki(pe.sections)) return { kind: 'uki', what: `a unified kernel image for ${processor}` };
-  const stub = pe.sections.some(({ name }) => name === '.sdmagic');
+  const stub = isSystemdStub(bytes);
   const without = stub
     ? "systemd's stub for unified kernel images, with no kernel in it: it has no section .linux"
     : 'it has no Linux setup header and no section .linux';

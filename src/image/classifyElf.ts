@@ -7,6 +7,7 @@ import { findBanner } from './banner.ts';
 import type { FileIdentity } from './classify.ts';
 import type { ElfHead } from './elfHead.ts';
 import { elfMachineName } from './foreign.ts';
+import { isSystemdStub } from './systemdStub.ts';
 import { hasMultibootHeader, multibootHeaderBehindLimit } from './multiboot.ts';
 import { hasMultiboot2Header } from './multiboot2.ts';
 import { listSymbols } from './nm.ts';
@@ -70,7 +71,7 @@ function executable(bytes: Uint8Array, head: ElfHead, processor: string): Kind {
   if (isStub(bytes, head)) {
     return { kind: 'stub', what: `the ELF file of a boot stub (arch/x86/boot/compressed/vmlinux) for ${processor}` };
   }
-  return userProgram(bytes, head, processor) ?? efiProgram(head, processor) ?? bare(bytes, processor);
+  return userProgram(bytes, head, processor) ?? efiProgram(bytes, head, processor) ?? bare(bytes, processor);
 }
 
 /** Where kernels are linked: __START_KERNEL_map for 64 bits; PAGE_OFFSET of any VMSPLIT for 32. */
@@ -150,9 +151,9 @@ function hasAbiTag(bytes: Uint8Array, { programHeaders }: ElfHead): boolean {
 }
 
 /** What is made into a PE file by objcopy: sections that only that needs. */
-function efiProgram({ sectionNames }: ElfHead, processor: string): Kind | undefined {
+function efiProgram(bytes: Uint8Array, { sectionNames }: ElfHead, processor: string): Kind | undefined {
   if (!['.sdmagic', '.sbat', '.reloc'].some((name) => sectionNames.has(name))) return undefined;
-  const stub = sectionNames.has('.sdmagic') ? " (systemd's stub for unified kernel images)" : '';
+  const stub = isSystemdStub(bytes) ? " (systemd's stub for unified kernel images)" : '';
   return { kind: 'other', what: `the ELF file of an EFI program for ${processor}${stub}` };
 }
 

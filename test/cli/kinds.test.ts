@@ -61,6 +61,7 @@ const ROWS: readonly Row[] = [
   ['statically linked program', REFUSED, 'a statically linked program for x86-64'],
   ['ELF file for another processor', REFUSED, 'an ELF file for AArch64'],
   ['EFI program', REFUSED, 'an EFI program for x86-64 (it has no Linux setup header and no section .linux)'],
+  ['EFI boot manager', REFUSED, 'an EFI program for x86-64 (it has no Linux setup header and no section .linux)'],
   ['stub for unified kernel images', REFUSED, "systemd's stub for unified kernel images, with no kernel in it"],
   ['EFI program for another processor', REFUSED, 'an EFI program for AArch64'],
   ['kernel for another processor, gzip', REFUSED, 'an Image for AArch64'],

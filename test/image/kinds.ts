@@ -174,6 +174,8 @@ export const KINDS = {
   'PVH note of another type': () => withNotes(note('Xen', 17, new Uint8Array(4))),
   'PVH note in no PT_NOTE': () => withNotes(pvhNote(0x100000), false),
   'ELF file of nothing known': () => makeElf(lowSegment(codeOf(HALT))),
+  'EFI boot manager': () =>
+    makePe([CODE, { name: '.sdmagic', bytes: ascii('#### LoaderInfo: systemd-boot 252 ####') }]),
   'ELF file of an EFI program': () => elfWithSections(['.text', '.sdmagic', '.sbat'], lowSegment(codeOf(HALT), 0n)),
   'object file': () => elfWithSections(['.text'], { type: 1 }),
   'kernel module': () => elfWithSections(['.text', '.modinfo'], { type: 1 }),
