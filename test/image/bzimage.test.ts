@@ -165,3 +165,17 @@ describe('a file that is no x86 kernel', () => {
     expect(() => parseImage(bytes)).toThrow(/EFI program for AArch64/);
   });
 });
+
+describe('setup_sects', () => {
+  it('is named where it is wrong, and not what lies behind it', () => {
+    expect(() => parseImage(makeBzImage({ fields: { setup_sects: 2 } }))).toThrow(
+      /^setup_sects is 2, but what the header names in the protected-mode part lies where it has to be with 1$/,
+    );
+  });
+
+  it('is not blamed for a payload of a format that is not known', () => {
+    const payload = Uint8Array.from({ length: 4096 }, (_, i) => (i % 512 === 0 ? 0x1f : i % 512 === 1 ? 0x8b : 1));
+    payload[0] = 0;
+    expect(() => parseImage(makeBzImage({ payload }))).not.toThrow();
+  });
+});
