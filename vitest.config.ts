@@ -7,8 +7,9 @@ export default defineConfig({
     pool: 'threads',
     isolate: false,
     maxWorkers: '100%',
-    testTimeout: 400_000,
-    hookTimeout: 600_000,
+    // A net for what never ends, and no measure of speed: a busy machine must not fail a test.
+    testTimeout: 3_600_000,
+    hookTimeout: 3_600_000,
     // A forgotten `.only` would silently pass over everything else.
     allowOnly: false,
   },

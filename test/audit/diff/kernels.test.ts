@@ -33,14 +33,14 @@ const theOne = (fileOffset: number, differing: number) => ({
 });
 
 describe.skipIf(!kernel('debian-6.1'))('the stub of Debian 6.1', () => {
-  it(`differs from each of ${MUTANTS} mutants in the one instruction`, { timeout: 120_000 }, () => {
+  it(`differs from each of ${MUTANTS} mutants in the one instruction`, () => {
     const good = read('debian-6.1');
     for (const at of mutantsOf(good)) expect(shown(good, good, at)).toEqual(theOne(at, 1));
   });
 });
 
 describe.skipIf(!kernel('debian-6.12') || !kernel('debian-6.12-cloud'))('the stubs of Debian 6.12', () => {
-  it('differ, generic and cloud, in the length of a text', { timeout: 60_000 }, () => {
+  it('differ, generic and cloud, in the length of a text', () => {
     const { functions, differing, onlyGood, onlyBad } = diffImages(read('debian-6.12'), read('debian-6.12-cloud'));
     expect(functions.differing).toBeLessThanOrEqual(1);
     expect(differing.every(({ counts }) => (counts['different-immediate'] ?? 0) === 1)).toBe(true);
@@ -48,7 +48,7 @@ describe.skipIf(!kernel('debian-6.12') || !kernel('debian-6.12-cloud'))('the stu
     expect(functions.moved).toBeGreaterThan(200);
   });
 
-  it('show a mutant of the one beside the other, first', { timeout: 60_000 }, () => {
+  it('show a mutant of the one beside the other, first', () => {
     const [good, cloud] = [read('debian-6.12'), read('debian-6.12-cloud')];
     const [, , at = 0] = mutantsOf(cloud);
     expect(shown(good, cloud, at)).toEqual(theOne(at, 2));
@@ -56,7 +56,7 @@ describe.skipIf(!kernel('debian-6.12') || !kernel('debian-6.12-cloud'))('the stu
 });
 
 describe.skipIf(!kernel('debian-6.1') || !kernel('debian-6.12'))('the stubs of Debian 6.1 and 6.12', () => {
-  it('have functions in common, and no changed addressing mode', { timeout: 60_000 }, () => {
+  it('have functions in common, and no changed addressing mode', () => {
     const { functions, differing } = diffImages(read('debian-6.1'), read('debian-6.12'));
     expect(functions.equal).toBeGreaterThan(80);
     expect(differing.map(({ kind }) => kind)).not.toContain('addressing-mode-of-same-target');
