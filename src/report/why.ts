@@ -68,9 +68,9 @@ function wayEndLines(diagnosis: WayDiagnosis): Line[] {
     ...againLines(unexplained, causes.length),
     ...evidenceLines(unexplained),
     ...lastWordsLines(unexplained, false),
-    ...[...silenceLines(last), ...hintLines(config, last.outcome, last)].map((text) => paragraph(text)),
+    ...silenceLines(last).map((text) => paragraph(text)),
     ...unimplementedLines(last.unimplemented).map((text) => paragraph(text)),
-    ...openLines(unexplained),
+    ...openLines(unexplained, hintLines(config, last.outcome, last)),
     ...suspected,
   ];
 }
@@ -86,7 +86,10 @@ function bootsLines(instructions: number, outcome: Outcome): Line[] {
   ];
 }
 
-function openLines({ outcome }: Evidence): Line[] {
+/** @param lacks what the guest says it was not given, and how to give it */
+function openLines({ outcome }: Evidence, lacks: readonly string[]): Line[] {
+  if (lacks.length > 0)
+    return [...section('IT SAYS ITSELF WHAT IT LACKS', 'limit'), ...lacks.map((text) => paragraph(text))];
   if (outcome.kind === 'instruction-limit') {
     return [
       ...section('NO FINDING', 'limit'),

@@ -17,8 +17,8 @@ import { endText, whenText } from './outcome.ts';
 const STAGES: Readonly<Record<Stage, string>> = {
   entry: 'in the boot stub, before it began to unpack the kernel',
   decompress: 'in the boot stub, which had begun to unpack the kernel',
-  handoff: 'in the unpacked kernel, before its first line',
-  banner: 'in the unpacked kernel, after its first line',
+  handoff: 'in the kernel itself, which has not said "Linux version"',
+  banner: 'in the kernel itself, after its first line',
   init: 'with programs running',
 };
 

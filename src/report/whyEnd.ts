@@ -43,7 +43,7 @@ export function livesLines({ config, first, spoken, entries = [] }: WayDiagnosis
   return [
     BLANK,
     { text: `${capital(good)}. No finding.`, tone: 'good' },
-    ...hintLines(config, first.outcome, first).map((text): Line => ({ text: `${capital(text)}.`, tone: 'note' })),
+    ...hintLines(config, first.outcome, first).map((text): Line => ({ text, tone: 'note' })),
   ];
 }
 
@@ -54,7 +54,7 @@ function muteLines(first: WayDiagnosis['first'], { config, result }: Spoken): Li
     paragraph(`With \`${words}\` on its command line, and nothing else changed, ${goodEnd(result.outcome, config)}.`),
     paragraph(`What to change: put \`${words}\` on its command line, where its boot loader gets that from.`),
     ...silenceLines(first).map((text) => paragraph(text.startsWith(' ') ? text : capital(text))),
-    ...hintLines(config, result.outcome, result).map((text) => paragraph(`${capital(text)}.`, 'note')),
+    ...hintLines(config, result.outcome, result).map((text) => paragraph(text, 'note')),
   ];
 }
 
