@@ -51,8 +51,10 @@ function moveIntoPlace(from, to) {
 }
 
 function stamp(time) {
-  const main = join(dist, 'cli/main.js');
-  if (existsSync(main)) chmodSync(main, 0o755);
+  for (const name of ['main.js', 'qemuMain.js']) {
+    const main = join(dist, 'cli', name);
+    if (existsSync(main)) chmodSync(main, 0o755);
+  }
   const path = join(dist, '.stamp');
   writeFileSync(path, '');
   utimesSync(path, time, time);

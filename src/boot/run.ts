@@ -78,7 +78,7 @@ export class BootRun {
     checkOptions(config, model);
     this.#config = config;
     this.image = image;
-    const testDevice = isMultibootEntry(config.entry, image);
+    const testDevice = config.testDevice ?? isMultibootEntry(config.entry, image);
     this.machine = new Machine({ ...machineConfig(config, model), testDevice });
     if (config.alias) this.machine.memory.alias(config.alias.from, config.alias.to, config.alias.size);
     this.boot = bootImage({ ...config, ...linuxOptions(model) }, image, load ? this.machine.memory : NOWHERE);

@@ -53,6 +53,10 @@ export type RunConfig = {
    * copy that the stub makes of itself they are made right there, as no stub does. Such a run cannot be saved.
    */
   readonly relocated?: readonly RelocatedField[] | undefined;
+  /** With QEMU's pc-testdev. Default: where a program is entered by Multiboot. */
+  readonly testDevice?: boolean | undefined;
+  /** The first of the debug-exit ports; 0 for none. Default: 0xf4. */
+  readonly debugExit?: number | undefined;
   /** With a local APIC and an IO-APIC, beside the 8259A pair. Default: true. */
   readonly apic?: boolean | undefined;
   /** What arrives at the serial port, in the order of time: the input log of an earlier run. */
@@ -110,5 +114,6 @@ export function machineConfig(config: RunConfig, model: CpuModel): MachineConfig
   const rom = { start: 0xc0000, end: HIGH_MEMORY_START };
   const { seed, input, disks, extras } = config;
   const command = config.command !== undefined;
-  return { model, ram, seed, input, disks, extras, command, ...(plain ? {} : { rom }) };
+  const { debugExit } = config;
+  return { model, ram, seed, input, disks, extras, command, debugExit, ...(plain ? {} : { rom }) };
 }

@@ -56,6 +56,8 @@ const KEPT: { readonly [K in Kept]-?: (saved: Fields) => RunConfig[K] } = {
   cmdlineAdded: (saved) => saved.text('cmdlineAdded', 2 ** 16),
   command: (saved) => (saved.has('command') ? saved.text('command', LONGEST_COMMAND) : undefined),
   seed: (saved) => saved.number('seed', 0, Number.MAX_SAFE_INTEGER),
+  testDevice: (saved) => (saved.has('testDevice') ? saved.flag('testDevice') : undefined),
+  debugExit: (saved) => (saved.has('debugExit') ? saved.number('debugExit', 0, 0xfffc) : undefined),
   plainRam: (saved) => saved.flag('plainRam'),
   apic: (saved) => saved.flag('apic'),
   input: (saved) => readInputBytes(saved, 'input'),

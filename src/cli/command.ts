@@ -6,4 +6,6 @@ export type Command = {
   readonly usage: CommandUsage;
   /** @returns the exit code; throws UsageError and InputError */
   run(given: Given, io: Io): Promise<number>;
+  /** Reads its arguments by rules of its own, `run` is not called. @returns the exit code */
+  raw?(args: readonly string[], io: Io): Promise<number>;
 };

@@ -11,6 +11,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   diff: async () => (await import('./commands/diff.ts')).diff,
   info: async () => (await import('./commands/info.ts')).info,
   extract: async () => (await import('./commands/extract.ts')).extract,
+  qemu: async () => (await import('./commands/qemu.ts')).qemu,
 };
 
 export const commandNames = (): readonly string[] => Object.keys(COMMANDS);

@@ -23,6 +23,7 @@ export async function main(args: readonly string[], process: Io, find = findComm
 }
 
 async function runCommand(command: Command, args: readonly string[], io: Io): Promise<number> {
+  if (command.raw) return command.raw(args, io);
   // Whoever asks for help gets it, whatever else is wrong.
   if (asksForHelp(args)) return show(helpText(command.usage), io);
   return command.run(readArguments(command.usage, args), io);

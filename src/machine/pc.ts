@@ -41,6 +41,8 @@ export type MachineConfig = {
   readonly rom?: RamRange;
   /** With QEMU's pc-testdev, which bare-metal test programs use. */
   readonly testDevice?: boolean | undefined;
+  /** The first of the debug-exit ports; 0 for none, 0xf4 where it is not said. */
+  readonly debugExit?: number | undefined;
   /** With what one command needs that is run in it (command.ts). */
   readonly command?: boolean | undefined;
   readonly seed: number;
@@ -199,7 +201,9 @@ function attachDebugPorts(board: Board): PostCode {
   const postCode = createPostCode();
   attach(board, postCode, PORTS.postCode);
   attach(board, createDebugConsole({ output: (byte) => board.console.write(byte) }), PORTS.debugConsole);
-  attach(board, createDebugExit({ exit: board.wires.debugExit }), PORTS.debugExit);
+  const { debugExit: base = PORTS.debugExit.base } = board.config;
+  const where = { base, ranges: [{ first: base, count: 4 }] };
+  if (base !== 0) attach(board, createDebugExit({ exit: board.wires.debugExit }), where);
   return postCode;
 }
 

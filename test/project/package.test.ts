@@ -1,10 +1,12 @@
 // What `npm pack` would publish, unpacked beside its two run-time dependencies as an installation lays it out.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { COMMANDS } from '../../src/cli/commands.ts';
+import { helpText } from '../../src/cli/usage.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -38,6 +40,23 @@ describe('the npm package', () => {
 
   it.each(['src', 'test', 'scripts', 'dist/.stamp'])('leaves %s out', (path) => {
     expect(existsSync(join(installed, path))).toBe(false);
+  });
+
+  it('has what the help of each command names', async () => {
+    const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+    const named = commands.flatMap(({ usage }) => helpText(usage).match(/\b(?:docs|samples)\/[\w./-]*\w/g) ?? []);
+    expect(named).toContain('docs/json.md');
+    for (const path of new Set(named)) expect(existsSync(join(installed, path)), path).toBe(true);
+  });
+
+  it('has the programs that it promises', () => {
+    const { bin } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
+      bin: Record<string, string>;
+    };
+    expect(Object.keys(bin)).toEqual(['firstlight', 'firstlight-qemu']);
+    for (const path of Object.values(bin)) {
+      expect(run(process.execPath, [join(installed, path), '--version'], folder)).toMatch(/\d+\.\d+\.\d+/);
+    }
   });
 
   it('runs outside the checkout', () => {
