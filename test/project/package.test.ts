@@ -46,7 +46,7 @@ describe('the npm package', () => {
     const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
     const named = commands.flatMap(({ usage }) => helpText(usage).match(/\b(?:docs|samples)\/[\w./-]*\w/g) ?? []);
     expect(named).toContain('docs/json.md');
-    for (const path of new Set(named)) expect(existsSync(join(installed, path)), path).toBe(true);
+    expect(named.filter((path) => !existsSync(join(installed, path)))).toEqual([]);
   });
 
   it('has the programs that it promises', () => {
