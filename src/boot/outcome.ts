@@ -20,7 +20,10 @@ export type OutcomeBody =
   | { readonly kind: 'reset'; readonly source: ResetSource }
   /** HLT with interrupts off, or with nothing left that could interrupt. */
   | { readonly kind: 'halt'; readonly rip: bigint; readonly interruptsEnabled: boolean }
+  /** It is shown, by `rule`, that the guest will do nothing else any more. */
   | { readonly kind: 'hang'; readonly rip: bigint; readonly rule: string }
+  /** Nothing has come of a long run, which proves nothing; `seen` says what was there and for how long. */
+  | { readonly kind: 'no-progress'; readonly rip: bigint; readonly seen: string }
   /** `callTrace`: what the kernel printed of it, innermost frame first. */
   | { readonly kind: 'panic'; readonly message: string; readonly callTrace: readonly string[] }
   /** The guest touched more RAM than a run is given, whatever RAM the machine has, or swept through empty addresses. */

@@ -1,10 +1,10 @@
-// Has the guest hung? Decided by guest time alone, so that it is the same in every run: execution is cut into windows;
-// a window is idle when nothing new was decoded and nothing was printed in it, and the guest read and stored to exactly
-// the same pages as in the window before. So many idle windows in a row are a hang. A decompressor keeps moving through
-// memory (its checksum reads all of its output), a boot keeps reaching new code; a wild loop does neither.
-// Two things only look like a hang. A guest that waits for time to pass (with PAUSE, by the time stamp counter, at a port)
-// is given more guest time. A program that is no kernel (a memory test, a CPU test) may compute in the same pages for as
-// long as it likes: for it a window is idle only where registers, memory and screen ended as they were.
+// Does the guest get anywhere? Decided by guest time alone, so that it is the same in every run: execution is cut into
+// windows; a window is idle when nothing new was decoded and nothing was printed in it, and the guest read and stored to
+// exactly the same pages as in the window before. That proves nothing: a loop over memory that takes minutes looks the same.
+// So idle windows only say when it pays to look whether the whole state repeats (repeats.ts), which is a hang; and where
+// that is not to be seen for very long, the run ends as one that shows no progress.
+// A program that is no kernel (a memory test, a CPU test) may compute in the same pages for as long as it likes: for it a
+// window is idle only where registers, memory and screen ended as they were, and it is given up only where it waits.
 
 import { PAGE_SIZE } from '../bits/address.ts';
 import type { Fields } from '../bits/fields.ts';
@@ -16,19 +16,15 @@ import type { Machine } from '../machine/machine.ts';
 
 /** Instructions in a window. */
 export const HANG_WINDOW = 50_000_000n;
-/** Idle windows in a row that make a hang. */
-export const HANG_WINDOWS = 4;
-
 /** Instructions in a window of a guest that waits: what a tick does once a second is to fall between the idle ones. */
 export const WAIT_WINDOW = 10_000_000n;
-/** Guest time in ns that a guest may wait in idle windows: a kernel, and a program. */
-export const LONGEST_WAIT = { kernel: 350_000_000n, program: 10_000_000_000n } as const;
+/** Instructions in idle windows after which a kernel is given up: a few times what its longest silent loops take. */
+export const HORIZON = 5_000_000_000n;
+/** Guest time in ns that a guest may wait in idle windows. */
+export const LONGEST_WAIT = 10_000_000_000n;
 
-export const HANG_RULE = `in ${HANG_WINDOWS} stretches of ${HANG_WINDOW / 1_000_000n} million instructions each, no new code was reached, nothing was printed, and only the same pages were read and written`;
-
-export const WAIT_RULE = `the guest did little but wait, for ${HANG_WINDOWS} stretches of ${WAIT_WINDOW / 1_000_000n} million instructions and more, in which no new code was reached, nothing was printed, and only the same pages were read and written`;
-
-export const PROGRAM_RULE = `in ${HANG_WINDOWS} stretches of ${HANG_WINDOW / 1_000_000n} million instructions each, no new code was reached, nothing was printed, and registers and memory ended as they were`;
+/** What was seen where no progress was. */
+const IDLE = 'no new code was reached, nothing was printed, and only the same pages were read and written';
 
 /** Characters that name each page of 1 GiB twice. */
 const MOST_PAGES_TEXT = 2 ** 22;
@@ -77,6 +73,7 @@ export class ProgressWatch {
   #decoded = 0;
   #printed = 0;
   #idle = 0;
+  #written: readonly number[] = [];
   /** Guest time, and instructions retired, when the first of the idle windows began. */
   #since = 0n;
   #sinceRetired = 0n;
@@ -111,15 +108,30 @@ export class ProgressWatch {
     this.#sinceRetired = saved.bigint('sinceRetired', 0n, 1n << 63n);
   }
 
-  /** To be called at the end of each window. @returns the rule by which it is a hang */
+  /** To be called at the end of each window. @returns what was seen for so long that it is no progress */
   endWindow(): string | undefined {
     const { now, engine } = this.#machine;
     if (this.#isIdle()) this.#idle++;
-    else [this.#idle, this.#since, this.#sinceRetired] = [0, now, engine.retired];
-    if (this.#idle < HANG_WINDOWS) return undefined;
-    const longest = LONGEST_WAIT[this.#program ? 'program' : 'kernel'];
-    if (this.#waits()) return now - this.#since >= longest ? WAIT_RULE : undefined;
-    return this.#program ? PROGRAM_RULE : HANG_RULE;
+    else this.forgive();
+    const instructions = engine.retired - this.#sinceRetired;
+    const waited = now - this.#since;
+    if (this.#waits() ? waited < LONGEST_WAIT : this.#program || instructions < HORIZON) return undefined;
+    return `for ${instructionsText(instructions)}, ${secondsText(waited)} of guest time, ${IDLE}`;
+  }
+
+  /** It begins anew: what was idle so far does not count. */
+  forgive(): void {
+    [this.#idle, this.#since, this.#sinceRetired] = [0, this.#machine.now, this.#machine.engine.retired];
+  }
+
+  /** Idle windows in a row. */
+  get idle(): number {
+    return this.#idle;
+  }
+
+  /** Pages that were written in the window that has ended. */
+  get written(): readonly number[] {
+    return this.#written;
   }
 
   /** Instructions in the window that begins. */
@@ -160,6 +172,10 @@ export class ProgressWatch {
   #takePages(): { readonly pages: readonly number[]; readonly text: string } {
     const { engine } = this.#machine;
     const pages = engine.takePages(at.PAGE_WRITTEN);
+    this.#written = pages;
     return { pages, text: `${pages.join()}/${engine.takePages(at.PAGE_READ).join()}` };
   }
 }
+
+const instructionsText = (count: bigint): string => `${count / 1_000_000n} million instructions`;
+const secondsText = (ns: bigint): string => `${(Number(ns / 1_000_000n) / 1000).toFixed(1)} s`;

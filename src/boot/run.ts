@@ -10,11 +10,11 @@ import { Machine, type MachineStop, MOST_MOVED } from '../machine/machine.ts';
 import type { Unimplemented } from '../machine/unimplemented.ts';
 import { cpuModel, withApic } from '../x86/models.ts';
 import { bootImage, isMultibootEntry, isProgram } from './boot.ts';
+import { EndWatch } from './endWatch.ts';
 import { enter } from './enter.ts';
 import type { Boot, WritableMemory } from './linux.ts';
 import { exitCode, type Goal, type Outcome, type OutcomeBody } from './outcome.ts';
 import { callTrace } from './panic.ts';
-import { HANG_WINDOW, ProgressWatch, ZeroRun, ZEROS_RULE } from './progress.ts';
 import { checkEntry, checkOptions, linuxOptions, machineConfig, type RunConfig } from './runConfig.ts';
 import { type StageReached, StageTracker } from './stages.ts';
 import { relocateCopies } from './relocateCopies.ts';
@@ -51,6 +51,9 @@ const PANIC_END = '---[ end Kernel panic';
 /** Instructions a panicking kernel gets to print its call trace. */
 const PANIC_GRACE = 100_000_000n;
 
+/** Ends of a run that are none of the guest. */
+const GO_ON = new Set<Outcome['kind']>(['stage-reached', 'text-seen', 'instruction-limit', 'no-progress']);
+
 /** Where a restored run is loaded to: its memory comes from elsewhere. */
 const NOWHERE: WritableMemory = { write: () => undefined };
 
@@ -60,11 +63,8 @@ export class BootRun {
   readonly machine: Machine;
   readonly boot: Boot;
   readonly stages: StageTracker;
-  readonly #progress: ProgressWatch;
+  readonly #ends: EndWatch;
   #text: TextWatch | undefined;
-  readonly #zeroRun: ZeroRun;
-  #windowEnd = HANG_WINDOW;
-  #zeros = false;
   #panicMessage: string | undefined;
   #panicDeadline: bigint | undefined;
   #outcome: Outcome | undefined;
@@ -86,12 +86,10 @@ export class BootRun {
     enter(this.machine, this.boot.state);
     this.stages = new StageTracker(this.machine, image, this.boot.loadAddress);
     if (config.relocated) relocateCopies(this, config.relocated);
-    this.#zeroRun = new ZeroRun(this.machine);
+    this.#ends = new EndWatch(this.machine, isProgram(config.entry, image));
     this.machine.engine.code.onContext = (context) => {
       this.stages.codePage(context);
-      if (!this.#zeroRun.codePage(context)) return;
-      this.#zeros = true;
-      this.machine.requestStop();
+      this.#ends.codePage(context);
     };
     const { console } = this.machine;
     const watchStages = console.onByte;
@@ -102,7 +100,6 @@ export class BootRun {
     if (this.machine.command) this.machine.command.stdout.onByte = (byte) => this.#text?.byte(byte, 'command');
     this.stages.onLine = (line) => this.#consoleLine(line);
     this.stages.onStage = (stage) => this.#stageReached(stage);
-    this.#progress = new ProgressWatch(this.machine, isProgram(config.entry, image));
     this.#watchText();
     if (load) this.stages.start();
   }
@@ -112,10 +109,15 @@ export class BootRun {
     return this.#config;
   }
 
+  /** Somebody may type at any time: what waits for that is not at its end. */
+  awaitInput(): void {
+    this.#ends.awaitsInput = true;
+  }
+
   /** May it go on: has the guest not ended the run, by itself or by what it did? */
   get canGoOn(): boolean {
     const kind = this.#outcome?.kind;
-    return kind === undefined || kind === 'stage-reached' || kind === 'text-seen' || kind === 'instruction-limit';
+    return kind === undefined || GO_ON.has(kind);
   }
 
   /** Takes away the outcome of a run that can go on. Where it was cut does not show in what follows. */
@@ -133,9 +135,7 @@ export class BootRun {
     return {
       machine: this.machine.save(),
       stages: this.stages.save(),
-      progress: this.#progress.save(),
-      zeroPages: this.#zeroRun.save(),
-      windowEnd: this.#windowEnd,
+      ends: this.#ends.save(),
       panicMessage: this.#panicMessage,
       panicDeadline: this.#panicDeadline,
     };
@@ -145,10 +145,8 @@ export class BootRun {
   restore(saved: Fields): void {
     this.machine.restore(saved.object('machine'));
     this.stages.restore(saved.object('stages'));
-    this.#progress.restore(saved.object('progress'));
-    this.#zeroRun.restore(saved, 'zeroPages');
+    this.#ends.restore(saved.object('ends'));
     const { retired } = this.machine.engine;
-    this.#windowEnd = saved.bigint('windowEnd', retired, retired + HANG_WINDOW);
     const isPanic = saved.has('panicMessage');
     this.#panicMessage = isPanic ? saved.text('panicMessage', LONGEST_MESSAGE) : undefined;
     this.#panicDeadline = isPanic ? saved.bigint('panicDeadline', 0n, retired + PANIC_GRACE) : undefined;
@@ -177,16 +175,23 @@ export class BootRun {
     if (this.#goalReached()) return this.#end({ kind: 'stage-reached' });
     const { engine } = this.machine;
     if (engine.retired >= this.config.maxInstructions) return this.#atLimit();
-    const body = this.#ending(this.machine.run(this.#nextLook(target)));
+    const body = this.#ending(this.machine.run(this.#nextLook(target))) ?? this.#endless();
     if (body) this.#end(body);
-    else if (engine.retired >= this.#windowEnd) this.#endWindow();
+  }
+
+  /** What the guest comes to although it goes on. */
+  #endless(): OutcomeBody | undefined {
+    const found = this.#ends.after();
+    // Programs of user space may compute for as long as they like; they are left to --max-instructions.
+    if (found?.kind === 'no-progress' && this.stages.has('init')) return undefined;
+    return found && (this.#panic() ?? found);
   }
 
   /** Where the machine is to be left next. */
   #nextLook(target: bigint): bigint {
     const ends = [
       target,
-      this.#windowEnd,
+      this.#ends.nextStop,
       this.config.maxInstructions,
       ...(this.#text ? [(this.machine.engine.retired / SCREEN_LOOK + 1n) * SCREEN_LOOK] : []),
       ...(this.#panicDeadline ? [this.#panicDeadline] : []),
@@ -200,7 +205,6 @@ export class BootRun {
     if (this.#goalReached()) return { kind: 'stage-reached' };
     if (this.#textSeen()) return { kind: 'text-seen', text: this.config.untilText ?? '' };
     if (stop?.kind === 'triple-fault') return { kind: 'triple-fault', chain: stop.chain };
-    if (this.#zeros) return { kind: 'hang', rip: state.rip, rule: ZEROS_RULE };
     switch (stop?.kind) {
       case 'memory-full':
         return { kind: 'memory-limit', rip: state.rip };
@@ -234,15 +238,6 @@ export class BootRun {
 
   #atLimit(): void {
     this.#end({ kind: 'instruction-limit', rip: this.machine.engine.state.rip });
-  }
-
-  #endWindow(): void {
-    const rule = this.#progress.endWindow();
-    this.#windowEnd += this.#progress.window;
-    // Programs of user space may compute for as long as they like; they are left to --max-instructions.
-    if (rule !== undefined && !this.stages.has('init')) {
-      this.#end(this.#panic() ?? { kind: 'hang', rip: this.machine.engine.state.rip, rule });
-    }
   }
 
   #halted(): OutcomeBody {

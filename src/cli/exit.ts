@@ -29,6 +29,9 @@ export const EXIT = {
   outputClosed: 141,
 } as const;
 
+/** What a run was given is used up; it may be alive. */
+const LIMITS: ReadonlySet<Ending['kind']> = new Set(['instruction-limit', 'memory-limit', 'no-progress']);
+
 /** Did the guest end the run itself, as it was asked to? */
 export const isOwnEnd = (outcome: Ending, until: Goal): boolean =>
   (outcome.kind === 'powered-off' || outcome.kind === 'reset') && endedAsAsked(outcome, until);
@@ -44,5 +47,5 @@ export function exitCodeOf({ outcome, command }: Ended, until: Goal = 'banner', 
   // A command that was cut short has no status to pass on.
   if (command !== undefined && isOwnEnd(outcome, until)) return command.status ?? EXIT.died;
   if (endedAsAsked(outcome, until)) return EXIT.reached;
-  return outcome.kind === 'instruction-limit' || outcome.kind === 'memory-limit' ? EXIT.limit : EXIT.died;
+  return LIMITS.has(outcome.kind) ? EXIT.limit : EXIT.died;
 }

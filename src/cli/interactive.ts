@@ -91,6 +91,7 @@ export async function driveInteractive(
   keyboard: Keyboard,
 ): Promise<Ended | 'left'> {
   const { machine } = run;
+  run.awaitInput();
   const keys = new EscapeKeys();
   const port = keyboardPort(run.config);
   const pace = new Pace(io, () => machine.now);

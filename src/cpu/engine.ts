@@ -101,6 +101,8 @@ export class Engine implements Cpu {
   onFault: ((fault: Fault) => void) | undefined;
   /** Told of each instruction that `code.probe` chose, before it runs; RIP points at it. */
   onProbe: (() => void) | undefined;
+  /** Told before each instruction, and again where it comes to an exception; slow while it is set. */
+  onStep: (() => void) | undefined;
   /** Told when microcode (IRET, SYSRET, SYSEXIT, far transfers) ends at CPL 3, before the next instruction runs. */
   onUserMode: (() => void) | undefined;
 
@@ -197,7 +199,9 @@ export class Engine implements Cpu {
     for (let left = this.#budget.left; left > 0n; left = this.#budget.left) {
       if (this.#stop) return { kind: 'stopped' };
       if (this.state.u32(at.HALTED)) return { kind: 'halted' };
-      const result = this.#slice(left);
+      this.onStep?.();
+      if (this.#stop) return { kind: 'stopped' };
+      const result = this.#slice(this.onStep ? 1n : left);
       if (this.#repeated) this.#countRepeated();
       if (result) return result;
     }
@@ -493,6 +497,11 @@ export class Engine implements Cpu {
   /** Host pages with one of the flags PAGE_WRITTEN, PAGE_READ or PAGE_FRESH; clears it everywhere, so that accesses set it anew. */
   takePages(flag: number): number[] {
     return this.#translations.takePages(flag);
+  }
+
+  /** As `takePages`, and leaves the flag where it is. */
+  pagesWith(flag: number): number[] {
+    return this.#translations.pagesWith(flag);
   }
 
   pageHas(hostPage: number, flag: number): boolean {

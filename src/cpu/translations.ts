@@ -173,15 +173,20 @@ export class Translations {
   /** Host pages that have a flag; clears it everywhere, so that accesses set it anew. */
   takePages(flag: number): number[] {
     const { bytes } = this.#memory;
+    const pages = this.pagesWith(flag);
+    for (const page of pages) bytes[at.PAGE_FLAGS + page] = (bytes[at.PAGE_FLAGS + page] as number) & ~flag;
+    this.clear();
+    return pages;
+  }
+
+  /** Host pages that have a flag. Changes nothing. */
+  pagesWith(flag: number): number[] {
+    const { bytes } = this.#memory;
     const end = at.PAGE_FLAGS + ((at.RAM_BASE + this.#memory.touchedBytes) >>> 12);
     const pages: number[] = [];
     for (let where = at.PAGE_FLAGS + (at.RAM_BASE >>> 12); where < end; where++) {
-      const value = bytes[where] ?? 0;
-      if (!(value & flag)) continue;
-      bytes[where] = value & ~flag;
-      pages.push(where - at.PAGE_FLAGS);
+      if ((bytes[where] ?? 0) & flag) pages.push(where - at.PAGE_FLAGS);
     }
-    this.clear();
     return pages;
   }
 }

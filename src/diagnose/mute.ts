@@ -30,7 +30,7 @@ export function isMute({ machine, config }: BootRun): boolean {
 }
 
 /** How a guest ends that goes on and is not heard; it dies of nothing. */
-const GOES_ON: ReadonlySet<Outcome['kind']> = new Set(['instruction-limit', 'hang', 'halt']);
+const GOES_ON: ReadonlySet<Outcome['kind']> = new Set(['instruction-limit', 'no-progress', 'hang', 'halt']);
 
 /** As given it had no end, or the same as where it is heard; and there it comes through. */
 export const livesMute = (first: Pick<RunResult, 'outcome'>, { config, result }: Spoken): boolean =>

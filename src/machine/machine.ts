@@ -74,6 +74,8 @@ export class Machine {
   /** The last stretch was left for a requested stop, before the interrupt that may have been due behind it was taken. */
   #leftEarly = false;
   readonly #random: SplitMix64;
+  /** Told of each interrupt that is taken, when its handler is about to run. */
+  onInterrupt: (() => void) | undefined;
 
   constructor(config: MachineConfig) {
     const { model, seed, input = [] } = config;
@@ -170,6 +172,32 @@ export class Machine {
     return this.#input.waiting;
   }
 
+  /** May anything be typed yet, as far as the machine knows? */
+  get inputToCome(): boolean {
+    return this.#input.next() !== undefined || this.#input.waiting > 0;
+  }
+
+  /** Guest time of what each chip that keeps time does next; undefined where nothing is coming from it. */
+  get nextEvents(): readonly (bigint | undefined)[] {
+    return this.#timed.map((chip) => chip.nextEvent());
+  }
+
+  /** May an NMI come with the processor doing nothing for it? */
+  get nmiMayCome(): boolean {
+    return this.#interrupts.nmi.pending() || this.#interrupts.nmi.awaited();
+  }
+
+  /** Is an interrupt waiting that would be taken with RFLAGS.IF set? */
+  get interruptWaits(): boolean {
+    return this.#requested(true);
+  }
+
+  /** Has somebody told of each access to a chip, by its name ('' for a port that nobody answers); or nobody. */
+  watchChips(told: ((chip: string, write: boolean) => void) | undefined): void {
+    this.#ports.onChip = told;
+    this.#bus.onChip = told;
+  }
+
   /** Makes `run` come back after the instruction under way. */
   requestStop(): void {
     this.#stopRequested = true;
@@ -191,6 +219,7 @@ export class Machine {
     const early = this.#input.deliver(this.now) || this.#leftEarly ? this.#interrupt(false) : undefined;
     this.#leftEarly = false;
     if (early) return early;
+    if (this.#asked()) return { kind: 'requested' };
     const event = this.#nextEvent();
     // One more may wait already where the last went through a trap gate: it comes behind an instruction, so that all ends.
     const most = this.#due() ? this.engine.retired + 1n : until;
@@ -200,7 +229,15 @@ export class Machine {
     if (result.kind === 'memory-full') return { kind: 'memory-full' };
     if (result.kind === 'triple-fault') return { kind: 'triple-fault', chain: result.chain };
     this.#advance();
-    return this.#interrupt(result.kind === 'halted');
+    const stop = this.#interrupt(result.kind === 'halted');
+    return stop ?? (this.#asked() ? { kind: 'requested' } : undefined);
+  }
+
+  /** Was a stop requested between two instructions? Then nothing is left behind. */
+  #asked(): boolean {
+    const asked = this.#stopRequested;
+    this.#stopRequested = false;
+    return asked;
   }
 
   /** What chips or whoever watches had the processor stop for. */
@@ -271,6 +308,7 @@ export class Machine {
     state.setU32(at.HALTED, 0);
     const vector = this.#nmiRequested() ? this.#takeNmi() : this.#interrupts.acknowledge();
     const raised = raise(this.engine, { vector, source: 'external', returnRip: state.rip });
+    this.onInterrupt?.();
     return raised.kind === 'triple-fault' ? { kind: 'triple-fault', chain: raised.chain } : undefined;
   }
 

@@ -19,7 +19,7 @@ export type DeviceWindow = {
   /** Undefined while the chip does not answer. */
   base(): number | undefined;
   readonly size: number;
-  readonly device: Pick<Device, 'read' | 'write'>;
+  readonly device: Pick<Device, 'name' | 'read' | 'write'>;
   /** Guest time of an access in ns, beyond the one that each instruction takes. */
   readonly accessNs?: bigint;
 };
@@ -28,6 +28,8 @@ export class MemoryBus implements DeviceBus {
   readonly vga = new Uint8Array(VGA_END - VGA_START);
   /** Told before an access to a chip how many ns it takes beyond the one of the instruction. */
   onDelay: ((ns: bigint) => void) | undefined;
+  /** Told of each access by name of the chip. */
+  onChip: ((chip: string, write: boolean) => void) | undefined;
   /** How often a byte of the text window has changed. */
   textChanges = 0;
   readonly #windows: DeviceWindow[] = [];
@@ -71,6 +73,7 @@ export class MemoryBus implements DeviceBus {
     const window = this.#windowAt(address);
     if (window) {
       this.#delay(window);
+      this.onChip?.(window.device.name, false);
       return readDevice(window, address, size);
     }
     this.#nothing(address);
@@ -81,6 +84,7 @@ export class MemoryBus implements DeviceBus {
     const window = this.#windowAt(address);
     if (window) {
       this.#delay(window);
+      this.onChip?.(window.device.name, true);
       writeDevice(window, address, size, value);
     } else if (isVga(address, size)) this.#writeVga(address, size, value);
     else this.#nothing(address);

@@ -15,6 +15,8 @@ export class PortBus implements PortIo {
   readonly #unclaimed: (port: number, write: boolean) => void;
   /** Told before every access of the guest how long it takes, in ns. */
   onAccess: ((ns: bigint) => void) | undefined;
+  /** Told of each access by name of the chip, '' where none answers. */
+  onChip: ((chip: string, write: boolean) => void) | undefined;
 
   /** @param unclaimed told of each access that no chip answers */
   constructor(unclaimed: (port: number, write: boolean) => void) {
@@ -45,6 +47,7 @@ export class PortBus implements PortIo {
   in(port: number, size: 1 | 2 | 4): number {
     this.onAccess?.(PORT_ACCESS_NS);
     const claim = this.#claims.get(port);
+    this.onChip?.(claim?.device.name ?? '', false);
     if (claim) return claim.device.read(port - claim.base, size) >>> 0;
     this.#unclaimed(port, false);
     return size === 1 ? 0xff : size === 2 ? 0xffff : 0xffffffff;
@@ -53,6 +56,7 @@ export class PortBus implements PortIo {
   out(port: number, size: 1 | 2 | 4, value: number): void {
     this.onAccess?.(PORT_ACCESS_NS);
     const claim = this.#claims.get(port);
+    this.onChip?.(claim?.device.name ?? '', true);
     if (claim) claim.device.write(port - claim.base, size, value >>> 0);
     else this.#unclaimed(port, true);
   }

@@ -37,6 +37,7 @@ export type JsonOutcome = JsonPoint & {
   readonly rip?: string;
   readonly interruptsEnabled?: boolean;
   readonly rule?: string;
+  readonly seen?: string;
   readonly message?: string;
   readonly callTrace?: readonly string[];
   readonly wanted?: string;
@@ -143,6 +144,8 @@ function particulars(outcome: Outcome): Partial<JsonOutcome> {
       return { rip: hex(outcome.rip) };
     case 'hang':
       return { rip: hex(outcome.rip), rule: outcome.rule };
+    case 'no-progress':
+      return { rip: hex(outcome.rip), seen: outcome.seen };
     default:
       return { message: outcome.message, callTrace: outcome.callTrace };
   }

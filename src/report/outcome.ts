@@ -54,6 +54,8 @@ export function endText(outcome: Exclude<Outcome, { kind: 'stage-reached' }>): s
       return `halted for ever: HLT before ${hex(outcome.rip)}, with ${outcome.interruptsEnabled ? 'no interrupt to come' : 'interrupts off'}`;
     case 'hang':
       return `hang at ${hex(outcome.rip)}: ${outcome.rule}`;
+    case 'no-progress':
+      return `no progress seen, at ${hex(outcome.rip)}: ${outcome.seen}; no state repeated, so it may yet go on`;
     case 'panic':
       return `the kernel gave up: ${printable(outcome.message)}`;
     case 'memory-limit':

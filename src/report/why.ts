@@ -21,10 +21,13 @@ import { proofLines } from './whyProof.ts';
 
 const section = (text: string, tone: LineTone = 'heading'): Line[] => [BLANK, { text, tone }];
 
+/** Nobody has seen it die. */
+const mayLive = ({ kind }: Outcome): boolean => kind === 'instruction-limit' || kind === 'no-progress';
+
 /** The first boot has ended; a healthy one is for the end. */
 export function firstLines(outcome: Outcome, config: RunConfig): Line[] {
   if (outcome.kind === 'stage-reached' || wellEnded(outcome, config) !== undefined) return [];
-  const title = outcome.kind === 'instruction-limit' ? 'HOW FAR IT CAME' : 'HOW IT DIED';
+  const title = mayLive(outcome) ? 'HOW FAR IT CAME' : 'HOW IT DIED';
   return [...section(title), ...deathLines(outcome)];
 }
 
@@ -42,7 +45,7 @@ export function foundLines(cause: Cause, before: number, image: KernelImage): Li
 /** The first death has been told when it happened; the others are told here. */
 function againLines({ outcome }: Evidence, before: number): Line[] {
   if (before === 0 || outcome.kind === 'stage-reached') return [];
-  const title = outcome.kind === 'instruction-limit' ? 'IT DOES NOT GET THERE' : 'IT DIES AGAIN';
+  const title = mayLive(outcome) ? 'IT DOES NOT GET THERE' : 'IT DIES AGAIN';
   return [...section(`WITH ${before === 1 ? 'THAT' : 'ALL OF THAT'} REPAIRED, ${title}`), ...deathLines(outcome)];
 }
 

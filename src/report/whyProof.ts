@@ -16,6 +16,7 @@ const ENDS: Readonly<Record<ProofBoot['outcome'], string>> = {
   reset: 'reset',
   halt: 'halted for ever',
   hang: 'hang',
+  'no-progress': 'no progress seen',
   panic: 'kernel panic',
   'instruction-limit': 'instruction limit',
   'memory-limit': 'memory limit',

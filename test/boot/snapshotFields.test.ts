@@ -18,6 +18,7 @@ const FATES: Fates = {
       '#poweredOff': 'ends the run',
       '#debugExit': 'ends the run',
       '#stopRequested': 'false between two calls of run',
+      onInterrupt: 'a listener',
       '#moved': 'only how much work a call of run may be',
     },
   },
@@ -27,21 +28,26 @@ const FATES: Fates = {
   'machine/input.ts': { held: '#replayed #log', others: {} },
   'machine/memoryBus.ts': {
     held: 'vga textChanges #emptyAccesses',
-    others: { '#windows': 'wires', onDelay: 'a wire' },
+    others: { '#windows': 'wires', onDelay: 'a wire', onChip: 'a listener' },
   },
-  'machine/portBus.ts': { held: '', others: { '#claims': 'wires', onAccess: 'a wire' } },
+  'machine/portBus.ts': { held: '', others: { '#claims': 'wires', onAccess: 'a wire', onChip: 'a listener' } },
   'boot/run.ts': {
-    held: '#config #windowEnd #panicMessage #panicDeadline',
-    others: {
-      '#text': 'follows from #config and the console',
-      '#zeros': 'ends the run',
-      '#outcome': 'none where it can go on',
-    },
+    held: '#config #panicMessage #panicDeadline',
+    others: { '#text': 'follows from #config and the console', '#outcome': 'none where it can go on' },
   },
+  'boot/endWatch.ts': {
+    held: '#windowEnd #look #ports #interrupts #printed #decoded #since #due #stepped',
+    others: { '#found': 'ends the run', awaitsInput: 'whoever types says so' },
+  },
+  'boot/repeats.ts': {
+    held: '#start #phase #left #period #contents #open #interruptible #marks',
+    others: { '#known': 'looking again shows the same' },
+  },
+  'boot/faultWatch.ts': { held: '#vector #error #address #rip #same #kept', others: {} },
   'boot/stages.ts': { held: 'reached copies #line', others: { onLine: 'a listener', onStage: 'a listener' } },
   'boot/progress.ts': {
     held: '#pages #contents #decoded #printed #idle #since #sinceRetired',
-    others: {},
+    others: { '#written': 'of the end of a window' },
   },
   'cpu/engine.ts': {
     held: '',
@@ -54,6 +60,7 @@ const FATES: Fates = {
       onWatch: 'a listener',
       onFault: 'a listener',
       onProbe: 'a listener',
+      onStep: 'a listener',
       onUserMode: 'a listener',
     },
   },

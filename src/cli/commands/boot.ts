@@ -153,5 +153,5 @@ const lacksStatus = ({ outcome, command }: RunResult, until: Goal): boolean =>
 
 function toneOf(outcome: Outcome, until: Goal): Tone {
   if (endedAsAsked(outcome, until)) return 'good';
-  return outcome.kind === 'instruction-limit' || outcome.kind === 'memory-limit' ? 'limit' : 'bad';
+  return exitCodeOf({ outcome }, until) === EXIT.limit ? 'limit' : 'bad';
 }
