@@ -64,7 +64,7 @@ describe('a kernel', () => {
 
   it('may wait for time to pass, but not for ever', () => {
     const perWindow = LONGEST_WAIT / 7n;
-    expect(guest(false).windows(perWindow, 100, WAIT_WINDOW)).toEqual([seen(70, '9\\.9+'), FIRST + 8]);
+    expect(guest(false).windows(perWindow, 100, WAIT_WINDOW)).toEqual([seen(80, '11\\.4\\d*'), FIRST + 8]);
   });
 
   it('gets on while it draws on its screen', () => {
