@@ -30,8 +30,7 @@ const gateTo = (gate: number, handler: number, idtr: number): string => {
 const size = (hex: string): number => hex.length / 2;
 
 /** The 8259A pair at vectors 32 and on, all but IRQ 0 masked; the 8254 at some 1 kHz; sti. */
-const TICKS =
-  'b011e620' + 'b020e621' + 'b004e621' + 'b001e621' + 'b0fee621' + 'b034e643' + 'b0a9e640' + 'b004e640' + 'fb';
+const TICKS = 'b011e620b020e621b004e621b001e621b0fee621b034e643b0a9e640b004e640fb';
 /** push %rax; mov $0x20,%al; out %al,$0x20; pop %rax; iretq */
 const TICK = '50b020e6205848cf';
 

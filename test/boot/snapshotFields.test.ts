@@ -44,7 +44,16 @@ const FATES: Fates = {
     others: { '#known': 'looking again shows the same' },
   },
   'boot/faultWatch.ts': { held: '#vector #error #address #rip #same #kept', others: {} },
-  'boot/stages.ts': { held: 'reached copies #line', others: { onLine: 'a listener', onStage: 'a listener' } },
+  'boot/stages.ts': {
+    held: 'reached copies #line',
+    others: {
+      onLine: 'a listener',
+      onStage: 'a listener',
+      onCopy: 'a listener',
+      destinations: 'of proofs, which are not saved',
+      relocatedBytes: 'of proofs, which are not saved',
+    },
+  },
   'boot/progress.ts': {
     held: '#pages #contents #decoded #printed #idle #since #sinceRetired',
     others: { '#written': 'of the end of a window' },
