@@ -7,6 +7,7 @@ import { type Elf32Image, parseElf32 } from '../image/elf32.ts';
 import { type ElfImage, isElf, parseElf } from '../image/elf.ts';
 import { findMultibootHeader, hasMultibootHeader } from '../image/multiboot.ts';
 import { pvhEntryOf } from '../image/pvhNote.ts';
+import { type BeforePaging, beforePaging } from './beforePaging.ts';
 import { split } from './report.ts';
 import type { AuditReport, Finding, RuleId } from './types.ts';
 
@@ -17,13 +18,29 @@ const NOT_CODE =
 /** @param identity of a Multiboot or PVH file */
 export function auditProgram(bytes: Uint8Array, identity: FileIdentity): AuditReport {
   const findings = programFindings(bytes, identity);
+  const followed = findings.length === 0 ? followed32(bytes, identity) : undefined;
   const tags = identity.kind === 'multiboot2' ? ' (the tags of its Multiboot 2 header were not)' : '';
   return {
     kind: 'program',
     size: bytes.length,
-    what: `${identity.what.replace(/^an? /, '')}; ${NOT_CODE}${tags}`,
-    ...split(findings),
+    what: `${identity.what.replace(/^an? /, '')}; ${followed === undefined ? NOT_CODE : BEFORE_PAGING}${tags}`,
+    ...split([...findings, ...(followed?.findings ?? [])]),
+    ...(followed === undefined
+      ? {}
+      : { coverage: { followed: { 16: 0, 32: followed.instructions, 64: 0 }, swept: 0, constants: 0, dataWords: 0 } }),
   };
+}
+
+const BEFORE_PAGING =
+  'its headers were looked at, and of its code what certainly runs before paging is on, because it is linked high and loaded low';
+
+/** The way from the entry point to paging, of an ELF file that Multiboot or PVH enters with paging off. */
+function followed32(bytes: Uint8Array, { kind, bits }: FileIdentity): BeforePaging | undefined {
+  if (!isElf(bytes) || (kind !== 'multiboot' && kind !== 'pvh')) return undefined;
+  if (kind === 'multiboot' && findMultibootHeader(bytes)?.load !== undefined) return undefined;
+  const { segments, entryPhysical } = bits === 32 ? parseElf32(bytes) : parseElf(bytes);
+  const entry = kind === 'pvh' ? pvhEntryOf(bytes) : entryPhysical;
+  return entry === undefined ? undefined : beforePaging(bytes, segments, entry);
 }
 
 /** Findings of the headers alone, of an ELF file of either class or a flat Multiboot image. */

@@ -37,6 +37,18 @@ function programHeaders(file: Reader, type: number): number[] {
   return all.filter((at) => file.u32(at) === type);
 }
 
+/** e_entry as a link address: some name it by its physical address, where a segment is loaded otherwise than it is linked. */
+function entryVirtual(file: Reader): bigint {
+  const entry = file.u64(24);
+  const loads = programHeaders(file, PT_LOAD).map((at) => ({
+    ...{ virtual: file.u64(at + 16), physical: file.u64(at + 24), size: file.u64(at + 40) },
+  }));
+  const within = (start: bigint, size: bigint): boolean => entry >= start && entry < start + size;
+  if (loads.some(({ virtual, size }) => within(virtual, size))) return entry;
+  const home = loads.find(({ physical, size }) => within(physical, size));
+  return home === undefined ? entry : home.virtual + (entry - home.physical);
+}
+
 /** Entry points by the names that the kernel gives them. */
 const ENTRY_NAMES: ReadonlyMap<string, Bits> = new Map<string, Bits>([
   ['startup_32', 32],
@@ -59,7 +71,7 @@ export function elfStub(bytes: Uint8Array, given: SymbolTable | undefined): ElfS
   const file = readerOf(bytes, 'the ELF file');
   const symbols = given ?? ownSymbols(bytes);
   const base = linkBase(bytes);
-  const entry = Number(file.u64(24) - base);
+  const entry = Number(entryVirtual(file) - base);
   const named =
     symbols === undefined ? [] : symbols.symbols.map((s) => ({ at: Number(s.address - base), name: s.name }));
   const known = named.flatMap(({ at, name }): Start[] => {
