@@ -1,6 +1,7 @@
-// Where unpacked bytes go. The whole output is kept, so it is the window of every format too: memory is the output,
-// once more the part written so far while it grows, and some tables. No size that a file declares is allocated beyond
-// the limit.
+// Where unpacked bytes go. The whole output is kept, so it is the window of every format too: memory is the output and some
+// tables. A buffer that has to grow much takes the limit's size at once: hosts give memory as it is touched, and the
+// part written so far is not copied again and again, with each copy waiting to be collected. No size that a file declares
+// is allocated beyond the limit.
 import { InputError } from '../bits/errors.ts';
 
 export interface Output {
@@ -30,10 +31,14 @@ export function room(output: Output, size: number): Uint8Array {
   return output.bytes;
 }
 
+/** A buffer beyond this grows to the limit. */
+const LARGE = 8 << 20;
+
 function grow(output: Output, needed: number): void {
   const { limit, bytes } = output;
   checkSize(output, needed - output.length);
-  output.bytes = new Uint8Array(Math.min(limit, Math.max(needed, bytes.length * 2)));
+  const size = needed > LARGE ? limit : Math.max(needed, bytes.length * 2);
+  output.bytes = new Uint8Array(Math.min(limit, size));
   output.bytes.set(bytes.subarray(0, output.length));
 }
 

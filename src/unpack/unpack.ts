@@ -20,10 +20,17 @@ const FORMATS: Readonly<Record<PackedFormat, Format>> = { gzip, bzip2, lzma, xz,
 const BELIEVABLE_RATIO = 32;
 const USUAL_RATIO = 4;
 
+/** What may come out of a small file whatever its size: so much costs nobody anything. */
+const LEAST_LIMIT = 64 << 20;
+
+/** A file that shrinks to less than a 32nd holds no kernel. */
+const mostBytes = (packed: number, limit: number): number =>
+  Math.min(limit, Math.max(LEAST_LIMIT, BELIEVABLE_RATIO * packed));
+
 /**
  * The unpacked bytes; possibly a view of a larger buffer.
- * Takes time in proportion to input and output, and memory for the output: at most twice the limit,
- * while it grows.
+ * Takes time in proportion to input and output, and memory for the output: at most 32 times the input or 64 MiB, whichever is
+ * more, and at most the limit; beside it 8 MiB while it grows.
  * @param bytes the payload of a bzImage, with the size word that the kernel's build appends, or a file of the format
  * @param limit most bytes of output
  * @throws InputError, one line, for damaged or truncated data and for data that unpacks to more than `limit` bytes
@@ -31,7 +38,7 @@ const USUAL_RATIO = 4;
 export function unpack(format: PackedFormat, bytes: Uint8Array, limit: number): Uint8Array {
   const { what, startsAt, unpackAt } = FORMATS[format];
   const source = readerOf(bytes, what);
-  const output = outputOf(what, limit, expectedSize(bytes));
+  const output = outputOf(what, mostBytes(bytes.length, limit), expectedSize(bytes));
   let at = unpackAt(source, 0, output);
   for (;;) {
     if (startsAt === undefined || !startsAt(bytes, at)) return written(output);
