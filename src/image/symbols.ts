@@ -11,6 +11,8 @@ export interface SymbolEntry {
   /** In bytes; 0 where the source gives none (labels in assembly, System.map). */
   readonly size: bigint;
   readonly name: string;
+  /** Of type FUNC in an ELF file: code, from its address on for its size. */
+  readonly isFunction?: true;
 }
 
 export interface SymbolTable {
@@ -27,6 +29,7 @@ export interface SymbolHit {
 const SYM_SIZE = 24;
 const SHN_UNDEF = 0;
 const SHN_ABS = 0xfff1;
+const STT_FUNC = 2;
 const STT_SECTION = 3;
 const STT_FILE = 4;
 const STT_TLS = 6;
@@ -90,7 +93,7 @@ function rankedSymbol(entries: Reader, at: number, strings: Uint8Array): Ranked 
   if (name === undefined || name === '') return undefined;
   const size = entries.u64(at + 16);
   const rank = (type === 0 ? 0 : 4) + (size > 0n ? 2 : 0) + (info >> 4 === STB_LOCAL ? 0 : 1);
-  return { address: entries.u64(at + 8), size, name, rank };
+  return { address: entries.u64(at + 8), size, name, rank, ...(type === STT_FUNC ? { isFunction: true } : {}) };
 }
 
 const MAP_LINE = /^([0-9a-fA-F]{1,16}) ([A-Za-z?-]) (\S+)(?:\s+\[\S+\])?$/;
@@ -118,7 +121,7 @@ function tableOf(found: readonly Ranked[]): SymbolTable {
     const other = best.get(symbol.address);
     if (other === undefined || symbol.rank > other.rank) best.set(symbol.address, symbol);
   }
-  const symbols = [...best.values()].map(({ address, size, name }) => ({ address, size, name }));
+  const symbols = [...best.values()].map(({ rank: _, ...symbol }): SymbolEntry => symbol);
   return { symbols: symbols.sort((a, b) => (a.address < b.address ? -1 : 1)) };
 }
 

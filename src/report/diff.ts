@@ -21,7 +21,8 @@ const IN_FULL = 20;
 /** Rows of those tables, and functions that only one side has. */
 const LISTED = 100;
 
-const COMPARED_STUB = 'Code is compared. Data, the packed kernel and real-mode code are not.';
+const COMPARED_STUB =
+  'Code is compared that control flow reaches or a symbol names. Data, the packed kernel and real-mode code are not.';
 const COMPARED_KERNEL = 'Code is compared. Data is not.';
 
 /** @param width columns for the listings */
@@ -138,7 +139,7 @@ const layoutText = (count: number): string =>
   `${countText(count)} equal but for numbers that follow from the layout (shown by --all)`;
 
 /** "1 function of 37 differs; 12 moved and equal." */
-function sumText({ functions, onlyGood, onlyBad }: DiffReport): string {
+function sumText({ functions, onlyGood, onlyBad, good, bad }: DiffReport): string {
   const { matched, differing, moved, layoutOnly } = functions;
   const first =
     differing === 0
@@ -150,6 +151,20 @@ function sumText({ functions, onlyGood, onlyBad }: DiffReport): string {
     ...(onlyGood.length > 0 ? [`${countText(onlyGood.length)} only in GOOD`] : []),
     ...(onlyBad.length > 0 ? [`${countText(onlyBad.length)} only in BAD`] : []),
     ...(layoutOnly > 0 ? [layoutText(layoutOnly)] : []),
+    ...leftText(good.bytesLeft, bad.bytesLeft),
   ];
   return `${parts.join('; ')}.`;
+}
+
+/** A sum says nothing of what was not compared. */
+function leftText(good: number | undefined, bad: number | undefined): string[] {
+  const sides = [
+    ['GOOD', good ?? 0],
+    ['BAD', bad ?? 0],
+  ] as const;
+  const told = sides
+    .filter(([, bytes]) => bytes > 0)
+    .map(([side, bytes]) => `${countText(bytes)} bytes of code in ${side}`);
+  if (told.length === 0) return [];
+  return [`${told.join(' and ')} are reached by no control flow and no symbol, and were not compared`];
 }

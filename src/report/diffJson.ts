@@ -26,8 +26,8 @@ export function diffJson(report: DiffReport, names: DiffNames) {
   };
 }
 
-const sideJson = (name: string, { what, size, functions, instructions, named }: SideFacts) => ({
-  ...{ name, what, size, functions, instructions, named },
+const sideJson = (name: string, { what, size, functions, instructions, named, bytesLeft }: SideFacts) => ({
+  ...{ name, what, size, functions, instructions, named, bytesLeft: bytesLeft ?? null },
 });
 
 const placeJson = ({ name, linkAddress, instructions }: FunctionPlace) => ({

@@ -21,7 +21,10 @@ describe('firstlight diff', () => {
 
   it('ends with 0 where nothing differs in meaning', async () => {
     const { code, stdout } = await diff(GOOD, sample('good.elf'), '--quiet');
-    expect({ code, stdout }).toEqual({ code: 0, stdout: 'None of 16 functions differs in meaning.\n' });
+    expect(code).toBe(0);
+    expect(stdout).toBe(
+      'None of 16 functions differs in meaning; 79 bytes of code in BAD are reached by no control flow and no symbol, and were not compared.\n',
+    );
   });
 
   it('prints one JSON object', async () => {

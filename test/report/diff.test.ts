@@ -35,7 +35,14 @@ const DIFFERENCE: FunctionDifference = {
   hunks: [ROWS],
 };
 
-const SIDE = { what: 'bzImage 6.1', size: 1234567, functions: 38, instructions: 16377, named: true };
+const SIDE = {
+  what: 'bzImage 6.1',
+  size: 1234567,
+  functions: 38,
+  instructions: 16377,
+  named: true,
+  bytesLeft: undefined,
+};
 
 const report = (parts: Partial<DiffReport> = {}): DiffReport => ({
   good: SIDE,
@@ -71,7 +78,7 @@ describe('the report of a comparison', () => {
     expect(textOf(report()).slice(0, 3)).toEqual([
       'GOOD good/bzImage: bzImage 6.1, 1,234,567 bytes; 16,377 instructions in 38 functions',
       'BAD bad/bzImage: bzImage 6.1, 1,234,567 bytes; 16,377 instructions in 38 functions, without symbols',
-      'Code is compared. Data, the packed kernel and real-mode code are not.',
+      'Code is compared that control flow reaches or a symbol names. Data, the packed kernel and real-mode code are not.',
     ]);
   });
 
@@ -129,7 +136,7 @@ describe('the report of a comparison', () => {
 describe('the JSON of a comparison', () => {
   it('has addresses as text, and null for what is missing', () => {
     const json = diffJson(report({ onlyGood: [{ linkAddress: 0xffffffff81000000n, instructions: 1 }] }), NAMES);
-    expect(json.good).toEqual({ name: 'good/bzImage', ...SIDE });
+    expect(json.good).toEqual({ name: 'good/bzImage', ...SIDE, bytesLeft: null });
     expect(json.summary).toEqual({
       ...{ matched: 37, equal: 36, moved: 12, differing: 1, layoutOnly: 0 },
       ...{ onlyGood: 1, onlyBad: 0 },

@@ -185,10 +185,11 @@ function unmatchedOf(functions: Functions, mates: Int32Array): FunctionPlace[] {
   return list;
 }
 
-const factsOf = ({ side, count, listing }: Functions): SideFacts => ({
+const factsOf = ({ side, count, listing, bytesLeft }: Functions): SideFacts => ({
   what: side.what,
   size: side.program.bytes.length,
   functions: count,
   instructions: listing.count,
   named: side.program.symbols !== undefined,
+  bytesLeft,
 });

@@ -19,15 +19,18 @@ export interface Functions {
   readonly firstRef: Int32Array;
   /** 53 bits. */
   readonly hash: Float64Array;
+  /** Of the code it was made of. */
+  readonly bytesLeft: number | undefined;
 }
 
-export function splitFunctions(side: Side, { listing, starts }: Code): Functions {
+export function splitFunctions(side: Side, { listing, starts, bytesLeft }: Code): Functions {
   const { start, first } = cut(listing, startsOf(side, listing, starts));
   const count = start.length;
   const bounds = Int32Array.from({ length: count + 1 }, (_, i) => first[i] ?? listing.count);
   const end = Int32Array.from(start, (_, i) => endOfInstruction(listing, (bounds[i + 1] as number) - 1));
   const firstRef = bounds.map((index) => lowerBound(listing.refInstruction, index));
-  const functions = { side, listing, count, start, end, first: bounds, firstRef, hash: new Float64Array(count) };
+  const hash = new Float64Array(count);
+  const functions = { side, listing, count, start, end, first: bounds, firstRef, hash, bytesLeft };
   for (let i = 0; i < count; i++) functions.hash[i] = hashOf(functions, i);
   return functions;
 }

@@ -10,6 +10,7 @@ import { kallsyms } from '../../image/kallsyms.ts';
 import { openFile } from '../../image/open.ts';
 import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
 import { elfStub, isKernel, refuseProgram } from '../stub/elf.ts';
+import { bytesLeft, withNamedCode } from './byName.ts';
 import { type AddressRange, type Listing, listingOfCode, listingOfSections } from './listing.ts';
 
 export type Side = {
@@ -29,6 +30,8 @@ export type Code = {
   readonly listing: Listing;
   /** Offsets where functions may start, in any order. */
   readonly starts: readonly Int32Array[];
+  /** Bytes of code that are in no instruction listed; undefined where the file does not say what is code. */
+  readonly bytesLeft: number | undefined;
 };
 
 const ET_EXEC = 2;
@@ -155,10 +158,12 @@ export function codeOf(side: Side, range: AddressRange, extra: readonly number[]
   const { program, named, kernel } = side;
   if (kernel) {
     const listing = listingOfSections(program, named, range);
-    return { listing, starts: [named, Int32Array.from(extra)] };
+    return { listing, starts: [named, Int32Array.from(extra)], bytesLeft: 0 };
   }
   const elf = program.stretches.some(({ holds }) => holds === 'code');
   const map = findCode(program, [...(elf ? named : []), ...extra]);
-  const listing = listingOfCode(program, map.instructions, range);
-  return { listing, starts: [Int32Array.from(map.functions), named, Int32Array.from(extra)] };
+  const code = withNamedCode(program, map);
+  const listing = listingOfCode(program, code.instructions, range);
+  const starts = [Int32Array.from(map.functions), named, code.starts, Int32Array.from(extra)];
+  return { listing, starts, bytesLeft: elf ? bytesLeft(program, code.instructions) : undefined };
 }

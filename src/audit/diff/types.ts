@@ -80,6 +80,11 @@ export type SideFacts = {
   readonly instructions: number;
   /** Whether functions have names. */
   readonly named: boolean;
+  /**
+   * Bytes of code, padding left out, that neither control flow nor a symbol leads to, and that were not compared; undefined
+   * where the file does not say what is code (a bzImage).
+   */
+  readonly bytesLeft: number | undefined;
 };
 
 export type DiffReport = {
