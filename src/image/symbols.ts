@@ -121,7 +121,12 @@ function tableOf(found: readonly Ranked[]): SymbolTable {
     const other = best.get(symbol.address);
     if (other === undefined || symbol.rank > other.rank) best.set(symbol.address, symbol);
   }
-  const symbols = [...best.values()].map(({ rank: _, ...symbol }): SymbolEntry => symbol);
+  const symbols = [...best.values()].map(
+    ({ address, size, name, isFunction }): SymbolEntry => ({
+      ...{ address, size, name },
+      ...(isFunction === true ? { isFunction } : {}),
+    }),
+  );
   return { symbols: symbols.sort((a, b) => (a.address < b.address ? -1 : 1)) };
 }
 
