@@ -116,7 +116,7 @@ function* faults({ name, path }: Named): Generator<FaultTask> {
 function* chosen(sites: Sites): Generator<Fault> {
   const source = random(BigInt(options.seed) * 0x9e3779b97f4a7c15n + 1n);
   const seen = new Set<string>();
-  const hasKernel = sites.late.length > 0;
+  const hasKernel = sites.late.length > sites.early.length / 100;
   for (let tries = 0; seen.size < options.count && tries < 20 * options.count; tries++) {
     const kind = source.pick(FAULT_KINDS);
     const fault = makeFault(sites, kind, hasKernel && source.below(100) < options.late, source);
