@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { aptOptions, run, Unavailable, unpackPackage } from './apt.mjs';
 import { type Check, checkAudit, checkBoot, checkWhy, printChecks } from './kernels-check.ts';
-import { BUILD_ENVIRONMENT, buildStub, SICK_STUBS } from './kernels-stub.ts';
+import { buildStub, SICK_STUBS } from './kernels-stub.ts';
 
 export interface BuildOptions {
   readonly into: string;
@@ -89,7 +89,7 @@ export function buildAndCheck(options: BuildOptions): number {
   for (const stub of sick) {
     const folder = join(options.into, stub.name);
     const base = join(options.into, stub.of);
-    if (!options.checkOnly && existsSync(filesOf(base).image)) buildStub(stub, base, folder, options.jobs);
+    if (!options.checkOnly && existsSync(filesOf(base).image)) buildStub(stub, base, folder);
     if (existsSync(filesOf(folder).image) && !report(stub.name, sickChecks(folder))) bad.push(stub.name);
   }
   const all = variants.length + sick.length;
@@ -175,6 +175,13 @@ function unpackedSource(into: string): string {
   rmSync(work, { recursive: true, force: true });
   return folder;
 }
+
+/** The same source makes the same kernel: no time of build, user or host in it. */
+const BUILD_ENVIRONMENT = {
+  ...process.env,
+  ...{ LC_ALL: 'C', KBUILD_BUILD_TIMESTAMP: 'Thu Jan  1 00:00:00 UTC 1970' },
+  ...{ KBUILD_BUILD_USER: 'firstlight', KBUILD_BUILD_HOST: 'firstlight' },
+};
 
 function build({ compiler, on, off }: Variant, source: string, folder: string, { into, jobs }: BuildOptions): void {
   mkdirSync(folder, { recursive: true });

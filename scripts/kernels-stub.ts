@@ -1,6 +1,6 @@
 // Boot stubs made sick the way users make them sick: compiled or linked again with other flags, from the very commands
-// that the kernel build left beside each object, and put into an image by the kernel's own makefile.
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+// that the kernel build left beside each object, up to the one that makes the image.
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './apt.mjs';
 
@@ -42,24 +42,21 @@ export const SICK_STUBS: readonly SickStub[] = [
   { name: 'clang-nopie-kernel', of: 'clang-full', compile: noPie('kernel') },
 ];
 
-/** The same source makes the same kernel: no time of build, user or host in it. */
-export const BUILD_ENVIRONMENT = {
-  ...process.env,
-  ...{ LC_ALL: 'C', KBUILD_BUILD_TIMESTAMP: 'Thu Jan  1 00:00:00 UTC 1970' },
-  ...{ KBUILD_BUILD_USER: 'firstlight', KBUILD_BUILD_HOST: 'firstlight' },
-};
-
 const COMPRESSED = 'arch/x86/boot/compressed';
+/** What is made of the linked stub, in this order. */
+const OF_THE_IMAGE = ['zoffset.h', 'header.o', 'setup.elf', 'setup.bin', 'vmlinux.bin', 'bzImage'].map(
+  (name) => `arch/x86/boot/${name}`,
+);
+const IMAGE = 'arch/x86/boot/bzImage';
 const LIBSTUB = 'drivers/firmware/efi/libstub';
 
 /** Beside the stub's ELF file: the same link with its relocations kept, which says where the addresses are. */
 export const WITH_RELOCATIONS = `${COMPRESSED}/vmlinux.relocations`;
 
 /** Throws Unavailable where a command fails. @param base the healthy build */
-export function buildStub({ compile, objects }: SickStub, base: string, folder: string, jobs: number): void {
-  if (existsSync(join(folder, WITH_RELOCATIONS))) return;
-  rmSync(folder, { recursive: true, force: true });
-  cpSync(base, folder, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
+export function buildStub({ compile, objects }: SickStub, base: string, folder: string): void {
+  if (existsSync(join(folder, IMAGE))) return;
+  copyStub(base, folder);
   const again = (command: string): void => void run('sh', ['-c', command], { cwd: folder });
   for (const target of objectsOf(folder, COMPRESSED)) {
     if (objects !== undefined && !objects.some((name) => target.endsWith(`/${name}`))) continue;
@@ -68,8 +65,18 @@ export function buildStub({ compile, objects }: SickStub, base: string, folder: 
   if (objects === undefined) rebuildLibrary(folder, compile, again);
   const link = edited(commandOf(folder, `${COMPRESSED}/vmlinux`), WITHOUT_PIE);
   again(link);
-  again(link.replaceAll(` -o ${COMPRESSED}/vmlinux `, ` --emit-relocs -o ${WITH_RELOCATIONS} `));
-  putIntoImage(folder, jobs);
+  again(link.replace(/ -o \S+/, ` --emit-relocs -o ${WITH_RELOCATIONS}`));
+  for (const target of OF_THE_IMAGE) again(commandOf(folder, target));
+}
+
+/** What the commands write is copied; what they only read stays where it is. */
+function copyStub(base: string, folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  for (const part of ['arch/x86/boot', LIBSTUB])
+    if (existsSync(join(base, part))) cpSync(join(base, part), join(folder, part), { recursive: true });
+  for (const part of ['include', 'scripts', 'arch/x86/include', 'arch/x86/lib', '.config', 'vmlinux'])
+    symlinkSync(join(base, part), join(folder, part));
+  rmSync(join(folder, IMAGE), { force: true });
 }
 
 /** The stub's part of the EFI code: an archive whose objects are changed once more after they were compiled. */
@@ -104,11 +111,3 @@ function commandOf(folder: string, target: string): string {
 
 const edited = (command: string, edits: readonly Edit[]): string =>
   edits.reduce((text, [was, is]) => text.replaceAll(was, is), command);
-
-/** From the linked stub on, the kernel's makefile does it: it takes the stub as up to date, since its command is the same. */
-function putIntoImage(folder: string, jobs: number): void {
-  const clang = commandOf(folder, `${COMPRESSED}/misc.o`).includes('clang')
-    ? ['LLVM=1', 'CC=ccache clang']
-    : ['CC=ccache gcc'];
-  run('make', ['-C', folder, ...clang, `-j${jobs}`, 'V=1', 'bzImage'], { env: BUILD_ENVIRONMENT, maxBuffer: 1 << 28 });
-}

@@ -45,7 +45,7 @@ const bitsChanged = ({ before, after }: Fault): number => {
   const other = bytesOfHex(after);
   return bytesOfHex(before).reduce((sum, byte, i) => {
     const difference = byte ^ (other[i] as number);
-    return sum + [...difference.toString(2)].filter((bit) => bit === '1').length;
+    return sum + difference.toString(2).replaceAll('0', '').length;
   }, 0);
 };
 
