@@ -206,7 +206,12 @@ function flipped(bytes: Uint8Array, byte: number, bit: number): Uint8Array {
  * Does the change put an address there that nothing corrects? Memory named relative to RIP that becomes absolute does,
  * and so does a number that becomes the address of something the stub's own code leads to.
  */
-export function makesAnAddress(code: CodeMap, before: Uint8Array, after: Uint8Array, { at, bits }: CodeInstruction): boolean {
+export function makesAnAddress(
+  code: CodeMap,
+  before: Uint8Array,
+  after: Uint8Array,
+  { at, bits }: CodeInstruction,
+): boolean {
   const was = withDecoded(before, at, bits, addressOf);
   const is = withDecoded(after, at, bits, addressOf);
   if (is.absolute === undefined || is.absolute === was.absolute) return false;
