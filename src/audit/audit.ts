@@ -10,7 +10,7 @@ import { auditElfLayout, saysNotPie } from './header/elfLayout.ts';
 import type { AuditInput, AuditOptions } from './options.ts';
 import { objectReports } from './objectReports.ts';
 import { embeddedConfig } from './payload.ts';
-import { auditProgram } from './program.ts';
+import { auditProgram, programFindings } from './program.ts';
 import { split } from './report.ts';
 import { auditStub } from './stub/audit.ts';
 import { elfStub } from './stub/elf.ts';
@@ -106,17 +106,17 @@ function auditLinked(bytes: Uint8Array, identity: FileIdentity, options: AuditOp
 
 const refusal = ({ what }: FileIdentity, why: string): InputError => new InputError(`this is ${what}; ${why}`);
 
-/** Of a 32-bit kernel's startup code nothing is known; the configuration it carries, or one that is given, is judged. */
+/** Of a 32-bit kernel's startup code nothing is known; its headers, and the configuration it carries or one given, are judged. */
 function auditKernel32(bytes: Uint8Array, identity: FileIdentity, { config }: AuditOptions): AuditReport {
   const known = config ?? embeddedConfig(bytes)?.config;
-  if (known === undefined) {
-    throw refusal(
-      identity,
-      'the audit knows the startup code of 64-bit kernels only, and the file carries no configuration',
-    );
-  }
-  const what = `${identity.what}; only its configuration was looked at: the audit knows the startup code of 64-bit kernels`;
-  return { kind: 'vmlinux', size: bytes.length, what: what.replace(/^an? /, ''), ...split(auditConfig(known)) };
+  const configured = known === undefined ? [] : auditConfig(known);
+  const looked =
+    known === undefined ? 'its headers were looked at' : 'its headers and its configuration were looked at';
+  const what = `${identity.what}; ${looked}, and not its code: the audit knows the startup code of 64-bit kernels`;
+  return {
+    ...{ kind: 'vmlinux', size: bytes.length, what: what.replace(/^an? /, '') },
+    ...split([...programFindings(bytes, identity), ...configured]),
+  };
 }
 
 /** What reached no code has looked at none, and says so instead of "no findings". */

@@ -6,7 +6,7 @@ import { crc32Register } from '../../src/bits/crc32.ts';
 import { putU32, putU64 } from '../../src/bits/cursor.ts';
 import { bytesOfHex } from '../../src/bits/hex.ts';
 import { putHeaderField } from '../../src/image/setup-header.ts';
-import { healthyImage } from './header/healthy.ts';
+import { healthyImage, PART_SIZE } from './header/healthy.ts';
 import { gzipped, makeKernel } from './imageParts.ts';
 import { KINDS, makeUki } from '../image/kinds.ts';
 import { makeBzImage, makeElf } from '../image/synthetic.ts';
@@ -35,6 +35,15 @@ describe('a program with a setup header', () => {
     const fields = { kernel_alignment: 0x1000, min_alignment: 12, pref_address: 0x1000n, cmdline_size: 0 };
     const found = rules(audit(makeBzImage({ payload: gzipped(makeKernel()), fields })));
     for (const field of Object.keys(fields)) expect(found.join('\n')).toContain(`boot-protocol-field: ${field} is`);
+  });
+
+  it('may have sections for firmware behind what BIOS loaders read, which a kernel has not', () => {
+    const image = healthyImage();
+    putHeaderField(image, 'syssize', PART_SIZE / 16 - 1);
+    expect(rules(audit(image)).join()).toContain('The PE section .data goes on to');
+    putHeaderField(image, 'payload_offset', 0);
+    putHeaderField(image, 'payload_length', 0);
+    expect(rules(audit(image)).join()).not.toContain('The PE section');
   });
 
   it('has no code looked at, and is not said to have', () => {

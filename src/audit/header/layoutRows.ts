@@ -106,7 +106,9 @@ function setupProblem({ header, setupSize, bytes, pe, file }: HeaderFacts): stri
 
 /** Where setup_sects is wrong already, syssize cannot be judged. */
 function sizeProblem(facts: HeaderFacts): string | undefined {
-  const { bytes, promised, pe } = facts;
+  const { bytes, promised, isKernel } = facts;
+  // Other programs keep sections for firmware alone behind what BIOS loaders read.
+  const pe = isKernel ? facts.pe : undefined;
   if (setupProblem(facts) !== undefined) return undefined;
   if (promised.size === 0) return 'syssize is 0: the protected-mode part would be empty';
   const end = promised.fileOffset + promised.size;
@@ -115,21 +117,12 @@ function sizeProblem(facts: HeaderFacts): string | undefined {
   }
   // One that leaves the file is the PE header's own fault.
   const beyond = ({ rawOffset, rawSize }: PeSection): boolean =>
-    rawSize > 0 &&
-    rawOffset + rawSize > end &&
-    rawOffset + rawSize <= bytes.length &&
-    !isPadding(facts, end, rawOffset + rawSize);
+    rawSize > 0 && rawOffset + rawSize > end && rawOffset + rawSize <= bytes.length;
   const last = pe?.sections.find(beyond);
   return (
     last &&
     `the PE section ${last.name} goes on to ${hex(last.rawOffset + last.rawSize)}, but by syssize the protected-mode part ends at ${hex(end)}`
   );
-}
-
-/** Sections are padded to FileAlignment with zeros, which nobody misses; a kernel's build counts them in syssize. */
-function isPadding({ bytes, pe, isKernel }: HeaderFacts, from: number, to: number): boolean {
-  const size = to - from;
-  return !isKernel && size < (pe?.fields.FileAlignment ?? 0) && bytes.subarray(from, to).every((byte) => byte === 0);
 }
 
 export const LAYOUT_ROWS: readonly FieldRow[] = [
