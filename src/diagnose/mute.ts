@@ -7,11 +7,15 @@ import type { KernelImage } from '../image/image.ts';
 import { wellEnded } from './ending.ts';
 import type { Spoken } from './types.ts';
 
-/**
- * A guest that cannot be heard has so many instructions before it is booted with words that make it speak: what says
- * nothing may go on for ever. Debian's kernels have come to where they look for their root by then (6.1 after 5.7 G).
- */
-export const MUTE_LIMIT = 8_000_000_000n;
+/** A guest that cannot be heard has so many instructions before it is booted with words that make it speak. */
+export const MUTE_LIMIT = 1_000_000_000n;
+const BEYOND = 100_000_000n;
+
+/** How far the silent boot then goes: past the end of the one that was heard. @param most the limit of both */
+export function muteLimit({ instructions }: Outcome, most: bigint): bigint {
+  const enough = instructions + instructions / 8n + BEYOND;
+  return enough < MUTE_LIMIT ? MUTE_LIMIT : enough < most ? enough : most;
+}
 
 /** The same with the words that make the guest speak; undefined where it has them. */
 export function spokenConfig(config: RunConfig, image: KernelImage): RunConfig | undefined {

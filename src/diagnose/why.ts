@@ -11,7 +11,7 @@ import { wellEnded } from './ending.ts';
 import { otherEntries } from './entries.ts';
 import { endOf } from './progress.ts';
 import { gatherEvidence } from './evidence.ts';
-import { isMute, MUTE_LIMIT, spokenConfig } from './mute.ts';
+import { isMute, MUTE_LIMIT, muteLimit, spokenConfig } from './mute.ts';
 import { type RecordedBoot, recordedBoot } from './recordedBoot.ts';
 import type { Cause, Diagnosis, OtherEntry, Spoken, Suspicion, Tick, WayDiagnosis } from './types.ts';
 
@@ -61,16 +61,12 @@ function* tryEntries({ config }: WayDiagnosis, options: WhyOptions): Generator<T
 
 /** One way into the image. */
 function* diagnoseWay(config: RunConfig, options: WhyOptions): Generator<Tick, WayDiagnosis> {
-  let boot: RecordedBoot = recordedBoot(config);
-  let outcome: Outcome = yield* bootOnce(boot, config, options.speak === true);
-  const first = boot.run.result();
+  const { given, spoken } = yield* bootHeard(config, options.speak === true);
+  const first = given.run.result();
   options.onFirst?.(first);
-  const spoken = options.speak === true ? yield* speak(boot, config) : undefined;
-  if (spoken !== undefined) {
-    options.onSpoken?.(spoken.told);
-    boot = spoken.boot;
-    outcome = spoken.told.result.outcome;
-  }
+  if (spoken !== undefined) options.onSpoken?.(spoken.told);
+  let boot: RecordedBoot = spoken?.boot ?? given;
+  let outcome: Outcome = boot.run.result().outcome;
   const causes: Cause[] = [];
   const suspicions: Suspicion[] = [];
   const so = { config, first, causes, suspicions, spoken: spoken?.told };
@@ -93,25 +89,33 @@ function* diagnoseWay(config: RunConfig, options: WhyOptions): Generator<Tick, W
   return { ...so, last: boot.run.result(), unexplained: undefined };
 }
 
-/** To its end; a guest that cannot be heard not to the instruction limit, if it can be made to speak. */
-function* bootOnce({ run }: RecordedBoot, config: RunConfig, mayBeMute: boolean): Generator<Tick, Outcome> {
-  const { until, untilText, maxInstructions } = config;
-  const isShort = mayBeMute && maxInstructions > MUTE_LIMIT && spokenConfig(run.config, run.image) !== undefined;
-  if (isShort) run.goOn(until, MUTE_LIMIT, untilText);
-  const outcome = yield* drive(run, 'booting');
-  if (outcome.kind !== 'instruction-limit' || !isShort || isMute(run)) return outcome;
-  run.goOn(until, maxInstructions, untilText);
-  return yield* drive(run, 'booting');
-}
-
+/** The boot as it was given, and where that says nothing the one with words. */
+type Heard = { readonly given: RecordedBoot; readonly spoken: SpokenBoot | undefined };
 type SpokenBoot = { readonly boot: RecordedBoot; readonly told: Spoken };
 
-/** Undefined where it has spoken, or nothing is known that would make it. */
-function* speak({ run }: RecordedBoot, config: RunConfig): Generator<Tick, SpokenBoot | undefined> {
-  if (wellEnded(run.result().outcome, config) !== undefined || !isMute(run)) return undefined;
-  const spoken = spokenConfig(config, run.image);
-  if (spoken === undefined) return undefined;
-  const boot = recordedBoot(spoken);
+/**
+ * To its end; but a guest that cannot be heard only as far as the one that can be, and a little further: what is silent
+ * may go on for ever.
+ */
+function* bootHeard(config: RunConfig, maySpeak: boolean): Generator<Tick, Heard> {
+  const given = recordedBoot(config);
+  const { run } = given;
+  const { until, untilText, maxInstructions } = config;
+  const words = maySpeak ? spokenConfig(config, run.image) : undefined;
+  const isShort = words !== undefined && maxInstructions > MUTE_LIMIT;
+  if (isShort) run.goOn(until, MUTE_LIMIT, untilText);
+  const outcome = yield* drive(run, 'booting');
+  const isHeard = words === undefined || wellEnded(outcome, config) !== undefined || !isMute(run);
+  const spoken = isHeard ? undefined : yield* speak(words);
+  if (!isShort || outcome.kind !== 'instruction-limit') return { given, spoken };
+  const enough = spoken === undefined ? maxInstructions : muteLimit(spoken.told.result.outcome, maxInstructions);
+  run.goOn(until, enough, untilText);
+  const later = yield* drive(run, 'booting');
+  return { given, spoken: wellEnded(later, config) === undefined ? spoken : undefined };
+}
+
+function* speak(config: RunConfig): Generator<Tick, SpokenBoot> {
+  const boot = recordedBoot(config);
   yield* drive(boot.run, 'booting with words that make it speak');
-  return { boot, told: { config: spoken, result: boot.run.result() } };
+  return { boot, told: { config, result: boot.run.result() } };
 }
