@@ -59,8 +59,11 @@ describe('input files', () => {
     const calls: [string[], string][] = [
       [[join(folder, 'missing')], `cannot read '${folder}/missing': no such file`],
       [[folder], `cannot read '${folder}': it is a directory`],
-      [[empty], `cannot boot '${empty}': the file is empty`],
-      [[ten], `cannot boot '${ten}': this is not a kernel: 10 bytes are too few to hold a setup header`],
+      [[empty], `cannot boot '${empty}': this is an empty file; Firstlight boots kernels for x86`],
+      [
+        [ten],
+        `cannot boot '${ten}': this is not a kernel: 10 bytes are too few to hold a setup header; Firstlight boots kernels for x86`,
+      ],
       [[GOOD, '--initrd', folder], `cannot read '${folder}': it is a directory`],
       [[GOOD, '--initrd', empty], 'the initrd is empty'],
       [
