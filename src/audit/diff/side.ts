@@ -9,7 +9,7 @@ import { checkElfHeader, isElf, readSections, UPPER_HALF } from '../../image/elf
 import { kallsyms } from '../../image/kallsyms.ts';
 import { openFile } from '../../image/open.ts';
 import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
-import { elfStub, isKernel, refuseProgram } from '../stub/elf.ts';
+import { elfStub, isKernel } from '../stub/elf.ts';
 import { bytesLeft, withNamedCode } from './byName.ts';
 import { type AddressRange, type Listing, listingOfCode, listingOfSections } from './listing.ts';
 
@@ -104,7 +104,6 @@ function elfSide(bytes: Uint8Array, symbols: SymbolTable | undefined): Side {
   const type = file.u16(16);
   if (type !== ET_EXEC && type !== ET_DYN)
     throw new InputError('this ELF file was never linked; compare linked images');
-  refuseProgram(bytes);
   const kernel = isKernel(bytes);
   const program = kernel
     ? kernelProgram(bytes, symbols ?? ownSymbols(bytes) ?? kallsyms(bytes))

@@ -1,7 +1,6 @@
 // The boot stub as an ELF file (arch/x86/boot/compressed/vmlinux): sections say what is code, symbols name it.
 
 import { type Reader, readerOf } from '../../bits/cursor.ts';
-import { InputError } from '../../bits/errors.ts';
 import type { Bits } from '../../code/disassembly.ts';
 import { type Program, programOfElf, type Start, stretchAt } from '../../code/program.ts';
 import { readSections, UPPER_HALF } from '../../image/elf.ts';
@@ -9,26 +8,11 @@ import { ENTRY_64_OFFSET } from '../../image/setup-header.ts';
 import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';
 
 const PT_LOAD = 1;
-const PT_DYNAMIC = 2;
-const DT_NEEDED = 1n;
 
 /** Whether this ELF file is a kernel rather than a stub: linked to the upper half. */
 export function isKernel(bytes: Uint8Array): boolean {
   const file = readerOf(bytes, 'the ELF file');
   return programHeaders(file, PT_LOAD).some((at) => file.u64(at + 16) >= UPPER_HALF);
-}
-
-/** Throws an InputError for a program that needs shared libraries: it runs under a kernel, and is no part of one. */
-export function refuseProgram(bytes: Uint8Array): void {
-  const file = readerOf(bytes, 'the ELF file');
-  for (const at of programHeaders(file, PT_DYNAMIC)) {
-    const start = file.size64(at + 8, 'p_offset');
-    const size = file.size64(at + 32, 'p_filesz');
-    for (let entry = start; entry + 16 <= Math.min(start + size, bytes.length); entry += 16) {
-      if (file.u64(entry) === DT_NEEDED)
-        throw new InputError('this ELF file is a program that needs shared libraries, no boot stub and no kernel');
-    }
-  }
 }
 
 function programHeaders(file: Reader, type: number): number[] {
