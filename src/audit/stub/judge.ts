@@ -48,7 +48,9 @@ export function judge(
 }
 
 /** A size, or an address that the code corrects by the load address. */
-const isNoAddress = (uses: Uses): boolean => uses.has('corrected') || (uses.has('number') && !uses.has('address'));
+const isNoAddress = (uses: Uses): boolean =>
+  uses.has('corrected') ||
+  ((uses.has('number') || uses.has('subtracted')) && !uses.has('address') && !uses.has('measured'));
 
 type Verdict = Pick<Judgement, 'confidence' | 'reason'>;
 
@@ -128,8 +130,9 @@ function linkerMade(layout: Layout, candidate: Candidate, facts: TargetFacts, us
   return { confidence: sure ? 'high' : 'medium', reason };
 }
 
-const isPassedOn = (uses: Uses): boolean =>
-  uses.has('argument') || uses.has('stored') || uses.has('paired') || uses.has('compared');
+const isPassedOn = (uses: Uses): boolean => PASSED_ON.some((use) => uses.has(use));
+
+const PASSED_ON = ['argument', 'stored', 'paired', 'measured', 'compared'] as const;
 
 /** Whether it lies where the stub is known to have something. */
 const isOwn = (layout: Layout, candidate: Candidate, { part }: TargetFacts): boolean =>
@@ -177,7 +180,7 @@ function plain(layout: Layout, candidate: Candidate, facts: TargetFacts, uses: U
 }
 
 /** What speaks loudest first. */
-const PLAIN_USES = ['address', 'argument', 'stored', 'paired', 'compared', 'scaled'] as const;
+const PLAIN_USES = ['address', 'argument', 'stored', 'paired', 'measured', 'compared', 'scaled'] as const;
 
 const inKnownMemory = (layout: Layout, { reference }: Candidate): boolean =>
   reference.constant < BigInt(layout.knownEnd);
@@ -208,6 +211,7 @@ const USE_REASONS: Record<(typeof PLAIN_USES)[number] | 'unknown', string> = {
   argument: 'the code then hands it to a function',
   stored: 'the code then stores it',
   paired: 'the code then compares it with another such constant',
+  measured: 'the code then takes an address where it runs off it',
   compared: 'the code then compares it',
   scaled: 'the code then shifts it, as it would a size or the number of a page',
   unknown: 'what the code does with it could not be followed',

@@ -32,8 +32,12 @@ import {
 export type Use =
   /** Memory was read or written there, or control went there, and no load address had been added. */
   | 'address'
-  /** The load address was added to it, or it was taken off an address where the code runs. */
+  /** The load address was added to it. */
   | 'corrected'
+  /** It was taken off an address where the code runs, which leaves the load address, or a distance that is wrong. */
+  | 'subtracted'
+  /** An address where the code runs was taken off it, so it is meant as one. */
+  | 'measured'
   /** Handed to a function in a register that carries arguments. */
   | 'argument'
   /** Kept in memory. */
@@ -132,10 +136,15 @@ function addressOf(context: Context): Values {
   const { insn, state } = context;
   if (insn.isIpRelMemoryOperand) return RUNTIME;
   const { memoryBase, memoryIndex, memoryIndexScale } = insn;
-  let sum = constantOf(context, true);
-  if (memoryBase !== Register.None) sum = combine(registerValues(state, memoryBase), sum, addValue);
-  if (memoryIndex === Register.None) return sum;
-  return combine(memoryIndexScale === 1 ? registerValues(state, memoryIndex) : UNKNOWN, sum, addValue);
+  let registers = NUMBER;
+  if (memoryBase !== Register.None) registers = registerValues(state, memoryBase);
+  if (memoryIndex !== Register.None)
+    registers = combine(memoryIndexScale === 1 ? registerValues(state, memoryIndex) : UNKNOWN, registers, addValue);
+  const displacement = constantOf(context, true);
+  // Two addresses are never added: where a register holds one, right or wrong, the displacement is a distance.
+  if (registers.some(({ constants }) => constants.length > 0))
+    for (const { constants } of displacement) for (const key of constants) context.report(key, 'corrected');
+  return combine(registers, displacement, addValue);
 }
 
 function valuesOf(context: Context, operand: number): Values {
@@ -149,19 +158,23 @@ function valuesOf(context: Context, operand: number): Values {
 
 /** What meets a load address is corrected by it: told of every constant in it. */
 function told(context: Context, values: Values): Values {
+  const { report } = context;
   for (const { constants, taken, bias, inherited } of values) {
-    if (bias !== 0 || inherited) for (const key of [...constants, ...taken]) context.report(key, 'corrected');
+    if (bias > 0 || inherited) {
+      for (const key of constants) report(key, 'corrected');
+      for (const key of taken) report(key, 'subtracted');
+    } else if (bias < 0) for (const key of constants) report(key, 'measured');
     else if (constants.length > 0 && taken.length > 0)
-      for (const key of [...constants, ...taken]) context.report(key, 'paired');
+      for (const key of [...constants, ...taken]) report(key, 'paired');
   }
   return values;
 }
 
 function reportAll({ report }: Context, values: Values, use: Use): void {
   for (const { constants, taken, scaled, bias, inherited } of values) {
-    const corrected = bias !== 0 || inherited;
+    const corrected = bias > 0 || inherited;
     for (const key of constants) report(key, scaled && use !== 'number' ? 'scaled' : corrected ? 'corrected' : use);
-    if (corrected) for (const key of taken) report(key, 'corrected');
+    if (corrected) for (const key of taken) report(key, 'subtracted');
   }
 }
 
