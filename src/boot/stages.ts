@@ -2,7 +2,8 @@
 // - decompress: the first read of the payload's first page that is not a copy (the stub first copies itself whole,
 //   with string moves, and only then reads the payload to unpack it);
 // - handoff: after that, the first code run above 1 MiB that is no code of the stub (wherever the stub has copied itself
-//   to) and lies in a page that was written since: what was just unpacked;
+//   to, and whatever its bytes have become since in the copy that runs) and lies in a page that was written since: what
+//   was just unpacked;
 // - banner: a line with the words "Linux version" on the console, to its end;
 // - init: after handoff, the first entry into user mode (CPL 3). That is process 1, unless the kernel runs a helper
 //   program before it (modprobe, from an initrd that has it).
@@ -40,6 +41,8 @@ const STRING_MOVES = new Set([Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mn
 /** A stub copies itself once or twice. */
 const MOST_COPIES = 100_000;
 const MOST_DESTINATIONS = 8;
+/** What stands behind a stub's bytes of the file and is its own: data, stack, heap, page tables. At least so much is. */
+const STUB_DATA = 2 ** 18;
 /** Bytes compared to tell whether code at an address is the stub's. */
 const PROBE = 32;
 
@@ -218,6 +221,8 @@ export class StageTracker {
     const rip = context.physicalPage * 4096 + Number(linear & 0xfffn);
     if (rip < HIGH_MEMORY_START || this.#isStubCode(rip)) return;
     if (this.has('decompress')) {
+      // What was written over the stub that runs, or is its own data, is no kernel: a kernel is unpacked beside it.
+      if (this.#isRunningStub(rip)) return;
       if (!engine.pageHas(context.hostPage, at.PAGE_FRESH) || this.#isEmpty(rip)) return;
       this.#reach('handoff');
       return;
@@ -227,6 +232,12 @@ export class StageTracker {
     this.copies.push(copy);
     this.#watchPayload(copy, true);
     this.onCopy?.(copy);
+  }
+
+  /** Does it lie in the copy of the stub that ran last, or in the data behind that? */
+  #isRunningStub(rip: number): boolean {
+    const start = this.copies.at(-1) as number;
+    return rip >= start && rip < start + (this.#image as BzImage).protectedMode.size + STUB_DATA;
   }
 
   #isEmpty(address: number): boolean {

@@ -45,12 +45,11 @@ const FATES: Fates = {
   },
   'boot/faultWatch.ts': { held: '#vector #error #address #rip #same #kept', others: {} },
   'boot/stages.ts': {
-    held: 'reached copies #line',
+    held: 'reached copies destinations #line',
     others: {
       onLine: 'a listener',
       onStage: 'a listener',
       onCopy: 'a listener',
-      destinations: 'of proofs, which are not saved',
       relocatedBytes: 'of proofs, which are not saved',
     },
   },
