@@ -20,7 +20,6 @@ const OURS = 0x40;
 function boot(to: number | undefined) {
   const image = good.slice();
   if (to !== undefined) {
-    expect([...image.subarray(fileOffset + LEAVES + 3, fileOffset + LEAVES + 5)]).toEqual([0xff, 0xe0]);
     image[fileOffset + LEAVES] = 0xe9;
     putU32(image, fileOffset + LEAVES + 1, (OURS - (LEAVES + 5)) >>> 0);
     // lea to(%rip),%rdi; movl $0x9090feeb,(%rdi); jmp *%rdi
@@ -38,6 +37,7 @@ function boot(to: number | undefined) {
 
 describe('the handoff', () => {
   it('is the jump into the unpacked kernel', () => {
+    expect([...good.subarray(fileOffset + LEAVES + 3, fileOffset + LEAVES + 5)]).toEqual([0xff, 0xe0]);
     expect(boot(undefined)).toEqual(['stage-reached', 'handoff']);
   });
 
