@@ -2,6 +2,7 @@
 // A generator: it yields between stretches of guest time, so that a front end can show progress and stop.
 
 import { InputError } from '../bits/errors.ts';
+import { isProgram } from '../boot/boot.ts';
 import type { Boot } from '../boot/linux.ts';
 import type { Outcome, RunConfig, RunResult } from '../boot/run.ts';
 import type { SymbolTable } from '../image/symbols.ts';
@@ -74,7 +75,9 @@ function* diagnoseWay(config: RunConfig, options: WhyOptions): Generator<Tick, W
     const { run, recorder } = boot;
     const evidence = yield* gatherEvidence(run, outcome, options.symbols);
     const unsolved = { ...so, unexplained: evidence, last: run.result() };
-    if (run.image.kind !== 'bzImage' || !recorder || causes.length >= MAX_CAUSES) return unsolved;
+    // A program that is no kernel may go on for ever in good health, as a memory test does.
+    const goesOn = outcome.kind === 'instruction-limit' && isProgram(config.entry, run.image);
+    if (run.image.kind !== 'bzImage' || !recorder || goesOn || causes.length >= MAX_CAUSES) return unsolved;
     const end = endOf(run, outcome);
     const { maxInstructions } = config;
     const dead = { config: { ...run.config, maxInstructions }, image: run.image, outcome, end, evidence, recorder };
