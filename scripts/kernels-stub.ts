@@ -10,6 +10,8 @@ export interface SickStub {
   readonly of: string;
   /** Changes to the commands that compile; only those of the objects named, or all. */
   readonly compile: readonly Edit[];
+  /** Changes to the command that links. */
+  readonly link: readonly Edit[];
   readonly objects?: readonly string[];
 }
 
@@ -32,14 +34,38 @@ const noPie = (model: string): Edit[] => [
   [/ -mno-red-zone\b/g, ` -mno-red-zone -mcmodel=${model}`],
 ];
 
+/** The stub alone by clang and lld, in a kernel by gcc: their flags, where they are not the same. */
+const BY_CLANG: readonly Edit[] = [[/^(ccache )?gcc /, '$1clang -Wno-everything ']];
+const BY_LLD: readonly Edit[] = [
+  [/^ld /, 'ld.lld '],
+  [/ --no-ld-generated-unwind-info\b/g, ''],
+  [/ --no-warn-rwx-segments\b/g, ''],
+];
+
+/** Made like the others, and well. */
+export const HEALTHY_STUB = 'clang-stub';
+
 export const SICK_STUBS: readonly SickStub[] = [
-  { name: 'gcc-without-pie', of: 'gcc-full', compile: WITHOUT_GUARDS },
-  { name: 'clang-without-pie', of: 'clang-full', compile: WITHOUT_GUARDS },
-  { name: 'gcc-nopie-small', of: 'gcc-full', compile: noPie('small') },
-  { name: 'gcc-nopie-kernel', of: 'gcc-full', compile: noPie('kernel') },
-  { name: 'gcc-nopie-one', of: 'gcc-full', compile: noPie('kernel'), objects: ['ident_map_64.o'] },
-  { name: 'clang-nopie-small', of: 'clang-full', compile: noPie('small') },
-  { name: 'clang-nopie-kernel', of: 'clang-full', compile: noPie('kernel') },
+  { name: HEALTHY_STUB, of: 'gcc-full', compile: BY_CLANG, link: BY_LLD },
+  { name: 'gcc-without-pie', of: 'gcc-full', compile: WITHOUT_GUARDS, link: WITHOUT_PIE },
+  {
+    ...{ name: 'clang-stub-without-pie', of: 'gcc-full' },
+    ...{ compile: [...BY_CLANG, ...WITHOUT_GUARDS], link: [...BY_LLD, ...WITHOUT_PIE] },
+  },
+  { name: 'gcc-nopie-small', of: 'gcc-full', compile: noPie('small'), link: WITHOUT_PIE },
+  { name: 'gcc-nopie-kernel', of: 'gcc-full', compile: noPie('kernel'), link: WITHOUT_PIE },
+  {
+    ...{ name: 'gcc-nopie-one', of: 'gcc-full', compile: noPie('kernel'), link: WITHOUT_PIE },
+    objects: ['ident_map_64.o'],
+  },
+  {
+    ...{ name: 'clang-stub-nopie-small', of: 'gcc-full' },
+    ...{ compile: [...BY_CLANG, ...noPie('small')], link: [...BY_LLD, ...WITHOUT_PIE] },
+  },
+  {
+    ...{ name: 'clang-stub-nopie-kernel', of: 'gcc-full' },
+    ...{ compile: [...BY_CLANG, ...noPie('kernel')], link: [...BY_LLD, ...WITHOUT_PIE] },
+  },
 ];
 
 const COMPRESSED = 'arch/x86/boot/compressed';
@@ -54,7 +80,7 @@ const LIBSTUB = 'drivers/firmware/efi/libstub';
 export const WITH_RELOCATIONS = `${COMPRESSED}/vmlinux.relocations`;
 
 /** Throws Unavailable where a command fails. @param base the healthy build */
-export function buildStub({ compile, objects }: SickStub, base: string, folder: string): void {
+export function buildStub({ compile, link: linkEdits, objects }: SickStub, base: string, folder: string): void {
   if (existsSync(join(folder, IMAGE))) return;
   copyStub(base, folder);
   const again = (command: string): void => void run('sh', ['-c', command], { cwd: folder });
@@ -63,7 +89,7 @@ export function buildStub({ compile, objects }: SickStub, base: string, folder: 
     again(edited(commandOf(folder, target), compile));
   }
   if (objects === undefined) rebuildLibrary(folder, compile, again);
-  const link = edited(commandOf(folder, `${COMPRESSED}/vmlinux`), WITHOUT_PIE);
+  const link = edited(commandOf(folder, `${COMPRESSED}/vmlinux`), linkEdits);
   again(link);
   again(link.replace(/ -o \S+/, ` --emit-relocs -o ${WITH_RELOCATIONS}`));
   for (const target of OF_THE_IMAGE) again(commandOf(folder, target));
@@ -110,4 +136,4 @@ function commandOf(folder: string, target: string): string {
 }
 
 const edited = (command: string, edits: readonly Edit[]): string =>
-  edits.reduce((text, [was, is]) => text.replaceAll(was, is), command);
+  edits.reduce((text, [was, is]) => text.replace(was, is), command);
