@@ -123,8 +123,11 @@ export class EndWatch {
     const look = this.#look;
     if (look?.steps && retired > this.#stepped) this.#looked(look.after());
     this.#stepped = retired;
-    if (this.#look?.steps) this.#look.before();
-    else this.#machine.engine.onStep = undefined;
+    if (this.#look?.steps) {
+      this.#look.before();
+      // So that the look is told of a port's byte that the engine knows already.
+      this.#machine.engine.portsChange();
+    } else this.#machine.engine.onStep = undefined;
   }
 
   #setLook(look: RepeatLook | undefined): void {
@@ -178,7 +181,8 @@ export class EndWatch {
     this.#decoded = -1;
     const { idle } = this.#progress;
     if (idle === 0) this.#setLook(undefined);
-    if (seen !== undefined) this.#found ??= this.#noProgress(seen);
+    // However long it was: first it is looked at once.
+    if (seen !== undefined && idle > 1) this.#found ??= this.#noProgress(seen);
     else if (isPowerOfTwo(idle)) this.#due = Math.min(STEPS * idle, MOST_STEPS);
     if (this.#due > 0) this.#begin();
   }
