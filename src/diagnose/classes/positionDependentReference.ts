@@ -16,10 +16,10 @@ import { type Ranges, rangesOf } from '../likelihood.ts';
 import type { End } from '../progress.ts';
 import { repairedBoots, WANTED_ADDRESSES } from '../proof.ts';
 import { ranked } from '../recordedBoot.ts';
-import { fixedAtLink } from '../fixedAtLink.ts';
 import { type Change, changeOf } from '../repair.ts';
 import { followConstant } from '../steps.ts';
 import { type Dead, type Tried, tryRepair } from '../trials.ts';
+import { fixedChanges, repairSeveral } from './severalReferences.ts';
 import type { Cause, CounterCheck, Culprit, Evidence, Proof, Step, Suspicion, Tick } from '../types.ts';
 
 /** Candidates that are tried at most. */
@@ -51,22 +51,31 @@ export type FindOptions = {
 };
 
 export function* findPositionDependentReference(dead: Death, options: FindOptions): Generator<Tick, Found> {
-  const candidates = candidatesOf(dead);
-  const together = allOfTheLink(dead, candidates);
+  const fixed = fixedChanges(dead);
   // Of many, the first death has one, the next death another: they are one cause, and are repaired as one.
-  const many = together !== undefined && together.length > MANY;
-  const atOnce = many ? yield* judge(dead, together, options) : undefined;
+  const many = fixed.length > MANY;
+  const atOnce = many ? yield* judgeSeveral(dead, fixed, options) : undefined;
   if (atOnce !== undefined && 'cause' in atOnce) return { ...atOnce, suspicions: [] };
   const suspicions: Suspicion[] = atOnce === undefined ? [] : [atOnce.suspicion];
-  for (const change of candidates.slice(0, MAX_TRIES)) {
-    const found = yield* judge(dead, [change], options);
+  for (const change of candidatesOf(dead).slice(0, MAX_TRIES)) {
+    const healed = yield* healing(dead, change);
+    const found = healed && (yield* judge(dead, healed, options));
     if (found === undefined) continue;
     if ('cause' in found) return { ...found, suspicions };
     suspicions.push(found.suspicion);
   }
-  const found = many || together === undefined ? undefined : yield* judge(dead, together, options);
+  const found = many || fixed.length === 0 ? undefined : yield* judgeSeveral(dead, fixed, options);
   if (found !== undefined && 'cause' in found) return { ...found, suspicions: apartFrom(found.cause, suspicions) };
   return { cause: undefined, suspicions, repaired: undefined };
+}
+
+function* judgeSeveral(
+  dead: Death,
+  fixed: readonly Change[],
+  options: FindOptions,
+): Generator<Tick, Judged | undefined> {
+  const several = yield* repairSeveral(dead, fixed);
+  return several && (yield* judge(dead, several, options));
 }
 
 /** What alone was not enough is no suspicion any more where it is part of the cause. */
@@ -86,19 +95,18 @@ function candidatesOf({ recorder, image }: Pick<Death, 'recorder' | 'image'>): C
 
 type Judged = { readonly cause: Cause; readonly repaired: Tried } | { readonly suspicion: Suspicion };
 
-/** Undefined where the boot does not come past the death by these changes, or by chance. */
-function* judge(dead: Death, given: readonly Change[], options: FindOptions): Generator<Tick, Judged | undefined> {
+/** Undefined where the boot may have come past the death by chance. */
+function* judge(dead: Death, healed: Healed, options: FindOptions): Generator<Tick, Judged | undefined> {
   const { config, image, outcome: death, evidence } = dead;
-  const healed = yield* healing(dead, given);
-  const [change, ...others] = healed?.changes ?? [];
-  if (healed === undefined || change === undefined) return undefined;
+  const [change, ...others] = healed.changes;
+  if (change === undefined) return undefined;
   const { tried } = healed;
   const { executed, repair } = change;
   const culprit = culpritOf(executed, options.symbols);
   const { steps, compared } = yield* followConstant(config, image, executed, death, options.symbols);
   // A number that is no address may change a death by chance; the forms that compilers also write for plain numbers
   // are believed only where the value was seen being used as an address.
-  const isAddress = onlyAddresses(culprit) || steps.length > 0 || given.length > 1;
+  const isAddress = onlyAddresses(culprit) || steps.length > 0 || others.length > 0;
   if (!isAddress) return undefined;
   const found = yield* proofOf(dead, { ...healed, compared }, options);
   if (found === undefined) return undefined;
@@ -138,20 +146,19 @@ type Healed = { readonly changes: readonly Change[]; readonly tried: Tried };
  * The repair that brings the boot past its death. One that only leads to another death may have put in the address in the
  * wrong copy of the stub (code that runs where it was loaded may mean the copy it goes on in), so that is tried too.
  */
-function* healing(dead: Death, given: readonly Change[]): Generator<Tick, Healed | undefined> {
+function* healing(dead: Death, change: Change): Generator<Tick, Healed | undefined> {
   const { config, image } = dead;
   const aim: Dead = { outcome: dead.outcome, end: dead.end };
-  const tried = yield* tryRepair(config, image, given, aim);
+  const tried = yield* tryRepair(config, image, [change], aim);
   if (!tried.passed) return undefined;
-  const [only, ...others] = given;
-  if (tried.next === undefined || only === undefined || others.length > 0) return { changes: given, tried };
-  for (const copy of tried.run.stages.destinations) {
-    const change = BigInt(copy) === only.bias ? undefined : changeOf(only.executed, BigInt(copy));
-    if (change === undefined) continue;
-    const again = yield* tryRepair(config, image, [change], aim);
-    if (again.passed && again.next === undefined) return { changes: [change], tried: again };
+  const copies = tried.next === undefined ? [] : tried.run.stages.destinations.map(BigInt);
+  for (const copy of copies) {
+    const other = copy === change.bias ? undefined : changeOf(change.executed, copy);
+    if (other === undefined) continue;
+    const again = yield* tryRepair(config, image, [other], aim);
+    if (again.passed && again.next === undefined) return { changes: [other], tried: again };
   }
-  return { changes: given, tried };
+  return { changes: [change], tried };
 }
 
 /** Undefined where what was seen speaks against the culprit. */
@@ -164,8 +171,10 @@ function* proofOf(
   const sure = changes.every(({ executed }) => onlyAddresses({ form: executed.reference.form, bits: executed.bits }));
   const check: CounterCheck = yield* counterCheck({ config, image, changes, compared, dead, next: tried.next });
   if (check.verdict === 'failed' && !sure) return undefined;
-  // A boot that only met another death is believed where the counter-check met the same, or of a form that is none but an address.
-  if (tried.next !== undefined && check.verdict !== 'held' && !sure) return undefined;
+  // A boot that only met another death is believed where the counter-check met the same, or of a form that is none but an
+  // address: where the bias is 0 whatever else is fixed at link time is right too.
+  const meetsTheSame = check.verdict === 'held' && check.without.stage === outcome.stage;
+  if (tried.next !== undefined && !meetsTheSame && !sure) return undefined;
   const far = check.verdict !== 'held' && !sure;
   const controls = yield* controlsOf(config, image, changes, { dead, tried, far });
   const heals = controls.some(({ boot }) => boot.passed);
@@ -175,36 +184,6 @@ function* proofOf(
   const everywhere = repaired.addresses >= WANTED_ADDRESSES && repaired.boots.every((boot) => boot.passed);
   const held = everywhere && !heals && controls.length > 0 && check.verdict !== 'failed';
   return { held, boots: repaired.boots, controls, counterCheck: check };
-}
-
-/**
- * Where no instruction alone is to blame, several may be: a link without -pie fixes every address that goes through the
- * GOT, a compiler without -fPIE every one it writes. Then all that the audit finds are repaired together, whether they were
- * executed or not, so that what is proved does not depend on the way a boot takes. The first is the likeliest that was
- * executed. Undefined where there are no two, or none of them was.
- */
-function allOfTheLink(dead: Death, executed: readonly Change[]): Change[] | undefined {
-  const { image } = dead;
-  const met = new Map(executed.map((change) => [change.executed.fileOffset, change]));
-  const fixed = fixedAtLink(image);
-  const first = executed.find((change) => fixed.some(({ fileOffset }) => fileOffset === change.executed.fileOffset));
-  if (first === undefined || fixed.length < 2) return undefined;
-  const { headEnd } = rangesOf(image);
-  const biasOf = (link: bigint): bigint => {
-    const near = executed.filter((change) => change.executed.link < headEnd === link < headEnd);
-    return (near[0] ?? first).bias;
-  };
-  const changes = fixed.flatMap((reference): Change[] => {
-    const known = met.get(reference.fileOffset);
-    const bias = known?.bias ?? biasOf(reference.link);
-    const { first: begun, last, times } = known?.executed ?? reference;
-    const change = changeOf({ ...reference, runtime: reference.link + bias, first: begun, last, times }, bias);
-    return change === undefined ? [] : [change];
-  });
-  const isFirst = ({ executed: { fileOffset, reference } }: Change): boolean =>
-    fileOffset === first.executed.fileOffset && reference.offset === first.executed.reference.offset;
-  const others = changes.filter((change) => !isFirst(change));
-  return others.length === 0 ? undefined : [first, ...others];
 }
 
 function culpritOf(executed: ExecutedReference, symbols: SymbolTable | undefined): Culprit {

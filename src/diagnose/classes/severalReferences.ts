@@ -1,0 +1,112 @@
+// Several instructions that are to blame together: a link without -pie fixes every address that goes through the GOT, a
+// compiler without -fPIE each one it writes. All that the audit finds in the image are repaired at once, executed or not, so
+// that what is proved does not depend on the way a boot takes; what it is unsure of, or does not see, is added death by death.
+
+import type { BzImage } from '../../image/bzimage.ts';
+import { fixedAtLink } from '../fixedAtLink.ts';
+import { rangesOf } from '../likelihood.ts';
+import { ranked } from '../recordedBoot.ts';
+import { type Change, changeOf } from '../repair.ts';
+import { type Dead, type Tried, tryRepair } from '../trials.ts';
+import type { Tick } from '../types.ts';
+import type { Death } from './positionDependentReference.ts';
+
+/** Boots in which an instruction more is repaired, at most. */
+const MAX_TRIES = 40;
+
+export type Several = {
+  /** The first was executed. */
+  readonly changes: readonly Change[];
+  readonly tried: Tried;
+};
+
+/** What the audit finds, with the bias each has where it runs. None where the image is as it should be. */
+export function fixedChanges({ image, recorder }: Pick<Death, 'image' | 'recorder'>): Change[] {
+  const executed = ranked(recorder, image);
+  const met = new Map(executed.map((reference) => [reference.fileOffset, reference]));
+  return fixedAtLink(image).flatMap((reference): Change[] => {
+    const known = met.get(reference.fileOffset);
+    const bias = known ? known.runtime - known.link : biasNear(image, executed, reference.link);
+    const { first, last, times } = known ?? reference;
+    const change = changeOf({ ...reference, runtime: reference.link + bias, first, last, times }, bias);
+    return change === undefined ? [] : [change];
+  });
+}
+
+/** Of what was not executed: that of the part of the stub it stands in. */
+function biasNear(image: BzImage, executed: ReturnType<typeof ranked>, link: bigint): bigint {
+  const { headEnd } = rangesOf(image);
+  const near = executed.find((other) => other.link < headEnd === link < headEnd) ?? executed[0];
+  return near === undefined ? 0n : near.runtime - near.link;
+}
+
+/** @param fixed is not empty  @returns undefined where the boot does not come to a later stage so */
+export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator<Tick, Several | undefined> {
+  const { config, image } = dead;
+  const aim: Dead = { outcome: dead.outcome, end: dead.end };
+  const added: Change[] = [];
+  let tried = yield* tryRepair(config, image, fixed, aim);
+  let tries = 0;
+  let candidates = candidatesBeside(fixed, dead);
+  while (!isLater(tried)) {
+    const now = tried.run.outcome;
+    if (now === undefined) return undefined;
+    if (tried.next !== undefined)
+      candidates = candidatesBeside([...fixed, ...added], { image, recorder: tried.recorder });
+    let further: { readonly change: Change; readonly tried: Tried } | undefined;
+    for (const change of candidates) {
+      if (tries++ >= MAX_TRIES) return undefined;
+      const again = yield* tryRepair(config, image, [...fixed, ...added, change], aim);
+      const better = isLater(again) || (again.run.outcome?.instructions ?? 0n) > now.instructions;
+      if (!again.passed || !better) continue;
+      further = { change, tried: again };
+      break;
+    }
+    if (further === undefined) return undefined;
+    added.push(further.change);
+    tried = further.tried;
+  }
+  const needed = yield* withoutTheNeedless(dead, fixed, added);
+  const changes = executedFirst([...needed, ...fixed]);
+  if (changes === undefined) return undefined;
+  return needed.length === added.length
+    ? { changes, tried }
+    : { changes, tried: yield* tryRepair(config, image, changes, aim) };
+}
+
+/** Came to a later stage, and not only to another death. */
+const isLater = ({ passed, next }: Tried): boolean => passed && next === undefined;
+
+/** Instructions that were executed, hold what may be an address, and are not among those repaired. */
+function candidatesBeside(
+  changes: readonly Change[],
+  { image, recorder }: Pick<Death, 'image' | 'recorder'>,
+): Change[] {
+  const known = new Set(changes.map(({ executed }) => executed.fileOffset));
+  return ranked(recorder, image).flatMap((executed) => {
+    const bias = executed.runtime - executed.link;
+    const change = bias === 0n || known.has(executed.fileOffset) ? undefined : changeOf(executed, bias);
+    return change === undefined ? [] : [change];
+  });
+}
+
+/** What was added and without which, all else repaired, the boot passes too, only looked like one of them. */
+function* withoutTheNeedless(
+  { config, image, outcome, end }: Death,
+  fixed: readonly Change[],
+  added: readonly Change[],
+): Generator<Tick, Change[]> {
+  let needed = [...added];
+  for (const one of added) {
+    const rest = needed.filter((change) => change !== one);
+    const without = yield* tryRepair(config, image, [...fixed, ...rest], { outcome, end });
+    if (isLater(without)) needed = rest;
+  }
+  return needed;
+}
+
+/** The likeliest of those that were executed stands for all. Undefined where none was. */
+function executedFirst(changes: readonly Change[]): Change[] | undefined {
+  const first = changes.find(({ executed }) => executed.times > 0);
+  return first && [first, ...changes.filter((change) => change !== first)];
+}
