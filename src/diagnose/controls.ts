@@ -34,7 +34,8 @@ export function* controlsOf(
       return repair === undefined ? [] : [{ ...change, repair }];
     });
     const [first] = wrong;
-    if (first === undefined || wrong.length < changes.length) continue;
+    // Of many a few may have no room for it; as they were given they are wrong too.
+    if (first === undefined || first.executed !== changes[0]?.executed) continue;
     const doing = `booting with another wrong value at 0x${first.executed.link.toString(16)}`;
     const aim = { dead, next: tried.next, room };
     const { boot } = yield* bootBeyond({ ...config, image: patched(image, wrong) }, 'wrong-value', aim, doing);
@@ -44,8 +45,19 @@ export function* controlsOf(
   return controls;
 }
 
+/** The changes with values far from any that is right. Undefined where they do not fit. */
+export function farFrom(changes: readonly Change[]): Change[] | undefined {
+  const wrong = changes.map((change) => {
+    const repair = otherConstant(change.executed, farValue(change));
+    return repair && { ...change, repair, bias: change.bias + FAR };
+  });
+  return wrong.every((change) => change !== undefined) ? wrong : undefined;
+}
+
+const farValue = ({ executed, bias }: Change): bigint => executed.reference.constant + bias + FAR;
+
 const VALUES: readonly { readonly kind: Control['kind']; readonly valueOf: (change: Change) => bigint }[] = [
   { kind: 'same-kind', valueOf: ({ executed }) => executed.reference.constant + NEXT_PAGE },
-  { kind: 'far', valueOf: ({ executed, bias }) => executed.reference.constant + bias + FAR },
+  { kind: 'far', valueOf: farValue },
   { kind: 'far', valueOf: ({ executed, bias }) => executed.reference.constant + bias / 2n + OFF_THE_MIDDLE },
 ];

@@ -6,9 +6,13 @@ import type { Reference } from '../code/references.ts';
 
 /** Room for the stub's .bss, heap, stack and page tables behind what the file holds. */
 const BSS_ROOM = 5 * 2 ** 20;
+/** Bytes of a packed kernel before its data begin; gzip's are stepped over by the stub itself. */
+const PACKED_HEADER = 64n;
+
 /** Link addresses of the stub's own code, data and bss: the image without its payload. */
 export type Ranges = {
   readonly headEnd: bigint;
+  readonly payloadEnd: bigint;
   readonly bodyStart: bigint;
   readonly end: bigint;
   /** The address at which the header wants the kernel: a number that boot code compares with. */
@@ -19,9 +23,24 @@ export function rangesOf(image: BzImage): Ranges {
   const { fileOffset, size } = image.protectedMode;
   const end = BigInt(size + BSS_ROOM);
   const preferred = image.header.pref_address;
-  if (!image.payload) return { headEnd: 0n, bodyStart: 0n, end, preferred };
+  if (!image.payload) return { headEnd: 0n, payloadEnd: 0n, bodyStart: 0n, end, preferred };
   const start = image.payload.fileOffset - fileOffset;
-  return { headEnd: BigInt(start), bodyStart: BigInt(start + image.payload.length), end, preferred };
+  const after = start + image.payload.length;
+  return {
+    headEnd: BigInt(start),
+    payloadEnd: BigInt(after),
+    bodyStart: BigInt(afterZeros(image, after)),
+    end,
+    preferred,
+  };
+}
+
+/** Where padding behind the payload ends: nothing in it has an address. */
+function afterZeros(image: BzImage, from: number): number {
+  const { fileOffset, size } = image.protectedMode;
+  const body = image.bytes.subarray(fileOffset + from, fileOffset + size);
+  const first = body.findIndex((byte) => byte !== 0);
+  return first < 0 ? from : from + first;
 }
 
 /**
@@ -33,6 +52,8 @@ export function likelihood({ form, constant }: Reference, ranges: Ranges): numbe
   if (constant < 0n || constant >= ranges.end || constant === ranges.preferred) return 0;
   const inBody = constant >= ranges.bodyStart;
   if (form === 'mov-imm32-rex') return inBody ? 5 : constant < ranges.headEnd ? 4 : 3;
+  // Where the packed kernel lies and ends is known; whoever unpacks it has these addresses.
+  if (constant !== 0n && (constant === ranges.headEnd || constant === ranges.bodyStart)) return 3;
   if (!inBody || constant === 0n) return 0;
   if (form === 'base-disp32') return 1;
   return constant % 4096n === 0n ? 1 : 2;

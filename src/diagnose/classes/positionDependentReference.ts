@@ -56,7 +56,8 @@ export function* findPositionDependentReference(dead: Death, options: FindOption
   const many = fixed.length > MANY;
   const atOnce = many ? yield* judgeSeveral(dead, fixed, options) : undefined;
   if (atOnce !== undefined && 'cause' in atOnce) return { ...atOnce, suspicions: [] };
-  const suspicions: Suspicion[] = atOnce === undefined ? [] : [atOnce.suspicion];
+  if (atOnce !== undefined) return { cause: undefined, suspicions: [atOnce.suspicion], repaired: undefined };
+  const suspicions: Suspicion[] = [];
   for (const change of candidatesOf(dead).slice(0, MAX_TRIES)) {
     const healed = yield* healing(dead, change);
     const found = healed && (yield* judge(dead, healed, options));

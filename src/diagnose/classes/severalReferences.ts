@@ -3,8 +3,10 @@
 // that what is proved does not depend on the way a boot takes; what it is unsure of, or does not see, is added death by death.
 
 import type { BzImage } from '../../image/bzimage.ts';
+import { farFrom } from '../controls.ts';
 import { fixedAtLink } from '../fixedAtLink.ts';
 import { rangesOf } from '../likelihood.ts';
+import { sameEnd } from '../progress.ts';
 import { ranked } from '../recordedBoot.ts';
 import { type Change, changeOf } from '../repair.ts';
 import { type Dead, type Tried, tryRepair } from '../trials.ts';
@@ -58,7 +60,7 @@ export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator
       if (tries++ >= MAX_TRIES) return undefined;
       const again = yield* tryRepair(config, image, [...fixed, ...added, change], aim);
       const better = isLater(again) || (again.run.outcome?.instructions ?? 0n) > now.instructions;
-      if (!again.passed || !better) continue;
+      if (!again.passed || !better || (yield* anyHelps(dead, [...fixed, ...added], change, again))) continue;
       further = { change, tried: again };
       break;
     }
@@ -72,6 +74,19 @@ export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator
   return needed.length === added.length
     ? { changes, tried }
     : { changes, tried: yield* tryRepair(config, image, changes, aim) };
+}
+
+/** Does a value in its place that is no address of the stub bring the boot just as far? Then it is a size or a limit. */
+function* anyHelps(
+  { config, image, outcome, end }: Death,
+  repaired: readonly Change[],
+  change: Change,
+  helped: Tried,
+): Generator<Tick, boolean> {
+  const [far] = farFrom([change]) ?? [];
+  if (far === undefined) return false;
+  const tried = yield* tryRepair(config, image, [...repaired, far], { outcome, end });
+  return tried.passed && (tried.next === undefined || helped.next === undefined || sameEnd(tried.next, helped.next));
 }
 
 /** Came to a later stage, and not only to another death. */
