@@ -53,8 +53,9 @@ export function likelihood({ form, constant }: Reference, ranges: Ranges): numbe
   const inBody = constant >= ranges.bodyStart;
   if (form === 'mov-imm32-rex') return inBody ? 5 : constant < ranges.headEnd ? 4 : 3;
   // Where the packed kernel lies and ends is known; whoever unpacks it has these addresses.
-  if (constant !== 0n && (constant === ranges.headEnd || constant === ranges.bodyStart)) return 3;
-  if (!inBody || constant === 0n) return 0;
+  const inPayload = constant - ranges.headEnd;
+  const isPayload = (inPayload >= 0n && inPayload < PACKED_HEADER) || constant === ranges.payloadEnd;
+  if ((!inBody && !isPayload) || constant === 0n) return 0;
   if (form === 'base-disp32') return 1;
   return constant % 4096n === 0n ? 1 : 2;
 }
