@@ -43,14 +43,21 @@ export function judge(
   if (facts.part === 'outside') return undefined;
   const decide = liesInHead(layout, candidate) ? inHead : beyondHead;
   const verdict = decide(layout, candidate, facts, usesOf);
-  if (verdict === undefined || isNoAddress(usesOf())) return undefined;
+  if (verdict === undefined || isNoAddress(usesOf(), candidate.linkerMade)) return undefined;
   return { ...verdict, facts, takenAsIs: !usesOf().has('paired') };
 }
 
-/** A size, or an address that the code corrects by the load address. */
-const isNoAddress = (uses: Uses): boolean =>
-  uses.has('corrected') ||
-  ((uses.has('number') || uses.has('subtracted')) && !uses.has('address') && !uses.has('measured'));
+/**
+ * A size, or an address that the code corrects by the load address. One that is taken off an address where the code runs leaves
+ * the load address; where it is used besides, a distance was meant, and it is one of its two ends.
+ */
+function isNoAddress(uses: Uses, linkerMade: boolean): boolean {
+  if (uses.has('corrected')) return true;
+  if (uses.has('address') || uses.has('measured')) return false;
+  const handedOn = uses.has('argument') || uses.has('stored');
+  // What only a linker writes is no size because, on some way, something is counted in the same register.
+  return (uses.has('number') && !(linkerMade && handedOn)) || (uses.has('subtracted') && !handedOn);
+}
 
 type Verdict = Pick<Judgement, 'confidence' | 'reason'>;
 

@@ -295,7 +295,9 @@ function either(context: Context): boolean {
 function compare(context: Context): boolean {
   const [a, b] = [valuesOf(context, 0), valuesOf(context, 1)];
   const fixed = (values: Values): boolean => values.some(({ constants, bias }) => constants.length > 0 && bias === 0);
-  const use: Use = fixed(a) && fixed(b) ? 'paired' : 'compared';
+  // A way along a table starts and ends by the same constant.
+  const keys = new Set([...a, ...b].flatMap(({ constants }) => constants));
+  const use: Use = keys.size > 1 && fixed(a) && fixed(b) ? 'paired' : 'compared';
   reportAll(context, a, use);
   reportAll(context, b, use);
   return true;

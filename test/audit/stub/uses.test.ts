@@ -67,6 +67,16 @@ describe('an address that nobody corrects', () => {
       `48 c7 c7 ${le32(VARIABLE)} 48 8d 0d ${le32(END - TEXT - 14)} 48 29 f9 48 c1 e9 03 f3 48 ab`,
       ['mov $0x1880,%rdi: high'],
     ],
+    [
+      'as the start of what a function is to clear, where the end is computed',
+      `48 c7 c7 ${le32(VARIABLE)} 48 8d 15 ${le32(END - TEXT - 14)} 48 29 fa e8 00 00 00 00`,
+      ['mov $0x1880,%rdi: high'],
+    ],
+    [
+      'handed on, though on another way something is counted in the register',
+      `49 c7 c6 ${le32(VARIABLE)} 4c 89 f6 e8 00 00 00 00 49 c1 e6 04`,
+      ['mov $0x1880,%r14: high'],
+    ],
     ['on one of two ways', `74 07 48 c7 c2 ${le32(VARIABLE)} 48 8b 02`, ['mov $0x1880,%rdx: high']],
     ['chosen by a conditional move', `b9 ${le32(VARIABLE)} 48 0f 43 d1 48 8b 02`, ['mov $0x1880,%ecx: high']],
     ['beside a number', `c7 04 25 ${le32(VARIABLE)} 01 00 00 00`, ['movl $1,0x1880: high']],
