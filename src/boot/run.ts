@@ -15,9 +15,16 @@ import { enter } from './enter.ts';
 import type { Boot, WritableMemory } from './linux.ts';
 import { exitCode, type Goal, type Outcome, type OutcomeBody } from './outcome.ts';
 import { callTrace } from './panic.ts';
-import { checkEntry, checkOptions, linuxOptions, machineConfig, type RunConfig } from './runConfig.ts';
+import {
+  checkEntry,
+  checkOptions,
+  linuxOptions,
+  machineConfig,
+  type RelocatedField,
+  type RunConfig,
+} from './runConfig.ts';
 import { type StageReached, StageTracker } from './stages.ts';
-import { relocateCopies } from './relocateCopies.ts';
+import { relocateCopies, relocateLoaded } from './relocateCopies.ts';
 import { SCREEN_LOOK, TextWatch } from './textWatch.ts';
 
 export { endedAsAsked, type Goal, type Outcome } from './outcome.ts';
@@ -84,8 +91,7 @@ export class BootRun {
     this.boot = bootImage({ ...config, ...linuxOptions(model) }, image, load ? this.machine.memory : NOWHERE);
     checkEntry(this.boot, model);
     enter(this.machine, this.boot.state);
-    this.stages = new StageTracker(this.machine, image, this.boot.loadAddress);
-    if (config.relocated) relocateCopies(this, config.relocated);
+    this.stages = this.#trackStages(config.relocated);
     this.#ends = new EndWatch(this.machine, isProgram(config.entry, image));
     this.machine.engine.code.onContext = (context) => {
       this.stages.codePage(context);
@@ -102,6 +108,16 @@ export class BootRun {
     this.stages.onStage = (stage) => this.#stageReached(stage);
     this.#watchText();
     if (load) this.stages.start();
+  }
+
+  #trackStages(fields: readonly RelocatedField[] | undefined): StageTracker {
+    const { machine, image } = this;
+    const { loadAddress } = this.boot;
+    if (fields === undefined || image.kind !== 'bzImage') return new StageTracker(machine, image, loadAddress);
+    const loaded = relocateLoaded({ machine, image, loadAddress }, fields);
+    const stages = new StageTracker(machine, loaded, loadAddress);
+    relocateCopies({ machine, image: loaded, loadAddress }, stages, fields);
+    return stages;
   }
 
   /** `until` and `maxInstructions` are those of the latest `goOn`. */

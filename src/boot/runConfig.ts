@@ -49,8 +49,8 @@ export type RunConfig = {
   /** RAM that is seen at a second address too, which no PC has. Such a run cannot be saved. */
   readonly alias?: Alias | undefined;
   /**
-   * Fields of the stub that hold link addresses, which the image has as they are right where it is loaded: in each further
-   * copy that the stub makes of itself they are made right there, as no stub does. Such a run cannot be saved.
+   * Fields of the stub that hold link addresses: where it is loaded, and in each copy that the stub makes of itself, they are
+   * made right there, as no stub does. Such a run cannot be saved.
    */
   readonly relocated?: readonly RelocatedField[] | undefined;
   /** With QEMU's pc-testdev. Default: where a program is entered by Multiboot. */

@@ -1,7 +1,8 @@
 // Interventions on instructions of an image: the position-independent form where there is one of the same length, else
 // the immediate with the load bias added, which is right at one load address only.
 
-import { BootRun, type RunConfig } from '../boot/run.ts';
+import type { RunConfig } from '../boot/run.ts';
+import type { RelocatedField } from '../boot/runConfig.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { attText, decodeOne } from '../code/disassembly.ts';
 import { positionIndependentForm } from '../code/repair.ts';
@@ -70,20 +71,15 @@ export const meansItsOwnCopy = ({ executed, bias }: Change): boolean => bias ===
 /**
  * The configuration with the changes made. A position-independent instruction is right everywhere; of the others an
  * address in the copy that runs is made right in each copy of the stub, one in another copy stands for this boot only.
- * Throws InputError where the image does not go where it is to be loaded.
  */
 export function repaired(config: RunConfig, image: BzImage, changes: readonly Change[]): RunConfig {
   const fixed = changes.filter((change) => change.repair.everywhere || !meansItsOwnCopy(change));
-  const moving = changes.filter((change) => !fixed.includes(change));
-  if (moving.length === 0) return { ...config, image: patched(image, fixed) };
-  const { loadAddress } = new BootRun({ ...config, image: image.bytes }, image).boot;
-  const here = moving.flatMap(({ executed, bias }) => {
-    const repair = otherConstant(executed, executed.reference.constant + BigInt(loadAddress));
-    return repair === undefined ? [] : [{ executed, repair, bias }];
-  });
-  const relocated = here.map(({ executed: { link, reference } }) => ({
-    at: Number(link) + reference.offset,
-    bytes: reference.bytes,
-  }));
-  return { ...config, image: patched(image, [...fixed, ...here]), relocated };
+  const fields = changes.filter((change) => !fixed.includes(change)).map(fieldOf);
+  const relocated = [...(config.relocated ?? []), ...fields];
+  return { ...config, image: patched(image, fixed), ...(relocated.length === 0 ? {} : { relocated }) };
 }
+
+const fieldOf = ({ executed: { link, reference } }: Change): RelocatedField => ({
+  at: Number(link) + reference.offset,
+  bytes: reference.bytes,
+});
