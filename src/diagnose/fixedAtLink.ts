@@ -12,11 +12,11 @@ import type { ExecutedReference } from '../record/references.ts';
 /** An image that is linked wrong throughout has some hundreds. */
 const MOST = 2000;
 
-/** As references that were never executed; where they run is not known. In the audit's order, without what it is unsure of. */
+/** As references that were never executed; where they run is not known. In the audit's order. */
 export function fixedAtLink(image: BzImage): ExecutedReference[] {
   const { findings } = auditStub(programOfBzImage(image), image.header.pref_address);
   return findings
-    .filter(({ rule, confidence }) => rule === 'position-dependent-reference' && confidence !== 'low')
+    .filter(({ rule }) => rule === 'position-dependent-reference')
     .slice(0, MOST)
     .flatMap(asReferences);
 }

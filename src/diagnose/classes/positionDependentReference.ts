@@ -65,7 +65,8 @@ export function* findPositionDependentReference(dead: Death, options: FindOption
     if ('cause' in found) return { ...found, suspicions };
     suspicions.push(found.suspicion);
   }
-  const found = many || fixed.length === 0 ? undefined : yield* judgeSeveral(dead, fixed, options);
+  const others = fixed.length > 0 || dead.config.relocated !== undefined;
+  const found = many || !others ? undefined : yield* judgeSeveral(dead, fixed, options);
   if (found !== undefined && 'cause' in found) return { ...found, suspicions: apartFrom(found.cause, suspicions) };
   return { cause: undefined, suspicions, repaired: undefined };
 }

@@ -2,11 +2,12 @@
 // compiler without -fPIE each one it writes. All that the audit finds in the image are repaired at once, executed or not, so
 // that what is proved does not depend on the way a boot takes; what it is unsure of, or does not see, is added death by death.
 
+import type { BootRun } from '../../boot/run.ts';
 import type { BzImage } from '../../image/bzimage.ts';
 import { farFrom } from '../controls.ts';
 import { fixedAtLink } from '../fixedAtLink.ts';
 import { rangesOf } from '../likelihood.ts';
-import { sameEnd } from '../progress.ts';
+import { endOf, sameEnd } from '../progress.ts';
 import { ranked } from '../recordedBoot.ts';
 import { type Change, changeOf } from '../repair.ts';
 import { type Dead, type Tried, tryRepair } from '../trials.ts';
@@ -22,11 +23,13 @@ export type Several = {
   readonly tried: Tried;
 };
 
-/** What the audit finds, with the bias each has where it runs. None where the image is as it should be. */
-export function fixedChanges({ image, recorder }: Pick<Death, 'image' | 'recorder'>): Change[] {
+/** What the audit finds and is not repaired yet, with the bias each has where it runs. None where the image is as it should be. */
+export function fixedChanges({ config, image, recorder }: Pick<Death, 'config' | 'image' | 'recorder'>): Change[] {
   const executed = ranked(recorder, image);
+  const done = new Set(config.relocated?.map((field) => field.at));
   const met = new Map(executed.map((reference) => [reference.fileOffset, reference]));
   return fixedAtLink(image).flatMap((reference): Change[] => {
+    if (done.has(Number(reference.link) + reference.reference.offset)) return [];
     const known = met.get(reference.fileOffset);
     const bias = known ? known.runtime - known.link : biasNear(image, executed, reference.link);
     const { first, last, times } = known ?? reference;
@@ -42,31 +45,32 @@ function biasNear(image: BzImage, executed: ReturnType<typeof ranked>, link: big
   return near === undefined ? 0n : near.runtime - near.link;
 }
 
-/** @param fixed is not empty  @returns undefined where the boot does not come to a later stage so */
+/** @param fixed may be empty where others of the image have been repaired before  @returns undefined where the boot does not come to a later stage so */
 export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator<Tick, Several | undefined> {
   const { config, image } = dead;
   const aim: Dead = { outcome: dead.outcome, end: dead.end };
   const added: Change[] = [];
   let tried = yield* tryRepair(config, image, fixed, aim);
   let tries = 0;
-  let candidates = candidatesBeside(fixed, dead);
+  let candidates = candidatesBeside(
+    fixed,
+    fixed.length > 0 && tried.run.outcome ? { image, recorder: tried.recorder } : dead,
+  );
   while (!isLater(tried)) {
-    const now = tried.run.outcome;
-    if (now === undefined) return undefined;
-    if (tried.next !== undefined)
-      candidates = candidatesBeside([...fixed, ...added], { image, recorder: tried.recorder });
+    const now: BootRun = tried.run;
     let further: { readonly change: Change; readonly tried: Tried } | undefined;
     for (const change of candidates) {
       if (tries++ >= MAX_TRIES) return undefined;
       const again = yield* tryRepair(config, image, [...fixed, ...added, change], aim);
-      const better = isLater(again) || (again.run.outcome?.instructions ?? 0n) > now.instructions;
-      if (!again.passed || !better || (yield* anyHelps(dead, [...fixed, ...added], change, again))) continue;
+      if (!isLater(again) && !cameFurther(again.run, now)) continue;
+      if (yield* anyHelps(dead, [...fixed, ...added], change, again)) continue;
       further = { change, tried: again };
       break;
     }
     if (further === undefined) return undefined;
     added.push(further.change);
     tried = further.tried;
+    candidates = candidatesBeside([...fixed, ...added], { image, recorder: tried.recorder });
   }
   const needed = yield* withoutTheNeedless(dead, fixed, added);
   const changes = executedFirst([...needed, ...fixed]);
@@ -74,6 +78,13 @@ export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator
   return needed.length === added.length
     ? { changes, tried }
     : { changes, tried: yield* tryRepair(config, image, changes, aim) };
+}
+
+/** Another end, and later. A bound that is right now and another that is not yet may make a loop of it that has none. */
+function cameFurther(run: BootRun, before: BootRun): boolean {
+  const [now, then] = [run.outcome, before.outcome];
+  if (now === undefined || then === undefined || now.instructions <= then.instructions) return false;
+  return !sameEnd(endOf(run, now), endOf(before, then));
 }
 
 /** Does a value in its place that is no address of the stub bring the boot just as far? Then it is a size or a limit. */
@@ -86,7 +97,9 @@ function* anyHelps(
   const [far] = farFrom([change]) ?? [];
   if (far === undefined) return false;
   const tried = yield* tryRepair(config, image, [...repaired, far], { outcome, end });
-  return tried.passed && (tried.next === undefined || helped.next === undefined || sameEnd(tried.next, helped.next));
+  if (isLater(tried)) return true;
+  const [there, then] = [tried.run.outcome, helped.run.outcome];
+  return there !== undefined && then !== undefined && sameEnd(endOf(tried.run, there), endOf(helped.run, then));
 }
 
 /** Came to a later stage, and not only to another death. */
