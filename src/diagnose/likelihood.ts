@@ -6,8 +6,8 @@ import type { Reference } from '../code/references.ts';
 
 /** Room for the stub's .bss, heap, stack and page tables behind what the file holds. */
 const BSS_ROOM = 5 * 2 ** 20;
-/** Bytes of a packed kernel before its data begin; gzip's are stepped over by the stub itself. */
-const PACKED_HEADER = 64n;
+/** Bytes of gzip's header without a name, which the stub itself steps over (RFC 1952, 2.3). */
+const GZIP_HEADER = 10n;
 
 /** Link addresses of the stub's own code, data and bss: the image without its payload. */
 export type Ranges = {
@@ -53,8 +53,8 @@ export function likelihood({ form, constant }: Reference, ranges: Ranges): numbe
   const inBody = constant >= ranges.bodyStart;
   if (form === 'mov-imm32-rex') return inBody ? 5 : constant < ranges.headEnd ? 4 : 3;
   // Where the packed kernel lies and ends is known; whoever unpacks it has these addresses.
-  const inPayload = constant - ranges.headEnd;
-  const isPayload = (inPayload >= 0n && inPayload < PACKED_HEADER) || constant === ranges.payloadEnd;
+  const { headEnd, payloadEnd } = ranges;
+  const isPayload = [headEnd, headEnd + GZIP_HEADER, payloadEnd].includes(constant);
   if ((!inBody && !isPayload) || constant === 0n) return 0;
   if (form === 'base-disp32') return 1;
   return constant % 4096n === 0n ? 1 : 2;

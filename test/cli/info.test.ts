@@ -85,7 +85,10 @@ describe('firstlight info', () => {
 
   it('leaves nothing on a terminal but the report', async () => {
     const said = await info([file('bzImage')], { terminal: true, env: { NO_COLOR: '1' } });
-    expect(said.stderr).toBe('\runpacking and reading the kernel ...\x1b[K\r\x1b[K');
+    expect(said.stderr).toMatch(/^\runpacking and reading the kernel \.\.\./);
+    // With NO_COLOR no control sequence is written: the line goes by being written over with spaces.
+    expect(said.stderr).not.toContain('\x1b');
+    expect(said.stderr.split('\r').at(-1)).toMatch(/^ *$/);
   });
 });
 

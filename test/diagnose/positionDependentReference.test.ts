@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { hexBytes } from '../../src/bits/hex.ts';
 import type { Cause, Diagnosis } from '../../src/diagnose/types.ts';
 import { mutateLea } from '../../src/code/mutant.ts';
-import { diagnosed, fileOffsetOf, placeOf, sample, symbolsOf } from './support.ts';
+import { diagnosed, fileOffsetOf, placeOf, sample, symbolsOf, withBytes } from './support.ts';
 
 const CULPRIT = 0x18280;
 const COPY = 0x18516;
@@ -188,6 +188,39 @@ describe('an image with two sick instructions', () => {
     const image = mutateLea(sample('bad'), fileOffsetOf(PAYLOAD));
     diagnosed(image, {}, { onCause: (cause) => told.push(cause.instruction.fileOffset) });
     expect(told).toEqual([fileOffsetOf(CULPRIT), fileOffsetOf(PAYLOAD)]);
+  });
+});
+
+describe('a stub compiled without -fPIE', () => {
+  it('has one cause: what holds an address is repaired together, and no size or limit beside it', () => {
+    const diagnosis = diagnosed(sample('absolute-bad'));
+    const { instruction, others, proof } = onlyCause(diagnosis);
+    const blamed = [instruction, ...others.map((other) => other.instruction)];
+    expect(blamed.map(({ linkAddress }) => linkAddress)).toEqual(expect.arrayContaining([0x18277n, 0x184e1n]));
+    expect(blamed.map(({ text }) => text).filter((text) => /0x9f000|0x1ffff|0x200000/.test(text))).toEqual([]);
+    expect(proof).toMatchObject({ held: true, counterCheck: { verdict: 'held' } });
+    expect(proof.boots.map(({ stage }) => stage)).toEqual(proof.boots.map(() => 'banner'));
+    expect(diagnosis.last.outcome).toMatchObject({ kind: 'stage-reached', stage: 'banner' });
+    expect(diagnosis.suspicions).toEqual([]);
+  });
+});
+
+describe('a fault that is no fixed address', () => {
+  // Five NOPs in place of the jump that ends a loop: another limit for the loop would dodge it.
+  const JUMP = 0x182c3;
+
+  it('has no cause and no suspicion', () => {
+    const { first, causes, suspicions } = diagnosed(withBytes(sample('good'), JUMP, [0x90, 0x90, 0x90, 0x90, 0x90]));
+    expect(first.outcome.kind).not.toBe('stage-reached');
+    expect({ causes, suspicions }).toEqual({ causes: [], suspicions: [] });
+  });
+});
+
+describe('a cause that is shown at one load address only', () => {
+  it('is a suspicion', () => {
+    const { causes, suspicions } = diagnosed(sample('bad'), {}, { addresses: 1 });
+    expect(causes).toEqual([]);
+    expect(suspicions).toMatchObject([{ instruction: { fileOffset: fileOffsetOf(CULPRIT) }, proof: { held: false } }]);
   });
 });
 

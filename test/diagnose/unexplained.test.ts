@@ -33,14 +33,14 @@ describe('a death that is not understood', () => {
   });
 
   it("in the loader's GDT, whose bytes the stub holds too: whose place it is, and who jumped there", () => {
-    // mov $0x101e,%eax; jmp *%rax
-    const image = withBytes(good, UNPACK_KERNEL, [0xb8, 0x1e, 0x10, 0, 0, 0xff, 0xe0]);
+    // mov $0x1010,%eax; jmp *%rax: a descriptor begins with ff ff, which is no instruction
+    const image = withBytes(good, UNPACK_KERNEL, [0xb8, 0x10, 0x10, 0, 0, 0xff, 0xe0]);
     const { unexplained } = diagnosed(image);
-    expect(unexplained?.at).toMatchObject({ runtimeAddress: 0x101en, owner: 'gdt' });
+    expect(unexplained?.at).toMatchObject({ runtimeAddress: 0x1010n, owner: 'gdt' });
     expect(unexplained?.at).not.toHaveProperty('linkAddress');
     expect(unexplained?.jump).toMatchObject({
       instruction: { linkAddress: BigInt(UNPACK_KERNEL + 5), text: expect.stringMatching(/^jmp +\*%rax$/) },
-      target: 0x101en,
+      target: 0x1010n,
     });
   });
 
