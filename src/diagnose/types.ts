@@ -127,13 +127,16 @@ export type RepairedInstruction = {
   readonly everywhere: boolean;
 };
 
+/** An instruction that was rewritten together with the one that is named. */
+export type Other = { readonly instruction: Culprit; readonly repair: RepairedInstruction };
+
 export type Cause = {
   readonly class: 'position-dependent-reference';
   readonly instruction: Culprit;
   /** What was put in its place to prove it, and as text. */
   readonly repair: RepairedInstruction;
   /** Instructions that had to be repaired together with it: a link that fixed one address fixed others. */
-  readonly others: readonly { readonly instruction: Culprit; readonly repair: RepairedInstruction }[];
+  readonly others: readonly Other[];
   readonly evidence: Evidence;
   readonly steps: readonly Step[];
   readonly explanation: string;
@@ -142,7 +145,11 @@ export type Cause = {
 };
 
 /** A reference that fits a class but whose proof did not hold. Printed as a suspicion, never as a cause. */
-export type Suspicion = { readonly instruction: Culprit; readonly proof: Proof };
+export type Suspicion = {
+  readonly instruction: Culprit;
+  readonly others: readonly Other[];
+  readonly proof: Proof;
+};
 
 /** A boot that differs in one thing: its command line makes the guest speak on the serial port. */
 export type Spoken = { readonly config: RunConfig; readonly result: RunResult };

@@ -4,7 +4,7 @@
 
 import type { Outcome, RunConfig } from '../boot/run.ts';
 import { wellEnded } from '../diagnose/ending.ts';
-import type { Cause, Diagnosis, Evidence, OtherEntry, Suspicion, WayDiagnosis } from '../diagnose/types.ts';
+import type { Cause, Diagnosis, Evidence, OtherEntry, Proof, Suspicion, WayDiagnosis } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
 import { hex } from '../bits/hex.ts';
 import { instructionText, nameText } from './instruction.ts';
@@ -107,15 +107,30 @@ function openLines({ outcome }: Evidence, lacks: readonly string[]): Line[] {
   ];
 }
 
-function suspicionLines({ instruction, proof }: Suspicion): Line[] {
+function suspicionLines({ instruction, others, proof }: Suspicion): Line[] {
   const name = nameText(instruction);
+  const more =
+    others.length === 0
+      ? ''
+      : `, and ${others.length} more ${others.length === 1 ? 'instruction does' : 'instructions do'} too`;
   return [
     ...section('SUSPICION, NOT PROVED', 'limit'),
     paragraph(
-      `\`${instructionText(instruction)}\` at file offset ${hex(instruction.fileOffset)}${name ? ` (${name})` : ''} holds an address of the stub as a fixed number. Rewriting it helped in some boots and not in others, so it is not called the cause:`,
+      `\`${instructionText(instruction)}\` at file offset ${hex(instruction.fileOffset)}${name ? ` (${name})` : ''} holds an address of the stub as a fixed number${more}. ${doubtText(proof)}, so ${others.length === 0 ? 'it is' : 'they are'} not called the cause:`,
     ),
     ...proofLines(proof),
   ];
+}
+
+/** Why a proof was not one. */
+function doubtText({ boots, controls, counterCheck }: Proof): string {
+  if (boots.some(({ passed }) => !passed)) return 'Rewriting helped in some boots and not in others';
+  if (controls.some(({ boot }) => boot.passed)) return 'Rewriting helped, but so did another wrong value';
+  if (controls.length === 0)
+    return 'Rewriting helped, but no other wrong value fits there, to see that it does not help';
+  if (counterCheck.verdict === 'failed')
+    return 'Rewriting helped, but as given the boot passes not even where the address is right';
+  return 'Rewriting helped, but at too few load addresses to tell it from chance';
 }
 
 /** `--quiet`: the outcome, and one line for each finding. */

@@ -1,7 +1,7 @@
 // A proved cause in words: the instruction, the walk back to it, where it comes from, what to do, and the proof.
 
 import { hex, hexBytes } from '../bits/hex.ts';
-import type { Cause, Culprit, Evidence, InstructionAt } from '../diagnose/types.ts';
+import type { Cause, Culprit, Evidence, InstructionAt, RepairedInstruction } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
 import { firstExceptionText } from './chain.ts';
 import { instructionText, placeText } from './instruction.ts';
@@ -32,7 +32,8 @@ export function causeLines(cause: Cause, image: KernelImage): Line[] {
 }
 
 const part = (text: string): Line[] => [BLANK, paragraph(text, 'heading')];
-const texts = (text: string): Line[] => text.split('\n').map((line) => ({ text: line, indent: 4 }));
+const texts = (text: string): Line[] =>
+  text === '' ? [] : text.split('\n').map((line) => ({ text: line, indent: 4 }));
 const table = (rows: readonly (readonly string[])[]): Line[] =>
   tableRows(rows).map((text) => ({ text, indent: 4, whole: true }));
 
@@ -124,23 +125,36 @@ function othersLines({ others }: Cause): Line[] {
   return [
     BLANK,
     paragraph(
-      `It is not alone: ${one ? 'one more instruction holds' : `${others.length} more instructions hold`} such an address. Repaired one by one none lets the boot come past its death; with ${one ? 'both' : 'all of them'} repaired it does.`,
+      `It is not alone: ${one ? 'one more instruction holds' : `${others.length} more instructions hold`} such an address. ${one ? 'Both' : 'All of them'} were rewritten together: what follows proves the set, not each of them.`,
     ),
     BLANK,
     ...table([['in the file at', 'linked at', 'instruction'], ...rows]),
   ];
 }
 
-const otherRepairs = (others: Cause['others']): Line[] =>
-  others.length === 0 ? [] : [{ text: 'The others were made leas of the same target in the same way.', indent: 4 }];
-
 function repairLines({ instruction, repair, others }: Cause): Line[] {
   const rows = table([
     ['as given', hexBytes(instruction.bytes), instructionText(instruction)],
     ['repaired', hexBytes(repair.bytes), instructionText(repair)],
   ]);
-  if (repair.everywhere) return [...rows, ...otherRepairs(others)];
-  const text =
-    'No position-independent instruction has the same length, so the right address was put in, for each load address its own.';
-  return [...rows, { text, indent: 4 }];
+  const rest = others.map((other) => other.repair);
+  return [...rows, ...texts([...ownRepair(repair), ...otherRepairs(rest)].join('\n'))];
+}
+
+const ownRepair = ({ everywhere }: RepairedInstruction): string[] =>
+  everywhere
+    ? []
+    : [
+        'No position-independent instruction has the same length, so the right address was put in, for each load address its own.',
+      ];
+
+function otherRepairs(others: readonly RepairedInstruction[]): string[] {
+  if (others.length === 0) return [];
+  const relative = others.filter(({ everywhere }) => everywhere).length;
+  if (relative === others.length) return ['The others were made position-independent too, of the same target.'];
+  const fixed = others.length - relative;
+  if (relative === 0) return ['In the others the right address was put in, for each load address its own.'];
+  return [
+    `Of the others ${relative} were made position-independent, of the same target; in ${fixed} the right address was put in, for each load address its own.`,
+  ];
 }

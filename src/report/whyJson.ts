@@ -11,6 +11,7 @@ import type {
   Diagnosis,
   Evidence,
   InstructionAt,
+  Other,
   OtherEntry,
   Proof,
   ProofBoot,
@@ -77,18 +78,21 @@ const causeJson = (cause: Cause) => ({
   explanation: cause.explanation,
   advice: cause.advice,
   repair: repairJson(cause.repair),
-  others: cause.others.map(({ instruction, repair }) => ({
-    instruction: culpritJson(instruction),
-    repair: repairJson(repair),
-  })),
+  others: cause.others.map(otherJson),
   evidence: evidenceJson(cause.evidence),
   proof: proofJson(cause.proof),
 });
 
+const otherJson = ({ instruction, repair }: Other) => ({
+  instruction: culpritJson(instruction),
+  repair: repairJson(repair),
+});
+
 const repairJson = ({ bytes, text }: Cause['repair']) => ({ bytes: hexBytes(bytes), text });
 
-const suspicionJson = ({ instruction, proof }: Suspicion) => ({
+const suspicionJson = ({ instruction, others, proof }: Suspicion) => ({
   instruction: culpritJson(instruction),
+  others: others.map(otherJson),
   proof: proofJson(proof),
 });
 

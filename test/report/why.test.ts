@@ -189,9 +189,23 @@ describe('a cause', () => {
 
   it('names the instructions that had to be repaired together', () => {
     const text = found({ others: [{ instruction: CAUSE.instruction, repair: CAUSE.repair }] });
-    expect(text).toContain('It is not alone: one more instruction holds such an address.');
+    expect(text).toContain(
+      'It is not alone: one more instruction holds such an address. Both were rewritten together: what follows proves the set, not each of them.',
+    );
     expect(text).toContain('Proof: the same boot with these 2 instructions rewritten in memory');
     expect(found()).not.toContain('not alone');
+  });
+
+  it('says how the others were repaired, as they were', () => {
+    const own = { instruction: CAUSE.instruction, repair: CAUSE.repair };
+    const fixed = { ...own, repair: { ...CAUSE.repair, everywhere: false } };
+    expect(found({ others: [own, own] })).toContain('The others were made position-independent too');
+    expect(found({ others: [fixed, own, fixed] })).toContain(
+      'Of the others 1 were made position-independent, of the same target; in 2 the right address was put in',
+    );
+    const all = found({ repair: fixed.repair, others: [fixed] });
+    expect(all).toContain('has the same length, so the right address was put in, for each load address its own.');
+    expect(all).toContain('In the others the right address was put in');
   });
 
   it('makes a message about the end misleading', () => {
@@ -247,11 +261,33 @@ describe('the end', () => {
     expect(text).not.toContain('mislead');
   });
 
-  it('has suspicions as suspicions', () => {
-    const boots = [PROOF_BOOT, { ...PROOF_BOOT, passed: false, outcome: 'halt' as const }];
-    const proof = { ...PROOF, held: false, boots };
-    const text = flat(endLines({ ...unexplained, suspicions: [{ instruction: CULPRIT, proof }] }));
+  const failing = { ...PROOF_BOOT, passed: false, outcome: 'halt' as const };
+  const [control] = PROOF.controls;
+  const healing = control && { ...control, boot: PROOF_BOOT };
+  const failed = { verdict: 'failed', by: 'bias-zero', withBias: failing, without: failing } as const;
+
+  it.each([
+    [{ boots: [PROOF_BOOT, failing] }, 'Rewriting helped in some boots and not in others'],
+    [{ controls: healing ? [healing] : [] }, 'Rewriting helped, but so did another wrong value'],
+    [{ controls: [] }, 'Rewriting helped, but no other wrong value fits there'],
+    [{ counterCheck: failed }, 'Rewriting helped, but as given the boot passes not even where the address is right'],
+    [{ boots: [PROOF_BOOT] }, 'Rewriting helped, but at too few load addresses'],
+  ])('has suspicions as suspicions, with what is in doubt (%#)', (change, doubt) => {
+    const proof = { ...PROOF, held: false, ...change };
+    const text = flat(endLines({ ...unexplained, suspicions: [{ instruction: CULPRIT, others: [], proof }] }));
     expect(text).toContain('SUSPICION, NOT PROVED\n`mov $0x18040,%rsi` at file offset 0x1a280 (paging_prepare+0x140)');
+    expect(text).toContain(`holds an address of the stub as a fixed number. ${doubt}`);
+    expect(text).toContain('so it is not called the cause:');
+  });
+
+  it('says how many a suspicion is about', () => {
+    const other = { instruction: CULPRIT, repair: CAUSE.repair };
+    const proof = { ...PROOF, held: false, boots: [PROOF_BOOT, failing] };
+    const text = flat(
+      endLines({ ...unexplained, suspicions: [{ instruction: CULPRIT, others: [other, other], proof }] }),
+    );
+    expect(text).toContain('as a fixed number, and 2 more instructions do too. Rewriting');
+    expect(text).toContain('so they are not called the cause:');
     expect(text).toContain('in 1 of 2 boots, at one load address: not proved.');
   });
 });
@@ -273,7 +309,7 @@ describe('--quiet', () => {
   });
 
   it('says what is not explained and what is not proved', () => {
-    const suspicions = [{ instruction: CULPRIT, proof: { ...PROOF, held: false, boots: [] } }];
+    const suspicions = [{ instruction: CULPRIT, others: [], proof: { ...PROOF, held: false, boots: [] } }];
     expect(quietLines({ ...unexplained, suspicions }).slice(1)).toEqual([
       expect.stringMatching(/^suspicion, not proved: mov/),
       'not yet explained',

@@ -7,7 +7,13 @@ import { CONFIG, resultOf } from './result.ts';
 
 const FULL = {
   ...DIAGNOSIS,
-  suspicions: [{ instruction: CULPRIT, proof: { ...PROOF, held: false, boots: [] } }],
+  suspicions: [
+    {
+      instruction: CULPRIT,
+      others: [{ instruction: CULPRIT, repair: CAUSE.repair }],
+      proof: { ...PROOF, held: false, boots: [] },
+    },
+  ],
   unexplained: EVIDENCE,
 };
 
@@ -71,7 +77,13 @@ describe('the object of a diagnosis', () => {
   it('has suspicions and what is not explained apart from the causes', () => {
     expect(whyJson({ ...FULL, causes: [] }, IMAGE)).toMatchObject({
       causes: [],
-      suspicions: [{ instruction: { fileOffset: 0x1a280 }, proof: { held: false } }],
+      suspicions: [
+        {
+          instruction: { fileOffset: 0x1a280 },
+          others: [{ instruction: { fileOffset: 0x1a280 } }],
+          proof: { held: false },
+        },
+      ],
       unexplained: { outcome: { kind: 'triple-fault' } },
     });
   });

@@ -112,7 +112,11 @@ function* judge(dead: Death, healed: Healed, options: FindOptions): Generator<Ti
   if (!isAddress) return undefined;
   const found = yield* proofOf(dead, { ...healed, compared }, options);
   if (found === undefined) return undefined;
-  if (!found.held) return { suspicion: { instruction: culprit, proof: found } };
+  const together = others.map((other) => ({
+    instruction: culpritOf(other.executed, options.symbols),
+    repair: other.repair,
+  }));
+  if (!found.held) return { suspicion: { instruction: culprit, others: together, proof: found } };
   const clues = originClues(image, options.symbols, executed);
   return {
     repaired: tried,
@@ -120,10 +124,7 @@ function* judge(dead: Death, healed: Healed, options: FindOptions): Generator<Ti
       class: 'position-dependent-reference',
       instruction: culprit,
       repair,
-      others: others.map((other) => ({
-        instruction: culpritOf(other.executed, options.symbols),
-        repair: other.repair,
-      })),
+      others: together,
       evidence,
       steps: [firstStep(culprit, rangesOf(image)), ...steps, ...lastStep(evidence, steps)],
       explanation: explanationOf(culprit.form, clues),
