@@ -33,7 +33,7 @@ function placeOf(run: BootRun, rip: bigint): bigint {
 export const sameEnd = (a: End, b: End): boolean => a.kind === b.kind && a.vector === b.vector && a.place === b.place;
 
 /** Ends that only say how long was waited. */
-const LIMITS: ReadonlySet<Outcome['kind']> = new Set(['instruction-limit', 'memory-limit', 'no-progress']);
+export const LIMITS: ReadonlySet<Outcome['kind']> = new Set(['instruction-limit', 'memory-limit', 'no-progress']);
 
 /**
  * Did a changed boot die of something else: later than the unchanged one, and elsewhere or otherwise? Then that death was

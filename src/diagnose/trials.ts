@@ -5,7 +5,7 @@ import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
 import type { Stage } from '../boot/stages.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import type { ReferenceRecorder } from '../record/references.ts';
-import { diedElsewhere, type End, endOf, hasPassed, sameEnd } from './progress.ts';
+import { diedElsewhere, type End, endOf, hasPassed, LIMITS, sameEnd } from './progress.ts';
 import { recordedBoot } from './recordedBoot.ts';
 import { type Change, repaired } from './repair.ts';
 import type { ProofBoot, Tick, Variant } from './types.ts';
@@ -21,8 +21,46 @@ const ROOM: Readonly<Record<Stage, bigint>> = {
   init: 8_000_000_000n,
 };
 const TIMES = 10n;
+/** A death that took long to come is not waited for ten times over: what is repaired goes on at its own pace. */
+const MOST_BEYOND = 500_000_000n;
 
-const roomFor = (death: Outcome): bigint => TIMES * death.instructions + ROOM[death.stage];
+/** Instructions that a changed boot gets to come past `death`. A limit says when waiting ended, not when it died. */
+export function roomFor({ kind, instructions, stage }: Pick<Outcome, 'kind' | 'instructions' | 'stage'>): bigint {
+  if (LIMITS.has(kind)) return ROOM[stage];
+  const beyond = (TIMES - 1n) * instructions;
+  return instructions + (beyond < MOST_BEYOND ? beyond : MOST_BEYOND) + ROOM[stage];
+}
+
+/**
+ * Instructions that the trials of one death may take together: some minutes. A kernel that has said its first line has
+ * little left that its boot stub can be blamed for.
+ */
+const MOST_WORK: Readonly<Record<Stage, bigint>> = {
+  entry: 24_000_000_000n,
+  decompress: 24_000_000_000n,
+  handoff: 24_000_000_000n,
+  banner: 8_000_000_000n,
+  init: 8_000_000_000n,
+};
+
+/** Of the trials of one death. What is being proved goes on to its end. */
+export class Work {
+  #left: bigint;
+  /** Candidates that were left untried, since there were too many or the trials before took too long. */
+  untried = 0;
+
+  constructor({ stage }: Pick<Outcome, 'stage'>) {
+    this.#left = MOST_WORK[stage];
+  }
+
+  add({ instructions }: Pick<ProofBoot, 'instructions'>): void {
+    this.#left -= instructions;
+  }
+
+  get isOver(): boolean {
+    return this.#left <= 0n;
+  }
+}
 
 /** A death that others are compared with. */
 export type Dead = { readonly outcome: Outcome; readonly end: End };
@@ -64,12 +102,15 @@ export type Tried = {
   readonly next: End | undefined;
 };
 
+/** The death that a trial is to come past, and what all its trials may take. */
+export type Aim = Dead & { readonly work: Work };
+
 /** The boot with the changes made, to just past the death; it can go on from there. */
 export function* tryRepair(
   config: RunConfig,
   image: BzImage,
   changes: readonly Change[],
-  dead: Dead,
+  dead: Aim,
 ): Generator<Tick, Tried> {
   const { run, recorder } = recordedBoot(repaired(config, image, changes));
   const [first] = changes;
@@ -80,8 +121,10 @@ export function* tryRepair(
   const later = yield* driveBeyond(run, dead.outcome, `booting with ${what} rewritten`);
   const elsewhere = !later && diedElsewhere(run, dead.outcome, dead.end);
   const passed = later || elsewhere;
+  const boot = record(run, 'repaired', passed);
+  dead.work.add(boot);
   return {
-    boot: record(run, 'repaired', passed),
+    boot,
     run,
     recorder: recorder as ReferenceRecorder,
     passed,

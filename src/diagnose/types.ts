@@ -165,6 +165,8 @@ export type WayDiagnosis = {
   readonly suspicions: readonly Suspicion[];
   /** The last boot, with every proven cause repaired; the first one where there was none. */
   readonly last: RunResult;
+  /** What may have been to blame and was not tried, since there were too many or each took too long. */
+  readonly untried?: number;
   /** How the last boot died, where it did: not explained. */
   readonly unexplained: Evidence | undefined;
 };

@@ -14,6 +14,7 @@ import { endOf } from './progress.ts';
 import { gatherEvidence } from './evidence.ts';
 import { isMute, MUTE_LIMIT, muteLimit, spokenConfig } from './mute.ts';
 import { type RecordedBoot, recordedBoot } from './recordedBoot.ts';
+import { Work } from './trials.ts';
 import type { Cause, Diagnosis, OtherEntry, Spoken, Suspicion, Tick, WayDiagnosis } from './types.ts';
 
 /** More causes than this in one image are not looked for. */
@@ -80,10 +81,12 @@ function* diagnoseWay(config: RunConfig, options: WhyOptions): Generator<Tick, W
     if (run.image.kind !== 'bzImage' || !recorder || goesOn || causes.length >= MAX_CAUSES) return unsolved;
     const end = endOf(run, outcome);
     const { maxInstructions } = config;
-    const dead = { config: { ...run.config, maxInstructions }, image: run.image, outcome, end, evidence, recorder };
+    const work = new Work(outcome);
+    const asked = { ...run.config, maxInstructions };
+    const dead = { config: asked, image: run.image, outcome, end, evidence, recorder, work };
     const found = yield* findPositionDependentReference(dead, options);
     suspicions.push(...found.suspicions);
-    if (!found.cause || !found.repaired) return unsolved;
+    if (!found.cause || !found.repaired) return { ...unsolved, untried: work.untried };
     causes.push(found.cause);
     options.onCause?.(found.cause);
     boot = found.repaired;

@@ -74,6 +74,7 @@ function wayEndLines(diagnosis: WayDiagnosis): Line[] {
     ...silenceLines(last).map((text) => paragraph(text)),
     ...unimplementedLines(last.unimplemented).map((text) => paragraph(text)),
     ...openLines(unexplained, hintLines(config, last.outcome, last)),
+    ...untriedLines(diagnosis),
     ...suspected,
   ];
 }
@@ -104,6 +105,14 @@ function openLines({ outcome }: Evidence, lacks: readonly string[]): Line[] {
     paragraph(
       'What stands above is what was seen. No cause was found whose repair lets this boot get past the point of death: so far only one class of causes is looked for, absolute addresses in a boot stub that runs unrelocated (position-dependent-reference).',
     ),
+  ];
+}
+
+function untriedLines({ untried = 0 }: WayDiagnosis): Line[] {
+  if (untried === 0) return [];
+  const text = untried === 1 ? 'One more instruction that holds' : `${untried} more instructions that hold`;
+  return [
+    paragraph(`${text} what may be an address ${untried === 1 ? 'was' : 'were'} not tried: it would take too long.`),
   ];
 }
 

@@ -37,12 +37,13 @@ export function whyJson(diagnosis: Diagnosis, image: KernelImage) {
 
 /** What is said of each way into the image. */
 function foundJson(way: WayDiagnosis) {
-  const { config, first, spoken, causes, suspicions, unexplained, last } = way;
+  const { config, first, spoken, causes, suspicions, unexplained, untried = 0, last } = way;
   return {
     wellEnded: wellEnded(first.outcome, config) ?? null,
     spoken: spoken === undefined ? null : spokenJson(way, spoken),
     causes: causes.map(causeJson),
     suspicions: suspicions.map(suspicionJson),
+    untried,
     unexplained: unexplained === undefined ? null : evidenceJson(unexplained),
     repaired: causes.length === 0 ? null : { outcome: outcomeJson(last.outcome), stages: stagesJson(last.stages) },
   };

@@ -280,6 +280,14 @@ describe('the end', () => {
     expect(text).toContain('so it is not called the cause:');
   });
 
+  it('says what was left untried', () => {
+    expect(flat(endLines({ ...unexplained, untried: 1 }))).toContain(
+      'One more instruction that holds what may be an address was not tried',
+    );
+    expect(flat(endLines({ ...unexplained, untried: 7 }))).toContain('7 more instructions that hold');
+    expect(flat(endLines({ ...unexplained, untried: 0 }))).not.toContain('not tried');
+  });
+
   it('says how many a suspicion is about', () => {
     const other = { instruction: CULPRIT, repair: CAUSE.repair };
     const proof = { ...PROOF, held: false, boots: [PROOF_BOOT, failing] };

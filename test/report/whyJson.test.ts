@@ -21,8 +21,8 @@ describe('the object of a diagnosis', () => {
   it('is that of the first boot, and the findings', () => {
     const object = whyJson(DIAGNOSIS, IMAGE);
     expect(object).toMatchObject(bootJson(CONFIG, IMAGE, DIAGNOSIS.first));
-    expect(Object.keys(object).slice(-7)).toEqual([
-      ...['wellEnded', 'spoken', 'causes', 'suspicions', 'unexplained', 'repaired', 'entries'],
+    expect(Object.keys(object).slice(-8)).toEqual([
+      ...['wellEnded', 'spoken', 'causes', 'suspicions', 'untried', 'unexplained', 'repaired', 'entries'],
     ]);
   });
 

@@ -18,7 +18,7 @@ import { repairedBoots, WANTED_ADDRESSES } from '../proof.ts';
 import { ranked } from '../recordedBoot.ts';
 import { type Change, changeOf } from '../repair.ts';
 import { followConstant } from '../steps.ts';
-import { type Dead, type Tried, tryRepair } from '../trials.ts';
+import { type Dead, type Tried, tryRepair, type Work } from '../trials.ts';
 import { fixedChanges, repairSeveral } from './severalReferences.ts';
 import type { Cause, CounterCheck, Culprit, Evidence, Proof, Step, Suspicion, Tick } from '../types.ts';
 
@@ -42,6 +42,7 @@ export type Death = {
   readonly end: End;
   readonly evidence: Evidence;
   readonly recorder: ReferenceRecorder;
+  readonly work: Work;
 };
 
 export type FindOptions = {
@@ -58,7 +59,13 @@ export function* findPositionDependentReference(dead: Death, options: FindOption
   if (atOnce !== undefined && 'cause' in atOnce) return { ...atOnce, suspicions: [] };
   if (atOnce !== undefined) return { cause: undefined, suspicions: [atOnce.suspicion], repaired: undefined };
   const suspicions: Suspicion[] = [];
-  for (const change of candidatesOf(dead).slice(0, MAX_TRIES)) {
+  const { work } = dead;
+  const candidates = candidatesOf(dead);
+  for (const [i, change] of candidates.entries()) {
+    if (i >= MAX_TRIES || work.isOver) {
+      work.untried += candidates.length - i;
+      break;
+    }
     const healed = yield* healing(dead, change);
     const found = healed && (yield* judge(dead, healed, options));
     if (found === undefined) continue;
@@ -151,14 +158,13 @@ type Healed = { readonly changes: readonly Change[]; readonly tried: Tried };
  */
 function* healing(dead: Death, change: Change): Generator<Tick, Healed | undefined> {
   const { config, image } = dead;
-  const aim: Dead = { outcome: dead.outcome, end: dead.end };
-  const tried = yield* tryRepair(config, image, [change], aim);
+  const tried = yield* tryRepair(config, image, [change], dead);
   if (!tried.passed) return undefined;
   const copies = tried.next === undefined ? [] : tried.run.stages.destinations.map(BigInt);
   for (const copy of copies) {
     const other = copy === change.bias ? undefined : changeOf(change.executed, copy);
     if (other === undefined) continue;
-    const again = yield* tryRepair(config, image, [other], aim);
+    const again = yield* tryRepair(config, image, [other], dead);
     if (again.passed && again.next === undefined) return { changes: [other], tried: again };
   }
   return { changes: [change], tried };

@@ -10,7 +10,7 @@ import { rangesOf } from '../likelihood.ts';
 import { endOf, sameEnd } from '../progress.ts';
 import { ranked } from '../recordedBoot.ts';
 import { type Change, changeOf } from '../repair.ts';
-import { type Dead, type Tried, tryRepair } from '../trials.ts';
+import { type Tried, tryRepair } from '../trials.ts';
 import type { Tick } from '../types.ts';
 import type { Death } from './positionDependentReference.ts';
 
@@ -47,10 +47,9 @@ function biasNear(image: BzImage, executed: ReturnType<typeof ranked>, link: big
 
 /** @param fixed may be empty where others of the image have been repaired before  @returns undefined where the boot does not come to a later stage so */
 export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator<Tick, Several | undefined> {
-  const { config, image } = dead;
-  const aim: Dead = { outcome: dead.outcome, end: dead.end };
+  const { config, image, work } = dead;
   const added: Change[] = [];
-  let tried = yield* tryRepair(config, image, fixed, aim);
+  let tried = yield* tryRepair(config, image, fixed, dead);
   let tries = 0;
   let candidates = candidatesBeside(
     fixed,
@@ -60,8 +59,11 @@ export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator
     const now: BootRun = tried.run;
     let further: { readonly change: Change; readonly tried: Tried } | undefined;
     for (const change of candidates) {
-      if (tries++ >= MAX_TRIES) return undefined;
-      const again = yield* tryRepair(config, image, [...fixed, ...added, change], aim);
+      if (tries++ >= MAX_TRIES || work.isOver) {
+        work.untried++;
+        return undefined;
+      }
+      const again = yield* tryRepair(config, image, [...fixed, ...added, change], dead);
       if (!isLater(again) && !cameFurther(again.run, now)) continue;
       if (yield* anyHelps(dead, [...fixed, ...added], change, again)) continue;
       further = { change, tried: again };
@@ -77,7 +79,7 @@ export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator
   if (changes === undefined) return undefined;
   return needed.length === added.length
     ? { changes, tried }
-    : { changes, tried: yield* tryRepair(config, image, changes, aim) };
+    : { changes, tried: yield* tryRepair(config, image, changes, dead) };
 }
 
 /** Another end, and later. A bound that is right now and another that is not yet may make a loop of it that has none. */
@@ -88,15 +90,11 @@ function cameFurther(run: BootRun, before: BootRun): boolean {
 }
 
 /** Does a value in its place that is no address of the stub bring the boot just as far? Then it is a size or a limit. */
-function* anyHelps(
-  { config, image, outcome, end }: Death,
-  repaired: readonly Change[],
-  change: Change,
-  helped: Tried,
-): Generator<Tick, boolean> {
+function* anyHelps(dead: Death, repaired: readonly Change[], change: Change, helped: Tried): Generator<Tick, boolean> {
   const [far] = farFrom([change]) ?? [];
   if (far === undefined) return false;
-  const tried = yield* tryRepair(config, image, [...repaired, far], { outcome, end });
+  const { config, image } = dead;
+  const tried = yield* tryRepair(config, image, [...repaired, far], dead);
   if (isLater(tried)) return true;
   const [there, then] = [tried.run.outcome, helped.run.outcome];
   return there !== undefined && then !== undefined && sameEnd(endOf(tried.run, there), endOf(helped.run, then));
@@ -120,14 +118,15 @@ function candidatesBeside(
 
 /** What was added and without which, all else repaired, the boot passes too, only looked like one of them. */
 function* withoutTheNeedless(
-  { config, image, outcome, end }: Death,
+  dead: Death,
   fixed: readonly Change[],
   added: readonly Change[],
 ): Generator<Tick, Change[]> {
+  const { config, image } = dead;
   let needed = [...added];
   for (const one of added) {
     const rest = needed.filter((change) => change !== one);
-    const without = yield* tryRepair(config, image, [...fixed, ...rest], { outcome, end });
+    const without = yield* tryRepair(config, image, [...fixed, ...rest], dead);
     if (isLater(without)) needed = rest;
   }
   return needed;
