@@ -11,6 +11,7 @@ import type { Unimplemented } from '../machine/unimplemented.ts';
 import { cpuModel, withApic } from '../x86/models.ts';
 import { bootImage, isMultibootEntry, isProgram } from './boot.ts';
 import { EndWatch } from './endWatch.ts';
+import { OwnLog } from './ownLog.ts';
 import { enter } from './enter.ts';
 import type { Boot, WritableMemory } from './linux.ts';
 import { exitCode, type Goal, type Outcome, type OutcomeBody } from './outcome.ts';
@@ -61,6 +62,14 @@ const PANIC_GRACE = 100_000_000n;
 /** Ends of a run that are none of the guest. */
 const GO_ON = new Set<Outcome['kind']>(['stage-reached', 'text-seen', 'instruction-limit', 'no-progress']);
 
+/** What a kernel does when it has given up, and what a run of it comes to. */
+const AFTER_PANIC = new Set<OutcomeBody['kind']>([
+  ...(['halt', 'hang', 'no-progress', 'instruction-limit'] as const),
+  ...(['reset', 'powered-off'] as const),
+]);
+
+const unheardPanic = (message: string): OutcomeBody => ({ kind: 'panic', message, callTrace: [] });
+
 /** Where a restored run is loaded to: its memory comes from elsewhere. */
 const NOWHERE: WritableMemory = { write: () => undefined };
 
@@ -71,6 +80,7 @@ export class BootRun {
   readonly boot: Boot;
   readonly stages: StageTracker;
   readonly #ends: EndWatch;
+  readonly #ownLog: OwnLog;
   #text: TextWatch | undefined;
   #panicMessage: string | undefined;
   #panicDeadline: bigint | undefined;
@@ -92,6 +102,7 @@ export class BootRun {
     checkEntry(this.boot, model);
     enter(this.machine, this.boot.state);
     this.stages = this.#trackStages(config.relocated);
+    this.#ownLog = new OwnLog(this.machine);
     this.#ends = new EndWatch(this.machine, isProgram(config.entry, image));
     this.machine.engine.code.onContext = (context) => {
       this.stages.codePage(context);
@@ -152,6 +163,7 @@ export class BootRun {
       machine: this.machine.save(),
       stages: this.stages.save(),
       ends: this.#ends.save(),
+      ownLog: this.#ownLog.save(),
       panicMessage: this.#panicMessage,
       panicDeadline: this.#panicDeadline,
     };
@@ -162,6 +174,7 @@ export class BootRun {
     this.machine.restore(saved.object('machine'));
     this.stages.restore(saved.object('stages'));
     this.#ends.restore(saved.object('ends'));
+    this.#ownLog.restore(saved.object('ownLog'));
     const { retired } = this.machine.engine;
     const isPanic = saved.has('panicMessage');
     this.#panicMessage = isPanic ? saved.text('panicMessage', LONGEST_MESSAGE) : undefined;
@@ -170,6 +183,8 @@ export class BootRun {
   }
 
   #stageReached(stage: StageReached): void {
+    if (stage.name === 'handoff') this.#ownLog.begin();
+    if (stage.name === 'banner') this.#ownLog.stop();
     if (stage.name === this.config.until) this.machine.requestStop();
   }
 
@@ -197,10 +212,21 @@ export class BootRun {
 
   /** What the guest comes to although it goes on. */
   #endless(): OutcomeBody | undefined {
+    const unheard = this.#unheard();
+    if (unheard) return unheard;
     const found = this.#ends.after();
     // Programs of user space may compute for as long as they like; they are left to --max-instructions.
     if (found?.kind === 'no-progress' && this.stages.has('init')) return undefined;
     return found && (this.#panic() ?? found);
+  }
+
+  /** What a kernel has come to that keeps what it says to itself. */
+  #unheard(): OutcomeBody | undefined {
+    const seen = this.#ownLog.after();
+    if (seen?.banner) this.stages.saidUnheard();
+    if (this.#goalReached()) return { kind: 'stage-reached' };
+    // Programs may hold such a text too, in what they read.
+    return seen?.panic === undefined || this.stages.has('init') ? undefined : unheardPanic(seen.panic);
   }
 
   /** Where the machine is to be left next. */
@@ -208,6 +234,7 @@ export class BootRun {
     const ends = [
       target,
       this.#ends.nextStop,
+      this.#ownLog.nextStop ?? target,
       this.config.maxInstructions,
       ...(this.#text ? [(this.machine.engine.retired / SCREEN_LOOK + 1n) * SCREEN_LOOK] : []),
       ...(this.#panicDeadline ? [this.#panicDeadline] : []),
@@ -282,11 +309,19 @@ export class BootRun {
 
   #end(body: OutcomeBody): void {
     this.#outcome = {
-      ...body,
+      ...this.#atLast(body),
       stage: this.stages.current,
       instructions: this.machine.engine.retired,
       guestTime: this.machine.now,
     };
+  }
+
+  /** Of a kernel that was not heard it is read at the end how far it came, and that it gave up. */
+  #atLast(body: OutcomeBody): OutcomeBody {
+    const seen = body.kind === 'stage-reached' ? undefined : this.#ownLog.atEnd();
+    if (seen === undefined) return body;
+    if (seen.banner) this.stages.saidUnheard();
+    return seen.panic === undefined || !AFTER_PANIC.has(body.kind) ? body : unheardPanic(seen.panic);
   }
 
   #commandResult(): CommandResult | undefined {

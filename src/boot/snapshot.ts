@@ -22,7 +22,7 @@ import type { Module } from './program.ts';
 import { BootRun, type Goal, type RunConfig } from './run.ts';
 
 const MAGIC = 'firstlight state';
-const VERSION = 2;
+const VERSION = 3;
 
 /** Nothing comes near: a tree has a few MiB. */
 const LARGEST_TREE = 128 * 2 ** 20;

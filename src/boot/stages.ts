@@ -4,7 +4,8 @@
 // - handoff: after that, the first code run above 1 MiB that is no code of the stub (wherever the stub has copied itself
 //   to, and whatever its bytes have become since in the copy that runs) and lies in a page that was written since: what
 //   was just unpacked;
-// - banner: a line with the words "Linux version" on the console, to its end;
+// - banner: a line with the words "Linux version" on the console, to its end; or, of a kernel that says nothing there, in
+//   the log that it keeps in memory (ownLog.ts);
 // - init: after handoff, the first entry into user mode (CPL 3). That is process 1, unless the kernel runs a helper
 //   program before it (modprobe, from an initrd that has it).
 
@@ -137,6 +138,11 @@ export class StageTracker {
     const stage = { name, instructions: this.#machine.engine.retired, guestTime: this.#machine.now };
     this.reached.push(stage);
     this.onStage?.(stage);
+  }
+
+  /** The kernel has said its first line, where it is not heard. */
+  saidUnheard(): void {
+    if (this.has('handoff')) this.#reach('banner');
   }
 
   /** Once is enough: from then on the engine has nobody to tell. */

@@ -33,8 +33,8 @@ export function isMute({ machine, config }: BootRun): boolean {
   return isHushed(config.cmdline) && !KERNELS_OWN.some((text) => console.includes(text));
 }
 
-/** How a guest ends that goes on and is not heard; it dies of nothing. */
-const GOES_ON: ReadonlySet<Outcome['kind']> = new Set(['instruction-limit', 'no-progress', 'hang', 'halt']);
+/** How a run ends of a guest that goes on and is not heard. One that is shown to hang, or halts, does not go on. */
+const GOES_ON: ReadonlySet<Outcome['kind']> = new Set(['instruction-limit', 'no-progress']);
 
 /** As given it had no end, or the same as where it is heard; and there it comes through. */
 export const livesMute = (first: Pick<RunResult, 'outcome'>, { config, result }: Spoken): boolean =>

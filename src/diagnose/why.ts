@@ -4,7 +4,7 @@
 import { InputError } from '../bits/errors.ts';
 import { isProgram } from '../boot/boot.ts';
 import type { Boot } from '../boot/linux.ts';
-import type { Outcome, RunConfig, RunResult } from '../boot/run.ts';
+import { endedAsAsked, type Outcome, type RunConfig, type RunResult } from '../boot/run.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import { findPositionDependentReference } from './classes/positionDependentReference.ts';
 import { drive } from './drive.ts';
@@ -111,7 +111,7 @@ function* bootHeard(config: RunConfig, maySpeak: boolean): Generator<Tick, Heard
   const isShort = words !== undefined && maxInstructions > MUTE_LIMIT;
   if (isShort) run.goOn(until, MUTE_LIMIT, untilText);
   const outcome = yield* drive(run, 'booting');
-  const isHeard = words === undefined || wellEnded(outcome, config) !== undefined || !isMute(run);
+  const isHeard = words === undefined || endedAsAsked(outcome, until) || !isMute(run);
   const spoken = isHeard ? undefined : yield* speak(words);
   if (!isShort || outcome.kind !== 'instruction-limit') return { given, spoken };
   const enough = spoken === undefined ? maxInstructions : muteLimit(spoken.told.result.outcome, maxInstructions);

@@ -38,8 +38,9 @@ export function goodEnd(outcome: Outcome, config: RunConfig): string | undefined
 /** All that is to say of an image that lives, but of the other entries. */
 export function livesLines({ config, first, spoken, entries = [] }: WayDiagnosis & Partial<Diagnosis>): Line[] {
   if (entries.some(dies)) return [];
+  if (spoken && livesMute(first, spoken)) return muteLines(first, spoken);
   const good = goodEnd(first.outcome, config);
-  if (good === undefined) return spoken && livesMute(first, spoken) ? muteLines(first, spoken) : [];
+  if (good === undefined) return [];
   return [
     BLANK,
     { text: `${capital(good)}. No finding.`, tone: 'good' },
@@ -74,8 +75,9 @@ export function spokenLines(first: WayDiagnosis['first'], spoken: Spoken): Line[
     ];
   }
   const { outcome } = result;
+  const lived = wellEnded(first.outcome, config) !== undefined;
   return [
-    ...section('MADE TO SPEAK, IT DIES TOO'),
+    ...section(lived ? 'MADE TO SPEAK, IT DIES' : 'MADE TO SPEAK, IT DIES TOO'),
     paragraph(intro),
     ...(outcome.kind === 'stage-reached' ? [] : deathLines(outcome)),
     ...wordsOf(result.console),

@@ -82,6 +82,16 @@ describe('a kernel that is asked by nobody to speak', () => {
     });
   });
 
+  it('is not called mute where it hangs, and lives only with other words', async () => {
+    // cmpb $'e',(%rdi); jne . where nothing asks it to speak
+    const path = folder.file('mute-hangs', guest(`803f65 75fe ${OFF}`, `${BANNER}\n`));
+    const { code, stdout } = await why(path, '--no-default-append');
+    expect(stdout).toMatch(/HOW IT DIED Hang .*WITH ANOTHER COMMAND LINE IT LIVES/);
+    expect(stdout).not.toContain('ONLY MUTE');
+    expect(code).toBe(1);
+    expect(await jsonOf(path, '--no-default-append')).toMatchObject({ spoken: { mute: false } });
+  });
+
   it('says of itself what it dies of, where it dies with them too', async () => {
     const path = folder.file('mute-dies', guest(UD2, `${BANNER}\nall is lost\n`));
     const { code, stdout } = await why(path, '--no-default-append');
