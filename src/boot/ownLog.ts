@@ -15,6 +15,8 @@ export const LOG_GRACE = 500_000_000n;
 /** Copies of a text that a kernel's image has; beyond that memory is no kernel's. */
 const MOST_KNOWN = 64;
 const LONGEST_LINE = 1024;
+/** What stands before the text in the last line of a panic. */
+const PANIC_END = '---[ end ';
 const AT_MOST = 0x7e;
 const SPACE = 0x20;
 
@@ -111,7 +113,14 @@ export class OwnLog {
   /** Where a text stands that was not there before, and that somebody filled in. */
   #logged(text: Text): number | undefined {
     const known = new Set(this.#known);
-    return this.#places(text).find((at) => !known.has(at) && !this.#line(at).includes('%s'));
+    const isNew = (at: number): boolean => !known.has(at) && !this.#line(at).includes('%s');
+    return this.#places(text).find((at) => isNew(at) && !this.#isEnd(at));
+  }
+
+  /** "---[ end Kernel panic - not syncing: ... ]---", of which it is a part. */
+  #isEnd(at: number): boolean {
+    const before = this.#machine.memory.read(physAddr(Math.max(0, at - PANIC_END.length)), PANIC_END.length);
+    return String.fromCharCode(...before) === PANIC_END;
   }
 
   #line(at: number): string {

@@ -47,7 +47,7 @@ function exceptionLines([first]: readonly FaultLink[]): Line[] {
     `RIP ${hex(first.rip)}`,
     ...(first.cr2 === undefined ? [] : [`CR2 ${hex(first.cr2)}`]),
   ];
-  return [paragraph(`First exception: ${facts.join(', ')}.`)];
+  return [paragraph(`Fatal exception: ${facts.join(', ')}.`)];
 }
 
 /** Whose place it is, where it is not the image's. */

@@ -110,6 +110,11 @@ describe('a kernel that gives up and says so only in its log', () => {
     expect(outcome).toMatchObject({ kind: 'panic', message: PANIC, instructions: 2n * LOG_LOOK });
   });
 
+  it('is told of by the line that says so first', () => {
+    const texts = [`---[ end ${PANIC} ]---`, PANIC];
+    expect(boot({ texts, then: HALT })).toMatchObject({ kind: 'panic', message: PANIC });
+  });
+
   it('has not, where only the form of such a line was copied', () => {
     const form = 'Kernel panic - not syncing: %s';
     expect(boot({ texts: [BANNER, form], then: HALT })).toMatchObject({ kind: 'halt', stage: 'banner' });

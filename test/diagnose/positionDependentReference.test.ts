@@ -1,4 +1,4 @@
-// Class A on the bundled samples, where all that can be known is known (samples/README.md).
+// Position-dependent references on the bundled samples, where all that can be known is known (samples/README.md).
 import { beforeAll, describe, expect, it } from 'vitest';
 import { hexBytes } from '../../src/bits/hex.ts';
 import type { Cause, Diagnosis } from '../../src/diagnose/types.ts';

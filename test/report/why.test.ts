@@ -27,7 +27,7 @@ describe('how it died', () => {
     expect(text).toContain('HOW IT DIED\nTriple fault, on which a PC resets, after 1,234,567 instructions');
     expect(text).toContain('last stage reached: decompress (in the boot stub, which had begun to unpack the kernel).');
     expect(text).toContain(
-      'First exception: vector 14, #PF (page fault), error code 0x2, RIP 0x9e000, CR2 0xdead000.\nFrom there to the reset:\n#PF(0x2) on',
+      'Fatal exception: vector 14, #PF (page fault), error code 0x2, RIP 0x9e000, CR2 0xdead000.\nFrom there to the reset:\n#PF(0x2) on',
     );
     expect(text).toMatch(/shutdown; a PC resets$/);
   });

@@ -2,7 +2,7 @@
 //
 // Its startup code runs where the kernel was loaded, from a 1:1 map, up to the write of CR3 that installs the mapping the
 // rest is linked for. Until then every address must be computed from RIP; a virtual address of the kernel that is
-// used as one is class B of silent deaths: a page fault with nobody to say so. Which addresses are used so is found by
+// used as one is a page fault with nobody to say so. Which addresses are used so is found by
 // following control flow and values (walk.ts); the relocation table tells what KASLR moves along.
 import { kallsyms } from '../../image/kallsyms.ts';
 import { ownSymbols, type SymbolTable } from '../../image/symbols.ts';

@@ -1,4 +1,4 @@
-// Class A: an absolute address in code that runs unrelocated. Candidates are the executed instructions of the stub whose
+// An absolute address in code that runs unrelocated. Candidates are the executed instructions of the stub whose
 // immediate is an address inside the image by its value; likelihood orders them, only the proof decides.
 
 import type { Outcome, RunConfig } from '../../boot/run.ts';
