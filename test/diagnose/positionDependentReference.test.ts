@@ -146,6 +146,17 @@ describe('the compare sample', () => {
   });
 });
 
+describe('32-bit code', () => {
+  it('is read, blamed and repaired as such: no operand is relative to its address', () => {
+    // lea gdt(%ebp),%eax without its base register
+    const image = withBytes(sample('good'), 0x11, [0x8d, 0x05, 0x40, 0x87, 0x01, 0x00]);
+    const { instruction, repair, proof } = onlyCause(diagnosed(image, { entry: 32 }));
+    expect(instruction).toMatchObject({ bits: 32, linkAddress: 0x11n, text: 'lea    0x18740,%eax', form: 'disp32' });
+    expect(repair).toMatchObject({ text: 'lea    0x1018740,%eax', everywhere: false });
+    expect(proof.held).toBe(true);
+  });
+});
+
 describe('a healthy image', () => {
   it.each([
     ['good', {}],

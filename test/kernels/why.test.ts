@@ -62,6 +62,27 @@ describe('a kernel with one sick instruction', () => {
   });
 });
 
+/** lea disp32(%rbx),%rax; jmp *%rax: how the stub goes on in the copy of itself, whose address is in %rbx. */
+const TO_COPY = /\x48\x8d\x83[^]{3}\x00\xff\xe0/;
+/** mov $imm32,%rax, as long as the lea. */
+const MOV = [0x48, 0xc7, 0xc0];
+
+describe('a kernel whose stub jumps into its copy by a fixed address', () => {
+  it('is repaired with where the copy lies, and not with where it was loaded', (context) => {
+    const image = new Uint8Array(imageOf(wanted(CLOUD, context)));
+    const at = Buffer.from(image).toString('latin1').search(TO_COPY);
+    expect(at).toBeGreaterThan(0);
+    image.set(MOV, at);
+    const way = list.ways[0] as Way;
+    const { causes, last } = diagnosed({ ...mutantConfig(list, image, undefined, way), until: 'decompress' });
+    expect(causes.map(({ instruction, proof }) => [instruction.fileOffset, proof.held])).toEqual([[at, true]]);
+    const address = Number(/0x[0-9a-f]+/.exec(causes[0]?.repair.text ?? '')?.[0]);
+    const loaded = Number(causes[0]?.instruction.constant) + last.boot.loadAddress;
+    expect(address).toBeGreaterThan(loaded);
+    expect(last.outcome).toMatchObject({ kind: 'stage-reached', stage: 'decompress' });
+  });
+});
+
 describe('a kernel as it is', () => {
   it('boots, without a finding', (context) => {
     const config = mutantConfig(list, imageOf(wanted(CLOUD, context)), undefined, list.ways[1] as Way);
