@@ -15,7 +15,7 @@ import { HANG_WINDOW, LONGEST_WAIT, ProgressWatch, ZeroRun, ZEROS_RULE } from '.
 import { RepeatLook, type Seen } from './repeats.ts';
 
 /** Steps of a look behind one idle window; more behind more. */
-const STEPS = 2048;
+const STEPS = 1024;
 const MOST_STEPS = 2 ** 18;
 /** Steps of a look where the guest does what costs far more than an instruction. */
 const DEAR_STEPS = 16_384;

@@ -127,11 +127,16 @@ export class RepeatLook {
     for (const page of pages) this.#pages.add(page);
   }
 
+  /** What is met now is met each time round; where the loop is not one, it shows nothing whatever is met. */
+  get #isInLoop(): boolean {
+    return this.#phase === 'search' || this.#phase === 'lap' || this.#phase === 'return';
+  }
+
   /** To be called before each instruction, while it steps. */
   before(): void {
-    if (this.#phase !== 'lap' && this.#phase !== 'return') return;
+    if (!this.#isInLoop) return;
     const { engine } = this.#machine;
-    if (engine.state.rflags & FLAGS.IF) this.#interruptible = true;
+    if (this.#phase !== 'search' && engine.state.rflags & FLAGS.IF) this.#interruptible = true;
     const { rip } = engine.state;
     if (this.#open || this.#known.has(rip)) return;
     this.#known.add(rip);
@@ -144,7 +149,7 @@ export class RepeatLook {
 
   /** Told of each access to a chip while it steps. @param inputMayCome somebody may yet type */
   chip(name: string, write: boolean, inputMayCome: boolean): void {
-    if (this.#phase !== 'lap' && this.#phase !== 'return') return;
+    if (!this.#isInLoop) return;
     const handles = write && CONTROLLERS.has(name);
     if (TELL_TIME.has(name) && !handles) this.#open = true;
     // Whatever else speaks with the world outside is asked for what may come from there.
@@ -183,6 +188,7 @@ export class RepeatLook {
   }
 
   #search(): Seen {
+    if (this.#open) return 'nothing';
     this.#period++;
     if (!this.#isStart()) return this.#left > 0 ? 'going on' : 'nothing';
     this.#phase = 'lap';
