@@ -156,14 +156,23 @@ function valuesOf(context: Context, operand: number): Values {
   return RegisterExt.size(register) < 4 ? UNKNOWN : registerValues(state, register);
 }
 
+/**
+ * What is not known, less one address of the stub and plus another: it is moved by the distance between the two, which is
+ * right wherever the stub runs. So a stub without a load address of its own finds its places in the copy that it makes.
+ */
+const isMoved = ({ constants, taken, unknown }: Value): boolean =>
+  unknown && constants.length > 0 && constants.length === taken.length;
+
 /** What meets a load address is corrected by it: told of every constant in it. */
 function told(context: Context, values: Values): Values {
   const { report } = context;
-  for (const { constants, taken, bias, inherited } of values) {
+  for (const value of values) {
+    const { constants, taken, bias, inherited } = value;
     if (bias > 0 || inherited) {
       for (const key of constants) report(key, 'corrected');
       for (const key of taken) report(key, 'subtracted');
-    } else if (bias < 0) for (const key of constants) report(key, 'measured');
+    } else if (isMoved(value)) for (const key of constants) report(key, 'corrected');
+    else if (bias < 0) for (const key of constants) report(key, 'measured');
     else if (constants.length > 0 && taken.length > 0)
       for (const key of [...constants, ...taken]) report(key, 'paired');
   }
@@ -171,10 +180,12 @@ function told(context: Context, values: Values): Values {
 }
 
 function reportAll({ report }: Context, values: Values, use: Use): void {
-  for (const { constants, taken, scaled, bias, inherited } of values) {
-    const corrected = bias > 0 || inherited;
+  for (const value of values) {
+    const { constants, taken, scaled, bias, inherited } = value;
+    const based = bias > 0 || inherited;
+    const corrected = based || isMoved(value);
     for (const key of constants) report(key, scaled && use !== 'number' ? 'scaled' : corrected ? 'corrected' : use);
-    if (corrected) for (const key of taken) report(key, 'subtracted');
+    if (based) for (const key of taken) report(key, 'subtracted');
   }
 }
 

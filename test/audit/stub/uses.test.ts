@@ -26,6 +26,10 @@ describe('a constant that is no address', () => {
     ['the distance from a GOT whose address was computed', `4c 8d 35 00 00 00 00 48 b8 ${le64(0)} 4a 8d 4c 30 ff`],
     ['what is taken off an address where the code runs', `${LOAD_ADDRESS_IN_RBX} 48 81 eb ${le32(FUNCTION)}`],
     [
+      'a stack in the copy, found by what is read less the end of the stub',
+      `8b 9e 60 02 00 00 81 eb ${le32(END)} 48 81 c3 00 00 00 01 48 8d a3 ${le32(VARIABLE)}`,
+    ],
+    [
       'what is negated and then added to one',
       `48 c7 c0 ${le32(FUNCTION)} 48 f7 d8 48 8d 15 00 00 00 00 48 01 d0 48 8b 00`,
     ],
@@ -76,6 +80,11 @@ describe('an address that nobody corrects', () => {
       'handed on, though on another way something is counted in the register',
       `49 c7 c6 ${le32(VARIABLE)} 4c 89 f6 e8 00 00 00 00 49 c1 e6 04`,
       ['mov $0x1880,%r14: high'],
+    ],
+    [
+      'on what is read, with nothing of the stub taken off it',
+      `8b 9e 60 02 00 00 48 8d a3 ${le32(VARIABLE)}`,
+      ['lea 0x1880(%rbx),%rsp: high'],
     ],
     ['on one of two ways', `74 07 48 c7 c2 ${le32(VARIABLE)} 48 8b 02`, ['mov $0x1880,%rdx: high']],
     ['chosen by a conditional move', `b9 ${le32(VARIABLE)} 48 0f 43 d1 48 8b 02`, ['mov $0x1880,%ecx: high']],
