@@ -30,19 +30,19 @@ type Kernel = {
   readonly logAt?: number;
   /** Printed on the console. */
   readonly prints?: string;
-  readonly then: string;
+  readonly ends: string;
 };
 
-function imageOf({ texts, logs = texts.length, logAt = LOG, prints, then }: Kernel): Uint8Array {
+function imageOf({ texts, logs = texts.length, logAt = LOG, prints, ends }: Kernel): Uint8Array {
   const all = texts.map((text) => `${text}\0`);
   const logged = all.slice(0, logs).join('').length;
   const head = 7 + 5 + 5 + 2;
   const printing = prints === undefined ? 0 : 7 + PRINTS.length / 2;
-  const body = head + printing + then.length / 2;
+  const body = head + printing + ends.length / 2;
   const code = [
     `488d35${le32(body - 7)}bf${le32(logAt)}b9${le32(logged)}f3a4`, // lea; mov; mov; rep movsb
     ...(prints === undefined ? [] : [`488d35${le32(body - head - 7 + all.join('').length)}${PRINTS}`]),
-    then,
+    ends,
   ];
   const text = new TextEncoder().encode(`${all.join('')}${prints ?? ''}\0`);
   const bytes = concat([bytesOfHex(code.join('')), text]);
@@ -59,32 +59,32 @@ const boot = (kernel: Kernel, more: Partial<RunConfig> = {}) => runToEnd(start(k
 
 describe('a kernel that says its first line only in its log', () => {
   it('has come to banner, where it ends', () => {
-    expect(boot({ texts: [BANNER], then: UD2 })).toMatchObject({ kind: 'triple-fault', stage: 'banner' });
+    expect(boot({ texts: [BANNER], ends: UD2 })).toMatchObject({ kind: 'triple-fault', stage: 'banner' });
   });
 
   it('has not, where that line only stands in its image', () => {
-    expect(boot({ texts: [BANNER], logs: 0, then: UD2 })).toMatchObject({ kind: 'triple-fault', stage: 'handoff' });
+    expect(boot({ texts: [BANNER], logs: 0, ends: UD2 })).toMatchObject({ kind: 'triple-fault', stage: 'handoff' });
   });
 
   it('has come to banner when no console has shown it for a while', () => {
-    const outcome = boot({ texts: [BANNER], then: wait(2_000_000_000n) + OFF }, { until: 'banner' });
+    const outcome = boot({ texts: [BANNER], ends: wait(2_000_000_000n) + OFF }, { until: 'banner' });
     expect(outcome).toMatchObject({ kind: 'stage-reached', stage: 'banner', instructions: LOG_LOOK + LOG_GRACE });
   });
 
   it('goes on as if it had been heard, and may give up later', () => {
     const logsMore = `b9${le32(PANIC.length)}f3a4`; // mov; rep movsb, from where the first ended
-    const outcome = boot({ texts: [BANNER, PANIC], logs: 1, then: wait(800_000_000n) + logsMore + HALT });
+    const outcome = boot({ texts: [BANNER, PANIC], logs: 1, ends: wait(800_000_000n) + logsMore + HALT });
     expect(outcome).toMatchObject({ kind: 'panic', message: PANIC, stage: 'banner' });
     expect(outcome.instructions).toBeLessThan(800_100_000n);
   });
 
   it('is found where the text lies in two chunks of memory', () => {
-    const kernel: Kernel = { texts: [BANNER], logAt: LOG + CHUNK - 5, then: UD2 };
+    const kernel: Kernel = { texts: [BANNER], logAt: LOG + CHUNK - 5, ends: UD2 };
     expect(boot(kernel)).toMatchObject({ stage: 'banner' });
   });
 
   it('comes to the same from a snapshot', () => {
-    const kernel: Kernel = { texts: [BANNER], then: wait(2_000_000_000n) + OFF };
+    const kernel: Kernel = { texts: [BANNER], ends: wait(2_000_000_000n) + OFF };
     const run = start(kernel, { until: 'banner' });
     while (run.machine.engine.retired < 300_000_000n) run.advance(10_000_000n);
     const reader = new SnapshotReader({ until: 'banner', maxInstructions: run.config.maxInstructions });
@@ -98,7 +98,7 @@ describe('a kernel that says its first line only in its log', () => {
 
 describe('a kernel that gives up and says so only in its log', () => {
   it('has panicked, where it halts', () => {
-    expect(boot({ texts: [BANNER, PANIC], then: HALT })).toMatchObject({
+    expect(boot({ texts: [BANNER, PANIC], ends: HALT })).toMatchObject({
       kind: 'panic',
       message: PANIC,
       stage: 'banner',
@@ -106,30 +106,30 @@ describe('a kernel that gives up and says so only in its log', () => {
   });
 
   it('has panicked, where it waits for ever', () => {
-    const outcome = boot({ texts: [BANNER, PANIC], then: wait(2_000_000_000n) + HALT });
+    const outcome = boot({ texts: [BANNER, PANIC], ends: wait(2_000_000_000n) + HALT });
     expect(outcome).toMatchObject({ kind: 'panic', message: PANIC, instructions: 2n * LOG_LOOK });
   });
 
   it('is told of by the line that says so first', () => {
     const texts = [`---[ end ${PANIC} ]---`, PANIC];
-    expect(boot({ texts, then: HALT })).toMatchObject({ kind: 'panic', message: PANIC });
+    expect(boot({ texts, ends: HALT })).toMatchObject({ kind: 'panic', message: PANIC });
   });
 
   it('has not, where only the form of such a line was copied', () => {
     const form = 'Kernel panic - not syncing: %s';
-    expect(boot({ texts: [BANNER, form], then: HALT })).toMatchObject({ kind: 'halt', stage: 'banner' });
+    expect(boot({ texts: [BANNER, form], ends: HALT })).toMatchObject({ kind: 'halt', stage: 'banner' });
   });
 
   it('has not, where its image alone has such a line', () => {
-    expect(boot({ texts: [BANNER, PANIC], logs: 1, then: HALT })).toMatchObject({ kind: 'halt', stage: 'banner' });
+    expect(boot({ texts: [BANNER, PANIC], logs: 1, ends: HALT })).toMatchObject({ kind: 'halt', stage: 'banner' });
   });
 
   it('dies of what it dies of: an exception is no way to give up', () => {
-    expect(boot({ texts: [BANNER, PANIC], then: UD2 })).toMatchObject({ kind: 'triple-fault', stage: 'banner' });
+    expect(boot({ texts: [BANNER, PANIC], ends: UD2 })).toMatchObject({ kind: 'triple-fault', stage: 'banner' });
   });
 
   it('is believed on the console, where it speaks there', () => {
-    const outcome = boot({ texts: [PANIC], prints: `${BANNER}\n`, then: HALT });
+    const outcome = boot({ texts: [PANIC], prints: `${BANNER}\n`, ends: HALT });
     expect(outcome).toMatchObject({ kind: 'halt', stage: 'banner' });
   });
 });
