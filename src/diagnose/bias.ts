@@ -8,7 +8,10 @@ import type { Change } from './repair.ts';
 import type { Tick } from './types.ts';
 
 /** Instructions beyond the death's that a run gets to come to the culprit. */
-const MARGIN = 20_000_000n;
+const MARGIN = 5_000_000n;
+
+/** Instructions between two looks whether it was met. */
+const STRETCH = 50_000n;
 
 /** Undefined where it was not met. Throws InputError as BootRun does. */
 export function* biasIn(
@@ -20,11 +23,19 @@ export function* biasIn(
   if (image.kind !== 'bzImage') return undefined;
   const run = new BootRun(config, image);
   const recorder = new ReferenceRecorder(run, image, (r) => r.constant === executed.reference.constant);
-  yield* driveUntil(run, death.instructions + MARGIN, 'finding where the stub runs');
-  const here = [...recorder.executed.values()].find((other) => other.fileOffset === executed.fileOffset);
-  if (here === undefined) return undefined;
-  const own = here.runtime - here.link;
-  if (bias === executed.runtime - executed.link) return own;
-  // Where another copy of the stub is meant than the one that runs, it is that one here too.
-  return run.stages.destinations.map(BigInt).find((copy) => copy !== own);
+  const met = () => [...recorder.executed.values()].find((other) => other.fileOffset === executed.fileOffset);
+  const isOwn = bias === executed.runtime - executed.link;
+  const found = (): bigint | undefined => {
+    const here = met();
+    if (here === undefined) return undefined;
+    const own = here.runtime - here.link;
+    // Where another copy of the stub is meant than the one that runs, it is that one here too.
+    return isOwn ? own : run.stages.destinations.map(BigInt).find((copy) => copy !== own);
+  };
+  const until = death.instructions + MARGIN;
+  // No further than it has to: what a sick image does behind its fault may be slow.
+  while (found() === undefined && run.machine.engine.retired < until) {
+    if (yield* driveUntil(run, run.machine.engine.retired + STRETCH, 'finding where the stub runs')) break;
+  }
+  return found();
 }

@@ -77,7 +77,12 @@ describe('a kernel whose stub jumps into its copy by a fixed address', () => {
     expect(at).toBeGreaterThan(0);
     image.set(MOV, at);
     const way = list.ways[0] as Way;
-    const { causes, last } = diagnosed({ ...mutantConfig(list, image, undefined, way), until: 'decompress' });
+    const { causes, last } = diagnosed({
+      ...mutantConfig(list, image, undefined, way),
+      // The constant alone is a place in the payload then, where it dies at once.
+      loadAt: 2 ** 20,
+      until: 'decompress',
+    });
     expect(causes.map(({ instruction, proof }) => [instruction.fileOffset, proof.held])).toEqual([[at, true]]);
     const address = Number(/0x[0-9a-f]+/.exec(causes[0]?.repair.text ?? '')?.[0]);
     const loaded = Number(causes[0]?.instruction.constant) + last.boot.loadAddress;
