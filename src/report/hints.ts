@@ -6,12 +6,20 @@ import { wellEnded } from '../diagnose/ending.ts';
 /** Of `firstlight boot`; `why` takes --initrd. */
 const ROOT_HINT =
   'An initrd (--initrd FILE; boot also has --run COMMAND, which makes one), or a disk (boot --disk FILE, with root=/dev/vda in --append), lets it go on to user space.';
-const XEN_WANTS_DOM0 = 'dom0 kernel not specified';
-const XEN_HINT =
-  "It was given no kernel for Xen's first domain; --module gives one, as in --module 'vmlinuz vmlinuz root=/dev/xvda' (Xen takes the first word of its text for a name).";
+/** What a kernel says that was started without the modules it needs, and what these are. */
+const WITHOUT_MODULES: readonly { readonly says: string; readonly hint: string }[] = [
+  {
+    says: 'dom0 kernel not specified',
+    hint: "It was given no kernel for Xen's first domain; --module gives one, as in --module 'vmlinuz vmlinuz root=/dev/xvda' (Xen takes the first word of its text for a name).",
+  },
+  {
+    says: 'No bootstrap code loaded with the kernel',
+    hint: 'It was given none of the programs that Mach starts first; each is a module (--module).',
+  },
+];
 
 export function hintLines(config: RunConfig, outcome: Outcome, { console }: Pick<RunResult, 'console'>): string[] {
   const noRoot = wellEnded(outcome, config) === 'no-root' ? [ROOT_HINT] : [];
-  const noDom0 = console.includes(XEN_WANTS_DOM0) && !config.modules?.length ? [XEN_HINT] : [];
-  return [...noRoot, ...noDom0];
+  const lacking = config.modules?.length ? [] : WITHOUT_MODULES.filter(({ says }) => console.includes(says));
+  return [...noRoot, ...lacking.map(({ hint }) => hint)];
 }
