@@ -79,18 +79,26 @@ export function checkBoot(file: string, until: string | undefined, options: read
   return { what, verdict, good, seconds: ran.seconds, details: good ? [] : [outcome.text] };
 }
 
-interface WhyJson {
+interface WayJson {
+  readonly causes?: readonly { readonly instruction?: { readonly text: string } }[];
+  readonly suspicions?: readonly unknown[];
+}
+
+interface WhyJson extends WayJson {
+  readonly entries?: readonly WayJson[];
   readonly first?: { readonly outcome?: { readonly kind: string; readonly stage: string; readonly text: string } };
   readonly outcome?: { readonly kind: string; readonly stage: string; readonly text: string };
-  readonly causes: readonly { readonly instruction?: { readonly text: string } }[];
-  readonly suspicions: readonly unknown[];
 }
 
 /** With no option at all. */
 export function checkWhy(file: string, options: readonly string[] = []): Check {
   const ran = firstlight(['why', '--json', ...options, file]);
   if (ran.stdout.trim() === '') return refused('why', ran);
-  const { first, outcome = first?.outcome, causes, suspicions } = JSON.parse(ran.stdout) as WhyJson;
+  const { first, outcome = first?.outcome, entries = [], ...own } = JSON.parse(ran.stdout) as WhyJson;
+  // By another entry it may die where it lives by the one that was asked for.
+  const ways = [own, ...entries];
+  const causes = ways.flatMap((way) => way.causes ?? []);
+  const suspicions = ways.flatMap((way) => way.suspicions ?? []);
   const found =
     causes.length + suspicions.length === 0 ? '' : `, ${causes.length} causes, ${suspicions.length} suspicions`;
   const end = outcome === undefined ? `exit ${ran.status}` : `${outcome.kind} at ${outcome.stage}`;
