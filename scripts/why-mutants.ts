@@ -1,12 +1,13 @@
 // Diagnoses the mutants of real kernels that die, as test/data/mutants.json lists them with QEMU as the judge: each has to
 // end in one cause, the mutated instruction, with its proof, and boot when that is repaired. A row each, then the sum.
 //
-//   npm run why-mutants -- [--kernel NAME] [--way N] [--only FILEOFFSET]... [--jobs N]
+//   npm run why-mutants -- [--kernel NAME] [--way N] [--only FILEOFFSET]... [--jobs N] [--withhold]
 //
 // --kernel   debian-6.1 or debian-6.12-cloud; default: both
 // --way      how they are entered, an index into the list's ways; default: all three
 // --only     the mutants of the instructions at these file offsets
 // --jobs     so many processes at once; default 1
+// --withhold proves at one load address only: then each has to be a suspicion, and nothing a cause
 //
 // Exit status: 0 all as it should be, 1 not, 2 usage, 3 the kernels that were judged are not here.
 import { parseArgs } from 'node:util';
@@ -43,18 +44,19 @@ const line = (cells: readonly string[]): string =>
 function readOptions() {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
-    options: { kernel: text, way: text, only: { ...text, multiple: true }, jobs: text },
+    options: { kernel: text, way: text, only: { ...text, multiple: true }, jobs: text, withhold: { type: 'boolean' } },
   });
   return {
     kernel: values.kernel,
     ways: values.way === undefined ? [...list.ways.keys()] : [Number(values.way)],
     only: values.only?.map(Number),
     jobs: jobsOption(values.jobs),
+    withhold: values.withhold ?? false,
   };
 }
 
 /** Everything that died under the judge. */
-function tasksOf({ kernel: name, ways, only }: ReturnType<typeof readOptions>): Task[] {
+function tasksOf({ kernel: name, ways, only, withhold }: ReturnType<typeof readOptions>): Task[] {
   const chosen = list.mutants.filter(
     (mutant) => (name ?? mutant.kernel) === mutant.kernel && (only?.includes(mutant.fileOffset) ?? true),
   );
@@ -63,7 +65,7 @@ function tasksOf({ kernel: name, ways, only }: ReturnType<typeof readOptions>): 
       const image = judgedImage(mutant.kernel);
       const judged = mutant.endings[way];
       if (image === undefined || judged === undefined || judged.verdict === 'banner') return [];
-      return [{ image, fileOffset: mutant.fileOffset, way, mutant, judged }];
+      return [{ image, fileOffset: mutant.fileOffset, way, mutant, judged, ...(withhold ? { addresses: 1 } : {}) }];
     }),
   );
 }
@@ -76,6 +78,8 @@ function judgedImage(name: string): string | undefined {
 }
 
 const isGood = (row: MutantRow): boolean => row.causes.join() === 'right' && row.last === 'stage-reached@banner';
+
+const isSuspected = ({ causes, suspected }: MutantRow): boolean => causes.length === 0 && suspected;
 
 function printRow({ mutant, way, judged }: Task, reply: Reply<MutantRow>): void {
   const what = [mutant.kernel, `0x${mutant.fileOffset.toString(16)}`, `${way}`, judged.verdict];
@@ -101,11 +105,12 @@ async function main(): Promise<number> {
   await shareOut(worker, tasks, options.jobs, (task: Task, reply: Reply<MutantRow>) => {
     printRow(task, reply);
     if ('error' in reply) return;
-    if (isGood(reply.result)) good++;
+    if (options.withhold ? isSuspected(reply.result) : isGood(reply.result)) good++;
     if (reply.result.end === 'stage-reached@banner') booted++;
   });
   const others = booted > 0 ? `; ${booted} did not die here` : '';
-  console.log(`${good} of ${tasks.length} explained by the mutated instruction, and proved${others}`);
+  const told = options.withhold ? 'suspected, and no cause' : 'explained by the mutated instruction, and proved';
+  console.log(`${good} of ${tasks.length} ${told}${others}`);
   return good === tasks.length ? 0 : 1;
 }
 
