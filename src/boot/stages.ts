@@ -1,6 +1,6 @@
 // How far a boot has come: entry, decompress, handoff, banner, init. Found by what the guest does, not by names:
 // - decompress: the first read of the payload's first page that is not a copy (the stub first copies itself whole,
-//   with string moves, and only then reads the payload to unpack it);
+//   with string moves, and only then reads the payload to unpack it), by code that does not lie in the payload;
 // - handoff: after that, the first code run above 1 MiB that is no code of the stub (wherever the stub has copied itself
 //   to, and whatever its bytes have become since in the copy that runs) and lies in a page that was written since: what
 //   was just unpacked;
@@ -186,7 +186,7 @@ export class StageTracker {
   }
 
   #payloadTouched(watched: Watched): void {
-    if (watched.write || this.has('decompress') || !this.#isPayload(watched)) return;
+    if (watched.write || this.has('decompress') || !this.#isPayload(watched) || this.#runsPayload()) return;
     const insn = this.#machine.engine.currentInstruction();
     if (isFault(insn)) return;
     const copying = STRING_MOVES.has(insn.mnemonic) && !this.#movesPayloadOnly();
@@ -195,6 +195,18 @@ export class StageTracker {
     this.#reach('decompress');
     this.#machine.engine.takePages(at.PAGE_FRESH);
     for (const copy of this.copies) this.#watchPayload(copy, false);
+  }
+
+  /** What runs in the packed kernel itself, as a wild jump does, reads it as it reads anything. */
+  #runsPayload(): boolean {
+    const { engine } = this.#machine;
+    const rip = engine.translate(engine.state.rip + engine.mode.base, { fetch: true, implicit: true });
+    const { payload } = this.#image as BzImage;
+    if (isFault(rip) || payload === undefined) return false;
+    return this.copies.some((copy) => {
+      const start = this.#payloadAt(copy) as number;
+      return rip >= start && rip < start + payload.length;
+    });
   }
 
   /** Where the whole stub goes is told by what its payload is moved by. */

@@ -54,7 +54,8 @@ export function likelihood({ form, constant }: Reference, ranges: Ranges): numbe
   if (form === 'mov-imm32-rex') return inBody ? 5 : constant < ranges.headEnd ? 4 : 3;
   // Where the packed kernel lies and ends is known; whoever unpacks it has these addresses.
   const { headEnd, payloadEnd } = ranges;
-  const isPayload = [headEnd, headEnd + GZIP_HEADER, payloadEnd].includes(constant);
+  // On a register it is more likely the offset of a field, or a page further.
+  const isPayload = form !== 'base-disp32' && [headEnd, headEnd + GZIP_HEADER, payloadEnd].includes(constant);
   if ((!inBody && !isPayload) || constant === 0n) return 0;
   if (form === 'base-disp32') return 1;
   return constant % 4096n === 0n ? 1 : 2;

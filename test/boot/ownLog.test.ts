@@ -86,7 +86,7 @@ describe('a kernel that says its first line only in its log', () => {
   it('comes to the same from a snapshot', () => {
     const kernel: Kernel = { texts: [BANNER], ends: wait(2_000_000_000n) + OFF };
     const run = start(kernel, { until: 'banner' });
-    while (run.machine.engine.retired < 300_000_000n) run.advance(10_000_000n);
+    while (run.machine.engine.retired < 300_000_000n && run.advance(10_000_000n) === undefined);
     const reader = new SnapshotReader({ until: 'banner', maxInstructions: run.config.maxInstructions });
     for (const piece of snapshotOf(run)) reader.push(piece);
     expect(runToEnd(reader.finish()).outcome).toMatchObject({

@@ -225,6 +225,13 @@ describe('a fault that is no fixed address', () => {
     expect(first.outcome.kind).not.toBe('stage-reached');
     expect({ causes, suspicions }).toEqual({ causes: [], suspicions: [] });
   });
+
+  // A wrong base, read from beside its place: 0x1000 and the load address lead into the payload, where it dies later.
+  it('has none where a number and the load address lead to another death only', () => {
+    const image = withBytes(sample('good'), 0x182a1, [0x48, 0x8b, 0x05, 0x18, 0x4d, 0x00, 0x00]);
+    const { causes, suspicions } = diagnosed(image, { until: 'decompress' });
+    expect({ causes, suspicions }).toEqual({ causes: [], suspicions: [] });
+  });
 });
 
 describe('a cause that is shown at one load address only', () => {
