@@ -184,7 +184,7 @@ export class BootRun {
 
   #stageReached(stage: StageReached): void {
     if (stage.name === 'handoff') this.#ownLog.begin();
-    if (stage.name === 'banner' && !this.stages.bannerUnheard) this.#ownLog.stop();
+    if (stage.name === 'banner' && this.machine.console.includes('Linux version')) this.#ownLog.stop();
     if (stage.name === this.config.until) this.machine.requestStop();
   }
 

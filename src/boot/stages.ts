@@ -69,9 +69,6 @@ export class StageTracker {
     if (this.#image.kind === 'bzImage') this.#codePage(context);
   }
 
-  /** Its first line was not printed where anybody listens. */
-  bannerUnheard = false;
-
   /** Told of each further copy of the stub, when its code is about to run for the first time. */
   onCopy: ((copy: number) => void) | undefined;
   /** Offsets of bytes in the stub that may differ from one copy to the next. */
@@ -146,7 +143,6 @@ export class StageTracker {
   /** The kernel has said its first line, where it is not heard. */
   saidUnheard(): void {
     if (!this.has('handoff') || this.has('banner')) return;
-    this.bannerUnheard = true;
     this.#reach('banner');
   }
 

@@ -142,7 +142,7 @@ function addressOf(context: Context): Values {
     registers = combine(memoryIndexScale === 1 ? registerValues(state, memoryIndex) : UNKNOWN, registers, addValue);
   const displacement = constantOf(context, true);
   // Two addresses are never added: where a register holds one, right or wrong, the displacement is a distance.
-  if (registers.some(({ constants }) => constants.length > 0))
+  if (registers.some((value) => value.constants.length > 0 || isLessAddress(value)))
     for (const { constants } of displacement) for (const key of constants) context.report(key, 'corrected');
   return combine(registers, displacement, addValue);
 }
@@ -157,11 +157,11 @@ function valuesOf(context: Context, operand: number): Values {
 }
 
 /**
- * What is not known, less one address of the stub and plus another: it is moved by the distance between the two, which is
- * right wherever the stub runs. So a stub without a load address of its own finds its places in the copy that it makes.
+ * A register that is less an address of the stub, and not known else: a displacement on it moves it by the distance to
+ * another, which is right wherever the stub runs. So one without a load address finds its places in the copy that it makes.
  */
-const isMoved = ({ constants, taken, unknown }: Value): boolean =>
-  unknown && constants.length > 0 && constants.length === taken.length;
+const isLessAddress = ({ constants, taken, unknown }: Value): boolean =>
+  unknown && constants.length === 0 && taken.length === 1;
 
 /** What meets a load address is corrected by it: told of every constant in it. */
 function told(context: Context, values: Values): Values {
@@ -171,8 +171,7 @@ function told(context: Context, values: Values): Values {
     if (bias > 0 || inherited) {
       for (const key of constants) report(key, 'corrected');
       for (const key of taken) report(key, 'subtracted');
-    } else if (isMoved(value)) for (const key of constants) report(key, 'corrected');
-    else if (bias < 0) for (const key of constants) report(key, 'measured');
+    } else if (bias < 0) for (const key of constants) report(key, 'measured');
     else if (constants.length > 0 && taken.length > 0)
       for (const key of [...constants, ...taken]) report(key, 'paired');
   }
@@ -183,7 +182,7 @@ function reportAll({ report }: Context, values: Values, use: Use): void {
   for (const value of values) {
     const { constants, taken, scaled, bias, inherited } = value;
     const based = bias > 0 || inherited;
-    const corrected = based || isMoved(value);
+    const corrected = based;
     for (const key of constants) report(key, scaled && use !== 'number' ? 'scaled' : corrected ? 'corrected' : use);
     if (based) for (const key of taken) report(key, 'subtracted');
   }
