@@ -7,6 +7,8 @@ import type { Plain } from '../bits/plain.ts';
 import type { Machine } from '../machine/machine.ts';
 import { physAddr } from '../bits/address.ts';
 import { searchFor } from '../image/search.ts';
+import { PANIC } from './panic.ts';
+import { BANNER } from './stages.ts';
 
 /** Instructions between two looks: each takes some 10 ms. */
 export const LOG_LOOK = 250_000_000n;
@@ -20,13 +22,14 @@ const PANIC_END = '---[ end ';
 const AT_MOST = 0x7e;
 const SPACE = 0x20;
 
-const latin = (text: string): Uint8Array => Uint8Array.from(text, (char) => char.charCodeAt(0));
-const TEXTS = { banner: 'Linux version ', panic: 'Kernel panic - not syncing' } as const;
+const TEXTS = { banner: `${BANNER} `, panic: PANIC } as const;
 type Text = keyof typeof TEXTS;
 const SEARCHES: Readonly<Record<Text, ReturnType<typeof searchFor>>> = {
-  banner: searchFor(latin(TEXTS.banner)),
-  panic: searchFor(latin(TEXTS.panic)),
+  banner: searchFor(new TextEncoder().encode(TEXTS.banner)),
+  panic: searchFor(new TextEncoder().encode(TEXTS.panic)),
 };
+
+const lookAfter = (retired: bigint): bigint => (retired / LOG_LOOK + 1n) * LOG_LOOK;
 
 export type LogSeen = {
   /** It has said its first line, a while ago or before its end. */
@@ -50,9 +53,8 @@ export class OwnLog {
 
   /** To be called when the kernel is about to run its first instruction. */
   begin(): void {
-    const { retired } = this.#machine.engine;
     this.#known = [...this.#places('banner'), ...this.#places('panic')];
-    this.#nextLook = (retired / LOG_LOOK + 1n) * LOG_LOOK;
+    this.#nextLook = lookAfter(this.#machine.engine.retired);
   }
 
   /** The kernel is heard on the console: nothing more is looked for. */
@@ -69,7 +71,7 @@ export class OwnLog {
   after(): LogSeen | undefined {
     const { retired } = this.#machine.engine;
     if (this.#known === undefined || retired < this.#nextLook) return undefined;
-    this.#nextLook = (retired / LOG_LOOK + 1n) * LOG_LOOK;
+    this.#nextLook = lookAfter(retired);
     const panic = this.#panic();
     if (this.#logged('banner') !== undefined) this.#bannerSince ??= retired;
     if (panic !== undefined) this.#panicSince ??= retired;

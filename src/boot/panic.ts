@@ -2,7 +2,7 @@
 
 /** What printk puts before a line: log level, time since boot, and with CONFIG_PRINTK_CALLER who speaks. */
 const PREFIX = /^(?:<\d+>)?(?:\[ *\d+\.\d+\])?(?:\[ *[TC]\d+\])? ?/;
-const PANIC = 'Kernel panic - not syncing';
+export const PANIC = 'Kernel panic - not syncing';
 const HEADING = /Call Trace:$/;
 /** "panic+0x344/0x3a0", after a "?" if the unwinder does not vouch for it, with the module behind it. */
 const FRAME = /^ *(?:\? )?[\w.$]+\+0x[0-9a-f]+\/0x[0-9a-f]+(?: \[[^\]]*\])?$/;

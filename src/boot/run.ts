@@ -15,7 +15,7 @@ import { OwnLog } from './ownLog.ts';
 import { enter } from './enter.ts';
 import type { Boot, WritableMemory } from './linux.ts';
 import { exitCode, type Goal, type Outcome, type OutcomeBody } from './outcome.ts';
-import { callTrace } from './panic.ts';
+import { callTrace, PANIC } from './panic.ts';
 import {
   checkEntry,
   checkOptions,
@@ -24,7 +24,7 @@ import {
   type RelocatedField,
   type RunConfig,
 } from './runConfig.ts';
-import { type StageReached, StageTracker } from './stages.ts';
+import { BANNER, type StageReached, StageTracker } from './stages.ts';
 import { relocateCopies, relocateLoaded } from './relocateCopies.ts';
 import { SCREEN_LOOK, TextWatch } from './textWatch.ts';
 
@@ -53,7 +53,6 @@ export type RunResult = {
   readonly screen: readonly string[];
 };
 
-const PANIC = 'Kernel panic - not syncing';
 const LONGEST_MESSAGE = 4096;
 const PANIC_END = '---[ end Kernel panic';
 /** Instructions a panicking kernel gets to print its call trace. */
@@ -184,7 +183,6 @@ export class BootRun {
 
   #stageReached(stage: StageReached): void {
     if (stage.name === 'handoff') this.#ownLog.begin();
-    if (stage.name === 'banner' && this.machine.console.includes('Linux version')) this.#ownLog.stop();
     if (stage.name === this.config.until) this.machine.requestStop();
   }
 
@@ -290,6 +288,7 @@ export class BootRun {
 
   /** A panic ends the run where the kernel says it has said all, or a while after it began. */
   #consoleLine(line: string): void {
+    if (line.includes(BANNER)) this.#ownLog.stop();
     const { retired } = this.machine.engine;
     const begins = line.indexOf(PANIC);
     if (this.#panicMessage === undefined && begins >= 0) {

@@ -34,7 +34,8 @@ export type StageReached = {
   readonly guestTime: bigint;
 };
 
-const BANNER = 'Linux version';
+/** How a kernel's first line begins. */
+export const BANNER = 'Linux version';
 const NEWLINE = 10;
 /** A line longer than this is taken as ended. */
 const LONGEST_LINE = 1024;

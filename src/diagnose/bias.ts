@@ -23,10 +23,9 @@ export function* biasIn(
   if (image.kind !== 'bzImage') return undefined;
   const run = new BootRun(config, image);
   const recorder = new ReferenceRecorder(run, image, (r) => r.constant === executed.reference.constant);
-  const met = () => [...recorder.executed.values()].find((other) => other.fileOffset === executed.fileOffset);
   const isOwn = bias === executed.runtime - executed.link;
   const found = (): bigint | undefined => {
-    const here = met();
+    const here = [...recorder.executed.values()].find((other) => other.fileOffset === executed.fileOffset);
     if (here === undefined) return undefined;
     const own = here.runtime - here.link;
     // Where another copy of the stub is meant than the one that runs, it is that one here too.

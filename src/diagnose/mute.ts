@@ -3,6 +3,7 @@
 
 import { isHushed, spokenLine } from '../boot/cmdline.ts';
 import type { BootRun, Outcome, RunConfig, RunResult } from '../boot/run.ts';
+import { BANNER } from '../boot/stages.ts';
 import type { KernelImage } from '../image/image.ts';
 import { wellEnded } from './ending.ts';
 import type { Spoken } from './types.ts';
@@ -24,7 +25,7 @@ export function spokenConfig(config: RunConfig, image: KernelImage): RunConfig |
 }
 
 /** What was said by the kernel itself, and not by its boot stub. */
-const KERNELS_OWN = ['Linux version', 'Kernel panic'];
+const KERNELS_OWN = [BANNER, 'Kernel panic'];
 
 /** Has nothing been printed, or nothing by a kernel that was asked to be quiet? */
 export function isMute({ machine, config }: BootRun): boolean {

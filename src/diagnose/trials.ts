@@ -46,8 +46,7 @@ const MOST_WORK: Readonly<Record<Stage, bigint>> = {
 /** Of the trials of one death. What is being proved goes on to its end. */
 export class Work {
   #left: bigint;
-  /** Candidates that were left untried, since there were too many or the trials before took too long. */
-  untried = 0;
+  #untried = 0;
 
   constructor({ stage }: Pick<Outcome, 'stage'>) {
     this.#left = MOST_WORK[stage];
@@ -59,6 +58,16 @@ export class Work {
 
   get isOver(): boolean {
     return this.#left <= 0n;
+  }
+
+  /** So many candidates are left untried. Who is left out of one search may be left out of the next. */
+  leave(candidates: number): void {
+    this.#untried = Math.max(this.#untried, candidates);
+  }
+
+  /** Candidates that were left untried, since there were too many or the trials before took too long. */
+  get untried(): number {
+    return this.#untried;
   }
 }
 

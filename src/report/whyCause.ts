@@ -32,8 +32,7 @@ export function causeLines(cause: Cause, image: KernelImage): Line[] {
 }
 
 const part = (text: string): Line[] => [BLANK, paragraph(text, 'heading')];
-const texts = (text: string): Line[] =>
-  text === '' ? [] : text.split('\n').map((line) => ({ text: line, indent: 4 }));
+const texts = (text: string): Line[] => text.split('\n').map((line) => ({ text: line, indent: 4 }));
 const table = (rows: readonly (readonly string[])[]): Line[] =>
   tableRows(rows).map((text) => ({ text, indent: 4, whole: true }));
 
@@ -138,7 +137,7 @@ function repairLines({ instruction, repair, others }: Cause): Line[] {
     ['repaired', hexBytes(repair.bytes), instructionText(repair)],
   ]);
   const rest = others.map((other) => other.repair);
-  return [...rows, ...texts([...ownRepair(repair), ...otherRepairs(rest)].join('\n'))];
+  return [...rows, ...[...ownRepair(repair), ...otherRepairs(rest)].flatMap(texts)];
 }
 
 const ownRepair = ({ everywhere }: RepairedInstruction): string[] =>

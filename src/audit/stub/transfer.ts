@@ -166,8 +166,7 @@ const isLessAddress = ({ constants, taken, unknown }: Value): boolean =>
 /** What meets a load address is corrected by it: told of every constant in it. */
 function told(context: Context, values: Values): Values {
   const { report } = context;
-  for (const value of values) {
-    const { constants, taken, bias, inherited } = value;
+  for (const { constants, taken, bias, inherited } of values) {
     if (bias > 0 || inherited) {
       for (const key of constants) report(key, 'corrected');
       for (const key of taken) report(key, 'subtracted');
@@ -179,12 +178,10 @@ function told(context: Context, values: Values): Values {
 }
 
 function reportAll({ report }: Context, values: Values, use: Use): void {
-  for (const value of values) {
-    const { constants, taken, scaled, bias, inherited } = value;
-    const based = bias > 0 || inherited;
-    const corrected = based;
+  for (const { constants, taken, scaled, bias, inherited } of values) {
+    const corrected = bias > 0 || inherited;
     for (const key of constants) report(key, scaled && use !== 'number' ? 'scaled' : corrected ? 'corrected' : use);
-    if (based) for (const key of taken) report(key, 'subtracted');
+    if (corrected) for (const key of taken) report(key, 'subtracted');
   }
 }
 

@@ -15,11 +15,10 @@ import { counterCheck } from '../counterCheck.ts';
 import { type Ranges, rangesOf } from '../likelihood.ts';
 import type { End } from '../progress.ts';
 import { repairedBoots, WANTED_ADDRESSES } from '../proof.ts';
-import { ranked } from '../recordedBoot.ts';
 import { type Change, changeOf } from '../repair.ts';
 import { followConstant } from '../steps.ts';
 import { type Dead, type Tried, tryRepair, type Work } from '../trials.ts';
-import { fixedChanges, repairSeveral } from './severalReferences.ts';
+import { candidatesBeside, fixedChanges, repairSeveral } from './severalReferences.ts';
 import type { Cause, CounterCheck, Culprit, Evidence, Proof, Step, Suspicion, Tick } from '../types.ts';
 
 /** Candidates that are tried at most. */
@@ -60,10 +59,10 @@ export function* findPositionDependentReference(dead: Death, options: FindOption
   if (atOnce !== undefined) return { cause: undefined, suspicions: [atOnce.suspicion], repaired: undefined };
   const suspicions: Suspicion[] = [];
   const { work } = dead;
-  const candidates = candidatesOf(dead);
+  const candidates = candidatesBeside([], dead);
   for (const [i, change] of candidates.entries()) {
     if (i >= MAX_TRIES || work.isOver) {
-      work.untried += candidates.length - i;
+      work.leave(candidates.length - i);
       break;
     }
     const healed = yield* healing(dead, change);
@@ -91,15 +90,6 @@ function* judgeSeveral(
 function apartFrom({ instruction, others }: Cause, suspicions: readonly Suspicion[]): Suspicion[] {
   const blamed = new Set([instruction, ...others.map((other) => other.instruction)].map((i) => i.fileOffset));
   return suspicions.filter((suspicion) => !blamed.has(suspicion.instruction.fileOffset));
-}
-
-/** Likeliest first. */
-function candidatesOf({ recorder, image }: Pick<Death, 'recorder' | 'image'>): Change[] {
-  return ranked(recorder, image).flatMap((executed) => {
-    const bias = executed.runtime - executed.link;
-    const change = bias === 0n ? undefined : changeOf(executed, bias);
-    return change === undefined ? [] : [change];
-  });
 }
 
 type Judged = { readonly cause: Cause; readonly repaired: Tried } | { readonly suspicion: Suspicion };

@@ -58,9 +58,9 @@ export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator
   while (!isLater(tried)) {
     const now: BootRun = tried.run;
     let further: { readonly change: Change; readonly tried: Tried } | undefined;
-    for (const change of candidates) {
+    for (const [i, change] of candidates.entries()) {
       if (tries++ >= MAX_TRIES || work.isOver) {
-        work.untried++;
+        work.leave(candidates.length - i);
         return undefined;
       }
       const again = yield* tryRepair(config, image, [...fixed, ...added, change], dead);
@@ -103,8 +103,8 @@ function* anyHelps(dead: Death, repaired: readonly Change[], change: Change, hel
 /** Came to a later stage, and not only to another death. */
 const isLater = ({ passed, next }: Tried): boolean => passed && next === undefined;
 
-/** Instructions that were executed, hold what may be an address, and are not among those repaired. */
-function candidatesBeside(
+/** Instructions that were executed, hold what may be an address, and are not among those repaired; likeliest first. */
+export function candidatesBeside(
   changes: readonly Change[],
   { image, recorder }: Pick<Death, 'image' | 'recorder'>,
 ): Change[] {
