@@ -11,6 +11,8 @@ import { parseBzImage } from '../../src/image/bzimage.ts';
 
 const good = new Uint8Array(readFileSync(fileURLToPath(new URL('../../samples/built/good.bzImage', import.meta.url))));
 const { fileOffset, size } = parseBzImage(good).protectedMode;
+/** startup_64. */
+const ENTRY_64 = 0x200;
 /** In startup_64: mov %rbx,%rsi; jmp *%rax, behind the call of unpack_kernel. */
 const LEAVES = 0x275;
 /** In startup_32, which the 64-bit entry does not run. */
@@ -26,14 +28,31 @@ function boot(to: number | undefined) {
     image.set(bytesOfHex('488d3d00000000c707ebfe9090ffe7'), fileOffset + OURS);
     putU32(image, fileOffset + OURS + 3, to - (OURS + 7));
   }
-  const { outcome, stages } = runToEnd(
+  const { outcome, stages } = run(image);
+  return [outcome.kind, stages.at(-1)?.name];
+}
+
+const run = (image: Uint8Array) =>
+  runToEnd(
     new BootRun({
       ...{ image, entry: 64, cpu: 'max', memoryBytes: 64 << 20, cmdline: '', until: 'handoff', seed: 0 },
       maxInstructions: 5_000_000n,
     }),
   );
-  return [outcome.kind, stages.at(-1)?.name];
-}
+
+describe('the decompression', () => {
+  it('is none where code that lies in the payload reads there', () => {
+    const image = good.slice();
+    const { payload } = parseBzImage(good);
+    const start = (payload?.fileOffset ?? 0) - fileOffset;
+    // jmp to the payload; there mov 0(%rip),%al; jmp .
+    image.set(bytesOfHex('e900000000'), fileOffset + ENTRY_64);
+    putU32(image, fileOffset + ENTRY_64 + 1, start - (ENTRY_64 + 5));
+    image.set(bytesOfHex('8a0500000000ebfe'), fileOffset + start);
+    const { outcome, stages } = run(image);
+    expect([outcome.kind, stages.at(-1)?.name]).toEqual(['instruction-limit', 'entry']);
+  });
+});
 
 describe('the handoff', () => {
   it('is the jump into the unpacked kernel', () => {

@@ -232,6 +232,14 @@ describe('a fault that is no fixed address', () => {
     const { causes, suspicions } = diagnosed(image, { until: 'decompress' });
     expect({ causes, suspicions }).toEqual({ causes: [], suspicions: [] });
   });
+
+  // The same, and the offset on that base is the link address of a function: with the load address it is run, and dies too.
+  it('has none where the other death is in a function of the stub', () => {
+    const wrongBase = withBytes(sample('good'), 0x182a1, [0x48, 0x8b, 0x05, 0x18, 0x4d, 0x00, 0x00]);
+    const image = withBytes(wrongBase, 0x18020, [0x48, 0x8d, 0x81, 0x80, 0x84, 0x01, 0x00]);
+    const { causes, suspicions } = diagnosed(image, { until: 'decompress' });
+    expect({ causes, suspicions }).toEqual({ causes: [], suspicions: [] });
+  });
 });
 
 describe('a cause that is shown at one load address only', () => {
