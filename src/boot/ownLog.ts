@@ -10,7 +10,7 @@ import { searchFor } from '../image/search.ts';
 import { PANIC } from './panic.ts';
 import { BANNER } from './stages.ts';
 
-/** Instructions between two looks: each takes some 10 ms. */
+/** Instructions between two looks: each takes some 30 ms for each text in what a Debian kernel has touched at the handoff. */
 export const LOG_LOOK = 250_000_000n;
 /** How long a first line may be in the log before it counts: a console that comes late prints all that was logged. */
 export const LOG_GRACE = 500_000_000n;
