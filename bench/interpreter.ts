@@ -4,8 +4,8 @@
 //   tsx bench/interpreter.ts IMAGE   prints one JSON object (InterpreterRun)
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { BootRun } from '../src/boot/run.ts';
-import type { Stage } from '../src/boot/stages.ts';
+import { BootRun } from '../src/run/run.ts';
+import type { Stage } from '../src/run/stages.ts';
 import { setV8Flags } from '../src/cli/v8Flags.ts';
 import { CMDLINE, MEMORY_MIB } from './kernels.ts';
 

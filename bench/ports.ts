@@ -1,6 +1,6 @@
 // What a console that is polled costs the host: a loop that reads the UART's line status, as drivers wait for it, beside the same
 // loop with a load from memory in the port's place. Prints ns of CPU time an iteration and the ratio. Usage: npm run bench:ports
-import { BootRun } from '../src/boot/run.ts';
+import { BootRun } from '../src/run/run.ts';
 import { putU32 } from '../src/bits/cursor.ts';
 import { bytesOfHex } from '../src/bits/hex.ts';
 

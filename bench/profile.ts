@@ -1,4 +1,4 @@
-// Which handlers a boot spends its instructions in: the measurement behind hotKeys (src/cpu/handlers.ts) and the fused
+// Which handlers a boot spends its instructions in: the measurement behind hotKeys (src/cpu/binding/handlers.ts) and the fused
 // pairs. A development tool, not part of the benchmark.
 //
 //   npx tsx bench/profile.ts [--from STAGE] [--until STAGE] [--stride N] [--pairs] [--shapes] [IMAGE | KERNEL-NAME]...
@@ -7,12 +7,12 @@
 // stands on is counted. Strides vary, so that no loop of the guest keeps step with them.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { BootRun } from '../src/boot/run.ts';
-import type { Stage } from '../src/boot/stages.ts';
+import { BootRun } from '../src/run/run.ts';
+import type { Stage } from '../src/run/stages.ts';
 import { setV8Flags } from '../src/cli/v8Flags.ts';
-import { buildEngine } from '../src/cpu/engine/module.ts';
-import { allHandlers, hotKeys } from '../src/cpu/handlers.ts';
-import * as at from '../src/cpu/layout.ts';
+import { buildEngine } from '../src/cpu/binding/module.ts';
+import { allHandlers, hotKeys } from '../src/cpu/binding/handlers.ts';
+import * as at from '../src/cpu/state/layout.ts';
 import { kernel } from '../test/support/kernels.ts';
 import { CMDLINE } from './kernels.ts';
 

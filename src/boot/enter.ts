@@ -1,7 +1,7 @@
 // The processor as an image's first instruction finds it.
 
-import * as at from '../cpu/layout.ts';
-import { SEG, type SegmentIndex } from '../cpu/state.ts';
+import * as at from '../cpu/state/layout.ts';
+import { SEG, type SegmentIndex } from '../cpu/state/state.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { EntryState, RegisterName } from './entry-state.ts';
 import { setMemoryTypes, setUpChips } from './firmware.ts';

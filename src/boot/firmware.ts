@@ -1,7 +1,7 @@
 // What firmware has done to processor and chips before it hands over, and no boot protocol mentions: kernels find the memory
 // types set (SDM 3A 12.11, "Memory Type Range Registers"), and a timer that ticks.
-import * as at from '../cpu/layout.ts';
-import type { CpuState } from '../cpu/state.ts';
+import * as at from '../cpu/state/layout.ts';
+import type { CpuState } from '../cpu/state/state.ts';
 import type { Machine } from '../machine/machine.ts';
 import { MSR_IA32_MTRR_DEF_TYPE, msrByName, msrSlot } from '../x86/msr.ts';
 import { BIOS_VECTORS } from './interruptVectors.ts';

@@ -1,7 +1,7 @@
 // Lets a run go on in slices, and looks up between them: at Ctrl-C, at closed pipes, at the progress line. The length of
 // a slice follows the wall clock; the run itself does not notice where it is cut.
 
-import type { BootRun } from '../boot/run.ts';
+import type { BootRun } from '../run/run.ts';
 import { countText } from '../report/numbers.ts';
 import type { Io } from './io.ts';
 import type { Screen } from './screen.ts';

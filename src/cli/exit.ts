@@ -1,7 +1,7 @@
 // Exit codes, as `firstlight --help` lists them.
 
-import type { Ending } from '../boot/outcome.ts';
-import { type CommandResult, endedAsAsked, type Goal } from '../boot/run.ts';
+import type { Ending } from '../run/outcome.ts';
+import { type CommandResult, endedAsAsked, type Goal } from '../run/run.ts';
 
 /** What ends a run from outside, and the exit code by it: 128 + its number, as shells report it. */
 export const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;

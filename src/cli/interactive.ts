@@ -3,7 +3,7 @@
 // What is typed and when makes the run no pure function of its options; the machine's input log makes it one again.
 
 import { InputError } from '../bits/errors.ts';
-import type { BootRun, RunConfig } from '../boot/run.ts';
+import type { BootRun, RunConfig } from '../run/run.ts';
 import type { InputPort } from '../machine/input.ts';
 import { type Ended, nextSlice } from './drive.ts';
 import type { Io, Keyboard } from './io.ts';

@@ -2,13 +2,13 @@
 
 import { InputError } from '../bits/errors.ts';
 import { ENTRIES, type Entry, isForeign, isProgram } from '../boot/boot.ts';
-import { type CommandLine, type CommandLineRequest, guestOf, withOurWords } from '../boot/cmdline.ts';
+import { type CommandLine, type CommandLineRequest, guestOf, withOurWords } from '../run/cmdline.ts';
 import { MIB } from '../boot/layout.ts';
 import { commandInitramfs } from '../boot/initramfs.ts';
 import type { Module } from '../boot/program.ts';
-import type { BootRun, Goal, RunConfig } from '../boot/run.ts';
-import type { Onward } from '../boot/snapshot.ts';
-import { STAGES } from '../boot/stages.ts';
+import type { BootRun, Goal, RunConfig } from '../run/run.ts';
+import type { Onward } from '../run/snapshot.ts';
+import { STAGES } from '../run/stages.ts';
 import { EXTRA_DEVICES } from '../machine/pci.ts';
 import { type KernelImage, parseImage } from '../image/image.ts';
 import { openFile, originText, ukiOf } from '../image/open.ts';

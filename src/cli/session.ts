@@ -1,7 +1,7 @@
 // A run on the command line from where it comes from (an image, or a snapshot) to where it stops, and the snapshot that
 // is written on the way or there.
 
-import { BootRun, type Goal, type RunConfig } from '../boot/run.ts';
+import { BootRun, type Goal, type RunConfig } from '../run/run.ts';
 import { whenText } from '../report/outcome.ts';
 import { drive, type Ended } from './drive.ts';
 import { driveInteractive, openKeyboard } from './interactive.ts';

@@ -1,4 +1,4 @@
-// Snapshots as files: what boot/snapshot.ts makes, compressed with gzip. A file is there whole or not at all.
+// Snapshots as files: what run/snapshot.ts makes, compressed with gzip. A file is there whole or not at all.
 
 import { constants, createReadStream, statSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
@@ -8,9 +8,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { InputError } from '../bits/errors.ts';
-import type { BootRun, Goal } from '../boot/run.ts';
-import { type Onward, SnapshotReader, snapshotOf } from '../boot/snapshot.ts';
-import { type Stage, STAGES } from '../boot/stages.ts';
+import type { BootRun, Goal } from '../run/run.ts';
+import { type Onward, SnapshotReader, snapshotOf } from '../run/snapshot.ts';
+import { type Stage, STAGES } from '../run/stages.ts';
 import { attempt, noStreamOfBytes, STDIN } from './files.ts';
 import type { Io } from './io.ts';
 import { type Given, type OptionRow, UsageError } from './usage.ts';

@@ -1,6 +1,6 @@
 // The load bias of what a culprit means, in another machine than the one it was met in: found by running.
 
-import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
+import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
 import { parseImage } from '../image/image.ts';
 import { ReferenceRecorder } from '../record/references.ts';
 import { driveUntil } from './drive.ts';

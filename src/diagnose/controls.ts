@@ -2,7 +2,7 @@
 // one; where a value that is just as wrong heals too, the instruction only steers the boot round its death, as any limit, size or
 // count on the way can do.
 
-import type { RunConfig } from '../boot/run.ts';
+import type { RunConfig } from '../run/run.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { type Change, patched, otherConstant } from './repair.ts';
 import { bootBeyond, type Dead, type Tried } from './trials.ts';

@@ -5,10 +5,10 @@
 
 import { InputError } from '../bits/errors.ts';
 import { alignDown, alignUp, HIGH_MEMORY_START, overlap, type Range } from '../boot/layout.ts';
-import { BootRun, type RunConfig } from '../boot/run.ts';
-import type { Alias } from '../boot/runConfig.ts';
+import { BootRun, type RunConfig } from '../run/run.ts';
+import type { Alias } from '../run/runConfig.ts';
 import { putU32, viewOf } from '../bits/cursor.ts';
-import * as at from '../cpu/layout.ts';
+import * as at from '../cpu/state/layout.ts';
 import type { ReferenceForm } from '../code/references.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { parseImage } from '../image/image.ts';

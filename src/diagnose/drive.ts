@@ -1,6 +1,6 @@
 // Runs boots in stretches, so that whoever waits can show progress and stop.
 
-import type { BootRun, Outcome } from '../boot/run.ts';
+import type { BootRun, Outcome } from '../run/run.ts';
 import type { Tick } from './types.ts';
 
 /** Instructions between two ticks: a second or two where each takes microseconds, as floating point and chips do. */

@@ -1,8 +1,8 @@
 // Is the end of a boot one that needs no diagnosis? Where it was to go, a power-off that the guest wanted, or the end of
 // all that a kernel can do without a root file system that nobody gave it.
 
-import { namesIn } from '../boot/cmdline.ts';
-import { endedAsAsked, type Outcome, type RunConfig } from '../boot/run.ts';
+import { namesIn } from '../run/cmdline.ts';
+import { endedAsAsked, type Outcome, type RunConfig } from '../run/run.ts';
 
 export type WellEnded = 'as-asked' | 'powered-off' | 'no-root';
 

@@ -1,7 +1,7 @@
 // The other ways into an image that boot loaders take. An image that passes by one entry may die by another: each has code
 // of its own.
 
-import type { RunConfig } from '../boot/run.ts';
+import type { RunConfig } from '../run/run.ts';
 import { HIGH_MEMORY_START } from '../boot/layout.ts';
 import type { KernelImage } from '../image/image.ts';
 

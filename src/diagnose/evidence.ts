@@ -2,11 +2,11 @@
 
 import { Mnemonic } from 'iced-x86';
 import { PAGE_SIZE, type PhysAddr } from '../bits/address.ts';
-import { BootRun, type Outcome } from '../boot/run.ts';
-import { isFault } from '../cpu/cpu.ts';
-import type { Watched } from '../cpu/engine.ts';
-import * as at from '../cpu/layout.ts';
-import { FLAGS } from '../cpu/state.ts';
+import { BootRun, type Outcome } from '../run/run.ts';
+import { isFault } from '../cpu/state/cpu.ts';
+import type { Watched } from '../cpu/interpret/engine.ts';
+import * as at from '../cpu/state/layout.ts';
+import { FLAGS } from '../cpu/state/state.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import { locateInMemory } from '../record/location.ts';
 import { driveUntil } from './drive.ts';

@@ -1,9 +1,9 @@
 // Describes the instruction at a linear address of a machine: bytes, text, place in the image, symbol.
 
 import { Code } from 'iced-x86';
-import type { BootRun } from '../boot/run.ts';
+import type { BootRun } from '../run/run.ts';
 import { attText, decodeOne } from '../code/disassembly.ts';
-import { isFault } from '../cpu/cpu.ts';
+import { isFault } from '../cpu/state/cpu.ts';
 import { type SymbolTable, symbolAt, symbolText } from '../image/symbols.ts';
 import { locateInMemory, ownerOf } from '../record/location.ts';
 import type { InstructionAt } from './types.ts';

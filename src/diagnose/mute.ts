@@ -1,9 +1,9 @@
 // Dead, or only mute? A boot that says nothing where somebody listens, with a command line that does not ask it to, is
 // booted once more with one that does, and nothing else changed.
 
-import { isHushed, spokenLine } from '../boot/cmdline.ts';
-import type { BootRun, Outcome, RunConfig, RunResult } from '../boot/run.ts';
-import { BANNER } from '../boot/stages.ts';
+import { isHushed, spokenLine } from '../run/cmdline.ts';
+import type { BootRun, Outcome, RunConfig, RunResult } from '../run/run.ts';
+import { BANNER } from '../run/stages.ts';
 import type { KernelImage } from '../image/image.ts';
 import { wellEnded } from './ending.ts';
 import type { Spoken } from './types.ts';

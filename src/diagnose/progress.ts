@@ -1,8 +1,8 @@
 // Has a changed boot come past the death of the unchanged one? Living on is no sign of it: a change that only delays a death,
 // or keeps the boot busy elsewhere, does that too.
 
-import type { BootRun, Outcome } from '../boot/run.ts';
-import { STAGES, type Stage } from '../boot/stages.ts';
+import type { BootRun, Outcome } from '../run/run.ts';
+import { STAGES, type Stage } from '../run/stages.ts';
 
 const later = (stage: Stage, than: Stage): boolean => STAGES.indexOf(stage) > STAGES.indexOf(than);
 

@@ -4,7 +4,7 @@
 // it was given it has to heal where its bias is 0 (controls.ts, counterCheck.ts).
 
 import { InputError } from '../bits/errors.ts';
-import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
+import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { CPU_MODELS, findModel } from '../x86/models.ts';
 import { biasIn } from './bias.ts';

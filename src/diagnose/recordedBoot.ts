@@ -1,7 +1,7 @@
 // A boot that remembers which absolute references it executed. Recording costs next to nothing, so every boot of a
 // diagnosis does it, and none has to be run again to find the candidates.
 
-import { BootRun, type RunConfig } from '../boot/run.ts';
+import { BootRun, type RunConfig } from '../run/run.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { parseImage } from '../image/image.ts';
 import { type ExecutedReference, ReferenceRecorder } from '../record/references.ts';

@@ -1,8 +1,8 @@
 // Interventions on instructions of an image: the position-independent form where there is one of the same length, else
 // the immediate with the load bias added, which is right at one load address only.
 
-import type { RunConfig } from '../boot/run.ts';
-import type { RelocatedField } from '../boot/runConfig.ts';
+import type { RunConfig } from '../run/run.ts';
+import type { RelocatedField } from '../run/runConfig.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { attText, decodeOne } from '../code/disassembly.ts';
 import { positionIndependentForm } from '../code/repair.ts';

@@ -1,8 +1,8 @@
 // The way from the constant to the death: the run again up to the culprit, then instruction by instruction with its
 // value followed, until the bytes copied through it are executed or nothing more comes of it.
 
-import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
-import { isFault } from '../cpu/cpu.ts';
+import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
+import { isFault } from '../cpu/state/cpu.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import type { ExecutedReference } from '../record/references.ts';

@@ -1,8 +1,8 @@
 // One boot of an image with something changed, run until it has come past a death, or has met one itself.
 
 import { driveUntil } from './drive.ts';
-import { BootRun, type Outcome, type RunConfig } from '../boot/run.ts';
-import type { Stage } from '../boot/stages.ts';
+import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
+import type { Stage } from '../run/stages.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import type { ReferenceRecorder } from '../record/references.ts';
 import { diedElsewhere, type End, endOf, hasPassed, LIMITS, sameEnd } from './progress.ts';

@@ -4,7 +4,7 @@
 import { InputError } from '../bits/errors.ts';
 import { isProgram } from '../boot/boot.ts';
 import type { Boot } from '../boot/linux.ts';
-import { endedAsAsked, type Outcome, type RunConfig, type RunResult } from '../boot/run.ts';
+import { endedAsAsked, type Outcome, type RunConfig, type RunResult } from '../run/run.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import { findPositionDependentReference } from './classes/positionDependentReference.ts';
 import { drive } from './drive.ts';

@@ -2,8 +2,8 @@
 // on which pages change sees it as he sees stores.
 
 import type { PhysAddr } from '../bits/address.ts';
-import * as at from '../cpu/layout.ts';
-import type { GuestMemory } from '../cpu/memory.ts';
+import * as at from '../cpu/state/layout.ts';
+import type { GuestMemory } from '../cpu/state/memory.ts';
 import type { Dma } from '../devices/dma.ts';
 
 /**

@@ -2,9 +2,9 @@
 // instruction behave alike from there on. Pages of zeros do not count, so touching memory without changing it does not
 // show. Not cryptographic; two lanes of 32 bits with the multipliers of MurmurHash3 (public domain constants).
 
-import * as at from '../cpu/layout.ts';
-import type { GuestMemory } from '../cpu/memory.ts';
-import type { CpuState } from '../cpu/state.ts';
+import * as at from '../cpu/state/layout.ts';
+import type { GuestMemory } from '../cpu/state/memory.ts';
+import type { CpuState } from '../cpu/state/state.ts';
 import type { Device } from '../devices/device.ts';
 
 const C1 = 0xcc9e2d51;

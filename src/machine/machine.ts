@@ -4,12 +4,12 @@
 
 import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
-import { Engine } from '../cpu/engine.ts';
-import * as at from '../cpu/layout.ts';
-import { GuestMemory } from '../cpu/memory.ts';
+import { Engine } from '../cpu/interpret/engine.ts';
+import * as at from '../cpu/state/layout.ts';
+import { GuestMemory } from '../cpu/state/memory.ts';
 import { type FaultLink, raise } from '../cpu/microcode/delivery.ts';
 import { reset } from '../cpu/microcode/reset.ts';
-import { plainEngine, readEngine } from '../cpu/savedEngine.ts';
+import { plainEngine, readEngine } from '../cpu/interpret/savedEngine.ts';
 import type { Device, ResetSource, TimedDevice } from '../devices/device.ts';
 import type { PostCode } from '../devices/debugPorts.ts';
 import type { Uart16550 } from '../devices/uart16550.ts';

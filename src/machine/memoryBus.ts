@@ -5,8 +5,8 @@
 import type { PhysAddr } from '../bits/address.ts';
 import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
-import type { AccessBytes } from '../cpu/cpu.ts';
-import type { DeviceBus } from '../cpu/linearAccess.ts';
+import type { AccessBytes } from '../cpu/state/cpu.ts';
+import type { DeviceBus } from '../cpu/interpret/linearAccess.ts';
 import type { Device } from '../devices/device.ts';
 
 export const VGA_START = 0xa0000;

@@ -2,8 +2,8 @@
 // the machine's; what chips want of them goes through `Wires`.
 
 import type { PhysAddr } from '../bits/address.ts';
-import * as at from '../cpu/layout.ts';
-import type { GuestMemory, RamRange } from '../cpu/memory.ts';
+import * as at from '../cpu/state/layout.ts';
+import type { GuestMemory, RamRange } from '../cpu/state/memory.ts';
 import { absentDevice } from '../devices/absent.ts';
 import { createA20Gate } from '../devices/a20Gate.ts';
 import { createAcpiPm } from '../devices/acpiPm.ts';

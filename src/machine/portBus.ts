@@ -1,7 +1,7 @@
 // Port space: which chip answers which port. A port nobody claims reads as all ones and swallows writes, as an ISA bus
 // does, and is named once.
 
-import type { PortIo } from '../cpu/cpu.ts';
+import type { PortIo } from '../cpu/state/cpu.ts';
 import type { Device } from '../devices/device.ts';
 import type { ChipPorts } from '../devices/ports.ts';
 

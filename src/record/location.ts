@@ -2,11 +2,11 @@
 // (small pieces of it, such as the trampoline, are copied elsewhere by themselves).
 
 import { type PhysAddr, physAddr } from '../bits/address.ts';
-import type { BootRun } from '../boot/run.ts';
+import type { BootRun } from '../run/run.ts';
 import { endOf } from '../boot/layout.ts';
 import type { PlacedName } from '../boot/linux.ts';
-import { locateInStub } from '../boot/stubCopies.ts';
-import { isFault } from '../cpu/cpu.ts';
+import { locateInStub } from '../run/stubCopies.ts';
+import { isFault } from '../cpu/state/cpu.ts';
 import type { BzImage } from '../image/bzimage.ts';
 
 export type Place = { readonly link: bigint; readonly fileOffset: number };

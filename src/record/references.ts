@@ -2,9 +2,9 @@
 // what load bias. The plain engine stops at them through probes; everything else runs at full speed.
 
 import { type Instruction, type Register, RegisterExt } from 'iced-x86';
-import type { BootRun } from '../boot/run.ts';
-import { isFault } from '../cpu/cpu.ts';
-import type { CpuState } from '../cpu/state.ts';
+import type { BootRun } from '../run/run.ts';
+import { isFault } from '../cpu/state/cpu.ts';
+import type { CpuState } from '../cpu/state/state.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { absoluteReferences, type Reference } from '../code/references.ts';
 import { locateInMemory } from './location.ts';

@@ -13,7 +13,7 @@ import {
   type Register,
   RegisterExt,
 } from 'iced-x86';
-import type { CpuState } from '../cpu/state.ts';
+import type { CpuState } from '../cpu/state/state.ts';
 
 export type Mark = 'pointer' | 'fetched';
 

@@ -1,6 +1,6 @@
 // What a guest said it lacks, and how it is given: only where the guest says so itself and it was not given.
 
-import type { Outcome, RunConfig, RunResult } from '../boot/run.ts';
+import type { Outcome, RunConfig, RunResult } from '../run/run.ts';
 import { wellEnded } from '../diagnose/ending.ts';
 
 /** Of `firstlight boot`; `why` takes --initrd. */

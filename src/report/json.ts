@@ -2,11 +2,11 @@
 // Addresses and other 64-bit values are '0x...' strings, because JSON numbers lose bits above 2^53; counts are numbers.
 
 import { hex } from '../bits/hex.ts';
-import { givenPart } from '../boot/cmdline.ts';
+import { givenPart } from '../run/cmdline.ts';
 import type { Boot } from '../boot/linux.ts';
-import type { Outcome, RunConfig, RunResult } from '../boot/run.ts';
+import type { Outcome, RunConfig, RunResult } from '../run/run.ts';
 import { E820_RAM } from '../boot/layout.ts';
-import type { StageReached } from '../boot/stages.ts';
+import type { StageReached } from '../run/stages.ts';
 import type { FaultLink } from '../cpu/microcode/delivery.ts';
 import type { KernelImage } from '../image/image.ts';
 import { protocolText } from '../image/bzimage.ts';

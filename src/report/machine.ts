@@ -1,7 +1,7 @@
 // What is booted, and in which machine, in one line.
 
 import { hex } from '../bits/hex.ts';
-import type { RunConfig } from '../boot/run.ts';
+import type { RunConfig } from '../run/run.ts';
 import type { Boot } from '../boot/linux.ts';
 import { protocolText } from '../image/bzimage.ts';
 import type { KernelImage } from '../image/image.ts';

@@ -1,8 +1,8 @@
 // How a run ended, in words. Each outcome is worded here and nowhere else.
 
 import { hex } from '../bits/hex.ts';
-import { endedAsAsked, type Goal, type Outcome, type RunResult } from '../boot/run.ts';
-import type { StageReached } from '../boot/stages.ts';
+import { endedAsAsked, type Goal, type Outcome, type RunResult } from '../run/run.ts';
+import type { StageReached } from '../run/stages.ts';
 import type { ResetSource } from '../devices/device.ts';
 import { chainLines, firstExceptionText } from './chain.ts';
 import { consoleText, printable } from './console.ts';

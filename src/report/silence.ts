@@ -1,7 +1,7 @@
 // A run of which nothing was heard: what the guest did that somebody else might have seen. Facts of the run only.
 
-import { guestOf, spokenLine } from '../boot/cmdline.ts';
-import type { RunConfig, RunResult } from '../boot/run.ts';
+import { guestOf, spokenLine } from '../run/cmdline.ts';
+import type { RunConfig, RunResult } from '../run/run.ts';
 import type { KernelImage } from '../image/image.ts';
 import type { Unimplemented } from '../machine/unimplemented.ts';
 import { printable } from './console.ts';

@@ -2,7 +2,7 @@
 // proved, and what the image does with all of them repaired. For somebody who packages kernels and does not write
 // boot code. whyDeath.ts words the deaths, whyCause.ts the causes.
 
-import type { Outcome, RunConfig } from '../boot/run.ts';
+import type { Outcome, RunConfig } from '../run/run.ts';
 import { wellEnded } from '../diagnose/ending.ts';
 import type { Cause, Diagnosis, Evidence, OtherEntry, Proof, Suspicion, WayDiagnosis } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';

@@ -1,8 +1,8 @@
 // How a boot died, in words: the end, the first exception, the bytes there and who wrote them, the last words.
 
 import { hex } from '../bits/hex.ts';
-import type { Outcome } from '../boot/run.ts';
-import type { Stage } from '../boot/stages.ts';
+import type { Outcome } from '../run/run.ts';
+import type { Stage } from '../run/stages.ts';
 import type { FaultLink } from '../cpu/microcode/delivery.ts';
 import type { Evidence, Jump, Writer } from '../diagnose/types.ts';
 import type { Owner } from '../record/location.ts';

@@ -3,7 +3,7 @@
 
 import { hex } from '../bits/hex.ts';
 import type { Boot } from '../boot/linux.ts';
-import type { Outcome, RunConfig } from '../boot/run.ts';
+import type { Outcome, RunConfig } from '../run/run.ts';
 import { wellEnded } from '../diagnose/ending.ts';
 import { livesMute } from '../diagnose/mute.ts';
 import type { Diagnosis, OtherEntry, Spoken, WayDiagnosis } from '../diagnose/types.ts';

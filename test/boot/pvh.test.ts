@@ -3,7 +3,7 @@ import { InputError } from '../../src/bits/errors.ts';
 import { bytesOfHex } from '../../src/bits/hex.ts';
 import { bootImage, type ImageOptions } from '../../src/boot/boot.ts';
 import { MIB } from '../../src/boot/layout.ts';
-import { BootRun, runToEnd } from '../../src/boot/run.ts';
+import { BootRun, runToEnd } from '../../src/run/run.ts';
 import { parseImage } from '../../src/image/image.ts';
 import { pvhEntryOf } from '../../src/image/pvhNote.ts';
 import { concat, makeElf } from '../image/synthetic.ts';

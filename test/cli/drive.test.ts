@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { BootRun, type RunConfig } from '../../src/boot/run.ts';
+import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { drive, nextSlice } from '../../src/cli/drive.ts';
 import { exitCodeOf } from '../../src/cli/exit.ts';
 import { Screen } from '../../src/cli/screen.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { BootRun } from '../../src/boot/run.ts';
+import { BootRun } from '../../src/run/run.ts';
 import { driveInteractive, EscapeKeys } from '../../src/cli/interactive.ts';
 import type { Keyboard } from '../../src/cli/io.ts';
 import { Screen } from '../../src/cli/screen.ts';

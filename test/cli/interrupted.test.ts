@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { BootRun } from '../../src/boot/run.ts';
+import { BootRun } from '../../src/run/run.ts';
 import { endlessImage, firstlight } from './fakeIo.ts';
 
 describe('firstlight boot of an image that never ends', () => {

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
-import { BootRun, type RunConfig } from '../../src/boot/run.ts';
+import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { parseImage } from '../../src/image/image.ts';
 import { SETUP_HEADER_FIELDS, type SetupHeaderField } from '../../src/image/setup-header.ts';
 import { randomOf } from '../image/synthetic.ts';

@@ -7,14 +7,14 @@ import { decodeOne } from '../../src/code/disassembly.ts';
 import {
   FAULT_KINDS,
   type Fault,
+  bootConfig,
   type FaultKind,
   makeFault,
   makesAnAddress,
   type Sites,
   sitesOf,
   withFault,
-} from '../../scripts/never-guess-faults.ts';
-import { bootConfig } from '../../scripts/never-guess-worker.ts';
+} from '../support/faults.ts';
 import { random } from '../support/random.ts';
 
 const image = new Uint8Array(readFileSync('samples/built/good.bzImage'));

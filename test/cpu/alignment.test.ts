@@ -2,9 +2,9 @@
 // are left to the processor by the manual.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import * as at from '../../src/cpu/layout.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { initialiseX87 } from '../../src/cpu/microcode/fpuState.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { CR0_AM, CR4_OSFXSR } from '../../src/x86/control.ts';
 import { FLAGS } from '../../src/x86/flags.ts';
 import { GPR } from '../../src/x86/registers.ts';

@@ -1,9 +1,9 @@
 // VEX instructions where the vectors do not lead: who may use them, what is left alone, 32 bytes at the ends of pages.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Fault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import type { Fault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { CR0_EM, CR0_PE, CR0_PG, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE } from '../../src/x86/control.ts';
 import { DATA, type Guest, makeGuest } from './guest.ts';
 

@@ -1,12 +1,12 @@
 // Decoded code when the room for it is used up.
 import { expect, it } from 'vitest';
 import type { PhysAddr } from '../../src/bits/address.ts';
-import { CodeCache } from '../../src/cpu/codeCache.ts';
-import type { CodeMode, Context } from '../../src/cpu/codeContext.ts';
-import { buildEngine } from '../../src/cpu/engine/module.ts';
-import { allHandlers, hotKeys } from '../../src/cpu/handlers.ts';
-import * as at from '../../src/cpu/layout.ts';
-import { GuestMemory } from '../../src/cpu/memory.ts';
+import { CodeCache } from '../../src/cpu/decode/codeCache.ts';
+import type { CodeMode, Context } from '../../src/cpu/state/codeContext.ts';
+import { buildEngine } from '../../src/cpu/binding/module.ts';
+import { allHandlers, hotKeys } from '../../src/cpu/binding/handlers.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { GuestMemory } from '../../src/cpu/state/memory.ts';
 import { cpuModel, DEFAULT_MODEL } from '../../src/x86/models.ts';
 
 const MODE: CodeMode = { bitness: 64, base: 0n, limit: (1n << 64n) - 1n, sse: true, vex: true, avx: true };

@@ -1,7 +1,7 @@
 // Debug exceptions on the running engine: single-step and the four breakpoints (SDM 3B 18.2, 18.3.1).
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import * as at from '../../src/cpu/layout.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { MSR_IA32_DEBUGCTL, msrSlot } from '../../src/x86/msr.ts';
 import { bytesOf, makeSystem, type System, USER_CODE, USER_DATA, u64At } from './system.ts';
 

@@ -3,9 +3,9 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { physAddr } from '../../src/bits/address.ts';
-import type { RunResult, Watched } from '../../src/cpu/engine.ts';
-import * as at from '../../src/cpu/layout.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import type { RunResult, Watched } from '../../src/cpu/interpret/engine.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { bytesOf, KERNEL_CODE, KERNEL_STACK, makeSystem, type System, USER_CODE, USER_DATA, u64At } from './system.ts';
 
 const PAGE = 4096;

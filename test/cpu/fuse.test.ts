@@ -2,8 +2,8 @@
 // full of short jumps, ends in a load that faults: both ways must fault at the same place in the same state.
 
 import { describe, expect, it } from 'vitest';
-import type { Fault } from '../../src/cpu/cpu.ts';
-import { hotKeys } from '../../src/cpu/handlers.ts';
+import type { Fault } from '../../src/cpu/state/cpu.ts';
+import { hotKeys } from '../../src/cpu/binding/handlers.ts';
 import { random, type Random } from '../support/random.ts';
 import { DATA, type Guest, makeGuest } from './guest.ts';
 

@@ -2,12 +2,12 @@
 // 4 KiB that a test maps as it likes, no devices, no IDT. Whatever the instruction raises is taken down, not delivered.
 
 import type { PhysAddr } from '../../src/bits/address.ts';
-import type { Fault } from '../../src/cpu/cpu.ts';
-import { Engine } from '../../src/cpu/engine.ts';
-import * as at from '../../src/cpu/layout.ts';
-import type { DeviceBus } from '../../src/cpu/linearAccess.ts';
-import { GuestMemory } from '../../src/cpu/memory.ts';
-import { SEG, type Segment } from '../../src/cpu/state.ts';
+import type { Fault } from '../../src/cpu/state/cpu.ts';
+import { Engine } from '../../src/cpu/interpret/engine.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import type { DeviceBus } from '../../src/cpu/interpret/linearAccess.ts';
+import { GuestMemory } from '../../src/cpu/state/memory.ts';
+import { SEG, type Segment } from '../../src/cpu/state/state.ts';
 import { DEFAULT_MODEL, findModel } from '../../src/x86/models.ts';
 
 const RAM_BYTES = 16 << 20;

@@ -2,8 +2,8 @@
 // Results of each instruction are in the recorded vectors (family mmx).
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Fault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
+import type { Fault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { CR0_EM, CR0_TS, CR4_OSFXSR } from '../../src/x86/control.ts';
 import { DATA, makeGuest } from './guest.ts';
 

@@ -1,7 +1,7 @@
 // 64-bit products and quotients, for which WebAssembly has no instruction, against BigInt.
 
 import { describe, expect, it } from 'vitest';
-import { FLAGS } from '../../src/cpu/state.ts';
+import { FLAGS } from '../../src/cpu/state/state.ts';
 import { random } from '../support/random.ts';
 import { DATA, makeGuest } from './guest.ts';
 

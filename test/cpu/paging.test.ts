@@ -3,9 +3,9 @@
 
 import { describe, expect, it } from 'vitest';
 import { physAddr } from '../../src/bits/address.ts';
-import { type Fault, isFault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
-import { FLAGS } from '../../src/cpu/state.ts';
+import { type Fault, isFault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { FLAGS } from '../../src/cpu/state/state.ts';
 import { makeGuest } from './guest.ts';
 
 const P = 1n;

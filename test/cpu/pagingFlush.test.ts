@@ -1,7 +1,7 @@
 // INVLPG and pages larger than 4 KiB: every cached piece of the page goes (SDM 3A 4.10.4.1).
 
 import { describe, expect, it } from 'vitest';
-import * as at from '../../src/cpu/layout.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { type Guest, makeGuest } from './guest.ts';
 import { bytesOf, u64At } from './system.ts';
 

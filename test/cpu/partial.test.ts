@@ -2,7 +2,7 @@
 // the registers must be as they were.
 
 import { describe, expect, it } from 'vitest';
-import { FLAGS } from '../../src/cpu/state.ts';
+import { FLAGS } from '../../src/cpu/state/state.ts';
 import { DATA, makeGuest } from './guest.ts';
 
 const PAGE = 4096;

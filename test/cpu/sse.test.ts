@@ -3,9 +3,9 @@
 
 import { readFileSync } from 'node:fs';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Fault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import type { Fault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { CR0_EM, CR0_TS, CR4_OSFXSR } from '../../src/x86/control.ts';
 import { DATA, makeGuest } from './guest.ts';
 

@@ -2,8 +2,8 @@
 // they ask of their memory operands.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Fault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
+import type { Fault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXMMEXCPT } from '../../src/x86/control.ts';
 import { DATA, type Guest, makeGuest } from './guest.ts';
 

@@ -2,7 +2,7 @@
 // small block cannot show. Pages lie in host memory in another order than in linear memory, and some are missing.
 
 import { describe, expect, it } from 'vitest';
-import { FLAGS, SEG } from '../../src/cpu/state.ts';
+import { FLAGS, SEG } from '../../src/cpu/state/state.ts';
 import { type Random, random } from '../support/random.ts';
 import { DATA, makeGuest } from './guest.ts';
 

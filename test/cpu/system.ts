@@ -1,7 +1,7 @@
 // A guest with tables: GDT, TSS and an IDT in long mode, on top of the bare processor of guest.ts.
 
-import * as at from '../../src/cpu/layout.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { encodeGate, TYPE } from '../../src/x86/descriptors.ts';
 import { type Guest, makeGuest } from './guest.ts';
 

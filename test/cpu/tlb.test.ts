@@ -3,8 +3,8 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { physAddr } from '../../src/bits/address.ts';
-import type { Fault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
+import type { Fault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { DATA, makeGuest } from './guest.ts';
 
 const PAGE = 4096;

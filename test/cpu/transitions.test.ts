@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { physAddr } from '../../src/bits/address.ts';
-import * as at from '../../src/cpu/layout.ts';
-import { FLAGS, SEG } from '../../src/cpu/state.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { FLAGS, SEG } from '../../src/cpu/state/state.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { cpuModel, DEFAULT_MODEL } from '../../src/x86/models.ts';
 import { bytesOf } from './system.ts';

@@ -1,7 +1,7 @@
 // The debug-exit port from the guest's side: what a run makes of it.
 
 import { describe, expect, it } from 'vitest';
-import { endedAsAsked } from '../../src/boot/run.ts';
+import { endedAsAsked } from '../../src/run/run.ts';
 import { createDebugExit } from '../../src/devices/debugPorts.ts';
 import { recorded } from './support.ts';
 

@@ -1,6 +1,6 @@
 // Diagnoses of the samples, and of samples made sick in other ways.
 import { readFileSync } from 'node:fs';
-import type { RunConfig } from '../../src/boot/run.ts';
+import type { RunConfig } from '../../src/run/run.ts';
 import type { Diagnosis, ProofBoot } from '../../src/diagnose/types.ts';
 import { diagnose, type WhyOptions } from '../../src/diagnose/why.ts';
 import { parseSymbols, type SymbolTable } from '../../src/image/symbols.ts';

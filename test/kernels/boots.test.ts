@@ -1,4 +1,4 @@
-// Real kernels reach their banner: a few of the combinations of scripts/matrix.ts, so chosen that each value of each
+// Real kernels reach their banner: a few of the combinations of scripts/accept/matrix.ts, so chosen that each value of each
 // option is seen. `npm run matrix` boots them all.
 import { describe, expect, it } from 'vitest';
 import { parseBzImage } from '../../src/image/bzimage.ts';

@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { BootRun } from '../../src/boot/run.ts';
+import { BootRun } from '../../src/run/run.ts';
 import type { BootJson } from '../../src/report/json.ts';
 import { CMDLINE, configOf, imageOf, wanted } from './support.ts';
 
@@ -59,7 +59,7 @@ describe('a boot with KASLR on', () => {
   const referenceOf = (image: Uint8Array): Trace => (reference ??= traced(image, 1_000_000_000n));
 
   // Builds where the sources are newer than the last build.
-  beforeAll(() => void spawnSync(process.execPath, ['scripts/build.mjs'], { cwd: root }));
+  beforeAll(() => void spawnSync(process.execPath, ['scripts/build/build.mjs'], { cwd: root }));
 
   it('passes the same state when it is run again in other slices', (context) => {
     const image = imageOf(wanted(NAME, context));

@@ -3,9 +3,9 @@
 // until some have died soon. What is wrong with each is known, because it was put there; `npm run why-mutants` tries those that
 // QEMU has judged (test/data/mutants.json, of one build of each kernel).
 import { describe, expect, it } from 'vitest';
-import { judgedMutants, mutantConfig, type Way } from '../../scripts/mutants.ts';
+import { judgedMutants, mutantConfig, type Way } from '../support/mutants.ts';
 import { hexBytes } from '../../src/bits/hex.ts';
-import { BootRun, type RunConfig } from '../../src/boot/run.ts';
+import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { listRipRelativeLeas } from '../../src/code/mutant.ts';
 import type { Diagnosis } from '../../src/diagnose/types.ts';
 import { diagnose } from '../../src/diagnose/why.ts';

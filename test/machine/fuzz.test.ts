@@ -6,9 +6,9 @@ import type { Bits } from '../support/fuzz/assembler.ts';
 import { compareCase } from '../support/fuzz/compare.ts';
 import { realCode } from '../support/fuzz/real.ts';
 import { examples } from '../support/fuzz/templates.ts';
-import { Planner } from '../../src/cpu/decode.ts';
-import { buildEngine } from '../../src/cpu/engine/module.ts';
-import { allHandlers, hotKeys } from '../../src/cpu/handlers.ts';
+import { Planner } from '../../src/cpu/decode/decode.ts';
+import { buildEngine } from '../../src/cpu/binding/module.ts';
+import { allHandlers, hotKeys } from '../../src/cpu/binding/handlers.ts';
 import { CPU_MODELS, withApic } from '../../src/x86/models.ts';
 
 describe('made-up guest code', () => {

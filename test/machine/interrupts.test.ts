@@ -2,9 +2,9 @@
 
 import { describe, expect, it } from 'vitest';
 import type { PhysAddr } from '../../src/bits/address.ts';
-import { isFault } from '../../src/cpu/cpu.ts';
+import { isFault } from '../../src/cpu/state/cpu.ts';
 import { readMsr, writeMsr } from '../../src/cpu/microcode/msr.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import type { InputByte } from '../../src/machine/input.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';

@@ -1,7 +1,7 @@
 // Programs of a few bytes in real mode, with CS and DS at 0 and no limit on them, for tests of the machine.
 
 import type { PhysAddr } from '../../src/bits/address.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import type { Machine } from '../../src/machine/machine.ts';
 
 /** Writes bytes given in hexadecimal. */

@@ -1,8 +1,8 @@
 // What a guest does must not keep the host busy without end, whatever never retires an instruction.
 import { describe, expect, it } from 'vitest';
 import type { PhysAddr } from '../../src/bits/address.ts';
-import * as at from '../../src/cpu/layout.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { cpuModel, DEFAULT_MODEL, withApic } from '../../src/x86/models.ts';
 

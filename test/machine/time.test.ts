@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import type { PhysAddr } from '../../src/bits/address.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';
 

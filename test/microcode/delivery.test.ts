@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { fault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
+import { fault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { deliver, raise } from '../../src/cpu/microcode/delivery.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { TYPE } from '../../src/x86/descriptors.ts';
 import { FLAGS } from '../../src/x86/flags.ts';
 import { GPR } from '../../src/x86/registers.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { isFault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
+import { isFault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { raise } from '../../src/cpu/microcode/delivery.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { FLAGS } from '../../src/x86/flags.ts';
 import {
   CODE,

@@ -3,7 +3,7 @@ import { MAX_ITERATIONS } from '../../src/cpu/microcode/io.ts';
 import { FLAGS } from '../../src/x86/flags.ts';
 import { GPR } from '../../src/x86/registers.ts';
 import { CODE, type FakeCpu, GP0, longMode, protectedMode, run, TSS } from './support.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 
 describe('IN and OUT', () => {
   it('IN AL keeps the rest of RAX, IN EAX clears the upper half', () => {

@@ -1,10 +1,10 @@
 // Fine points in which emulators often differ from the manual; each names its section.
 
 import { describe, expect, it } from 'vitest';
-import { fault } from '../../src/cpu/cpu.ts';
+import { fault } from '../../src/cpu/state/cpu.ts';
 import { dataHits } from '../../src/cpu/microcode/breakpoints.ts';
-import * as at from '../../src/cpu/layout.ts';
-import { FLAGS, SEG } from '../../src/cpu/state.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { FLAGS, SEG } from '../../src/cpu/state/state.ts';
 import { CR4_DE } from '../../src/x86/control.ts';
 import { encodeGate, TYPE } from '../../src/x86/descriptors.ts';
 import { MSR_LSTAR, MSR_STAR, msrSlot } from '../../src/x86/msr.ts';

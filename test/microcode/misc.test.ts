@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import * as at from '../../src/cpu/layout.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { reset } from '../../src/cpu/microcode/reset.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { FLAGS } from '../../src/x86/flags.ts';
 import { MSR_FMASK, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_STAR, msrSlot } from '../../src/x86/msr.ts';
 import { GPR } from '../../src/x86/registers.ts';

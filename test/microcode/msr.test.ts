@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import * as at from '../../src/cpu/layout.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import {
   MSR_EFER,
   MSR_FS_BASE,

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { linearAddress } from '../../src/cpu/microcode/operands.ts';
 import { inStackShadow } from '../../src/cpu/microcode/shadow.ts';
-import * as at from '../../src/cpu/layout.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { GPR } from '../../src/x86/registers.ts';
 import { CODE, type FakeCpu, GDT, GP0, longMode, protectedMode, realMode, run, SEL, STACK, UD } from './support.ts';
 

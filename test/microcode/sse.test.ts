@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { fault, isFault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
+import { fault, isFault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { execute, isMicrocoded } from '../../src/cpu/microcode/execute.ts';
 import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE } from '../../src/x86/control.ts';
 import { FLAGS } from '../../src/x86/flags.ts';

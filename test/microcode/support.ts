@@ -3,12 +3,12 @@
 
 import { Decoder, type Instruction } from 'iced-x86';
 import { physAddr } from '../../src/bits/address.ts';
-import { type Access, type AccessBytes, type Cpu, type Fault, fault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
+import { type Access, type AccessBytes, type Cpu, type Fault, fault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { execute } from '../../src/cpu/microcode/execute.ts';
 import { reset } from '../../src/cpu/microcode/reset.ts';
 import type { Microresult } from '../../src/cpu/microcode/result.ts';
-import { CpuState, SEG } from '../../src/cpu/state.ts';
+import { CpuState, SEG } from '../../src/cpu/state/state.ts';
 import { CR4_LA57, CR4_PAE, EFER_LMA } from '../../src/x86/control.ts';
 import { encodeDescriptor, encodeGate, TYPE } from '../../src/x86/descriptors.ts';
 import { cpuModel } from '../../src/x86/models.ts';

@@ -1,10 +1,10 @@
 // Task switches (SDM 3A chapter 8): what is saved and loaded, and in whose context each fault is raised.
 
 import { describe, expect, it } from 'vitest';
-import * as at from '../../src/cpu/layout.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import { deliver } from '../../src/cpu/microcode/gates.ts';
 import { raise } from '../../src/cpu/microcode/delivery.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { CR0_TS } from '../../src/x86/control.ts';
 import { encodeDescriptor, encodeGate, TYPE } from '../../src/x86/descriptors.ts';
 import { FLAGS } from '../../src/x86/flags.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import * as at from '../../src/cpu/layout.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { encodeGate, TYPE } from '../../src/x86/descriptors.ts';
 import { GPR } from '../../src/x86/registers.ts';
 import {

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { deliver } from '../../src/cpu/microcode/gates.ts';
-import { SEG } from '../../src/cpu/state.ts';
+import { SEG } from '../../src/cpu/state/state.ts';
 import { TYPE } from '../../src/x86/descriptors.ts';
 import { FLAGS } from '../../src/x86/flags.ts';
 import { GPR } from '../../src/x86/registers.ts';

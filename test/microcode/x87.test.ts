@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { fault } from '../../src/cpu/cpu.ts';
-import * as at from '../../src/cpu/layout.ts';
+import { fault } from '../../src/cpu/state/cpu.ts';
+import * as at from '../../src/cpu/state/layout.ts';
 import * as regs from '../../src/cpu/microcode/x87/registers.ts';
 import { CR0_NE, CR0_TS, CR4_OSFXSR, CR4_PAE } from '../../src/x86/control.ts';
 import { GPR } from '../../src/x86/registers.ts';

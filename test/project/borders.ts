@@ -12,6 +12,7 @@ export const ROOMS = [
   'devices',
   'machine',
   'boot',
+  'run',
   'record',
   'audit',
   'diagnose',
@@ -19,6 +20,9 @@ export const ROOMS = [
   'cli',
   'web',
 ] as const;
+
+/** The sub-rooms of src/cpu in their order, by the same rule; no file lies beside them. */
+export const CPU_ROOMS = ['state', 'mmu', 'semantics', 'binding', 'decode', 'float', 'microcode', 'interpret'] as const;
 
 const FRONT_ENDS: readonly string[] = ['cli', 'web'];
 
@@ -29,16 +33,38 @@ const CORE_PACKAGES: readonly string[] = ['iced-x86'];
 const IMPURE = ['Date', 'Math.random', 'performance', 'crypto', 'process', 'setTimeout', 'setInterval', 'globalThis'];
 const IMPURE_PATTERN = new RegExp(`(?<![\\w$.])(?:${IMPURE.join('|').replaceAll('.', '\\.')})(?![\\w$])(?!\\s*:)`, 'g');
 
-/** Complaints about one source file, each a line; `path` is relative to src/, as in 'cpu/decode.ts'. */
+/** Complaints about one source file, each a line; `path` is relative to src/, as in 'cpu/decode/decode.ts'. */
 export function borderComplaints(path: string, source: string): string[] {
   const room = roomOf(path);
   if (room === undefined) return path.endsWith('.d.ts') ? [] : [`src/${path}: lies in no known room`];
+  if (room === 'cpu' && cpuRoomOf(path) < 0) return [`src/${path}: lies in no known room of src/cpu`];
   const { code, codeWithoutStrings } = withoutComments(source);
   const complaints = importsIn(code).map((target) => importComplaint(path, room, target));
   if (!FRONT_ENDS.includes(room)) {
     for (const [word] of codeWithoutStrings.matchAll(IMPURE_PATTERN)) complaints.push(`uses ${word} in the core`);
   }
   return complaints.filter((text) => text !== undefined).map((text) => `src/${path}: ${text}`);
+}
+
+/** Complaints about a file outside src/: scripts may use what tests share, but tests know nothing of scripts. */
+export function outerComplaints(path: string, source: string): string[] {
+  const targets = importsIn(withoutComments(source).code).filter((target) => target.startsWith('.'));
+  const reached = targets.map((target) => new URL(target, `file:///${path}`).pathname.slice(1));
+  return reached
+    .filter((target) => outOfBounds(path, target))
+    .map((target) => `${path}: imports ${target}, which is not for it`);
+}
+
+function outOfBounds(path: string, target: string): boolean {
+  if (path.startsWith('test/')) return /^(?:scripts|bench)\//.test(target) || target.endsWith('.test.ts');
+  return target.endsWith('.test.ts');
+}
+
+const cpuRoomOf = (path: string): number => CPU_ROOMS.findIndex((room) => path.startsWith(`cpu/${room}/`));
+
+function cpuComplaint(path: string, reached: string): string | undefined {
+  const [from, to] = [cpuRoomOf(path), cpuRoomOf(reached)];
+  return to > from ? `imports cpu/${CPU_ROOMS[to]} from cpu/${CPU_ROOMS[from]}` : undefined;
 }
 
 const roomOf = (path: string): string | undefined => ROOMS.find((room) => path.startsWith(`${room}/`));
@@ -59,6 +85,7 @@ function relativeComplaint(path: string, room: string, target: string): string |
   if (other === undefined) return `imports ${target}, which lies in no known room`;
   const order: readonly string[] = ROOMS;
   if (room === 'web' && other === 'cli') return 'imports room cli from room web';
+  if (room === 'cpu' && other === 'cpu') return cpuComplaint(path, reached.slice('/src/'.length));
   return order.indexOf(other) > order.indexOf(room) ? `imports room ${other} from room ${room}` : undefined;
 }
 

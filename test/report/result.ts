@@ -1,6 +1,6 @@
 // A made-up result of a run, to be reported.
 import type { Boot } from '../../src/boot/linux.ts';
-import type { Outcome, RunConfig, RunResult } from '../../src/boot/run.ts';
+import type { Outcome, RunConfig, RunResult } from '../../src/run/run.ts';
 
 type Ending = Outcome extends infer O
   ? O extends Outcome

@@ -1,6 +1,6 @@
 // A run of which nothing was heard: what it wrote to, as far as that was seen.
 import { describe, expect, it } from 'vitest';
-import { BootRun } from '../../src/boot/run.ts';
+import { BootRun } from '../../src/run/run.ts';
 import { silenceLines } from '../../src/report/silence.ts';
 import { configOf } from '../diagnose/support.ts';
 import { makeElf } from '../image/synthetic.ts';

@@ -1,4 +1,4 @@
-// Real kernels for tests: Debian's, fetched by scripts/fetch-kernels.mjs on first use. Where they cannot be had, tests
+// Real kernels for tests: Debian's, fetched by scripts/build/fetch-kernels.mjs on first use. Where they cannot be had, tests
 // that need them skip, which the test run counts and shows.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -43,7 +43,7 @@ export function kernel(name: string): KernelFile | undefined {
 
 function fetched(): Kernels {
   const attempts = process.env.CI ? '3' : '1';
-  const script = join(root, 'scripts/fetch-kernels.mjs');
+  const script = join(root, 'scripts/build/fetch-kernels.mjs');
   const { status, stderr } = spawnSync(process.execPath, [script, '--attempts', attempts], { encoding: 'utf8' });
   if (status === 0) return fromManifest();
   return { files: [], reason: stderr.trimEnd().split('\n').at(-1) || 'fetch-kernels failed' };

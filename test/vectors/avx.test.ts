@@ -1,7 +1,7 @@
 // The models advertise AVX, AVX2, FMA and F16C: then every one of their instructions has vectors, and with them a test.
 import { Code } from 'iced-x86';
 import { describe, expect, it } from 'vitest';
-import { AVX_FAMILIES, avxCodes } from '../../scripts/silicon/avx-families.ts';
+import { AVX_FAMILIES, avxCodes } from './avxFamilies.ts';
 import { loadVectors } from './load.ts';
 
 describe.each(AVX_FAMILIES)('vectors of %s', (family) => {

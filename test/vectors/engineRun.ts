@@ -1,10 +1,10 @@
 // Runs one vector on our processor: long mode, CPL 3, the recorder's pages mapped as it had them, an IDT whose 256 gates
 // each lead to a HLT of their own, so that an exception shows as the place where the processor came to rest.
 import { Code } from 'iced-x86';
-import { Engine } from '../../src/cpu/engine.ts';
-import * as at from '../../src/cpu/layout.ts';
-import { GuestMemory } from '../../src/cpu/memory.ts';
-import { SEG, type SegmentIndex } from '../../src/cpu/state.ts';
+import { Engine } from '../../src/cpu/interpret/engine.ts';
+import * as at from '../../src/cpu/state/layout.ts';
+import { GuestMemory } from '../../src/cpu/state/memory.ts';
+import { SEG, type SegmentIndex } from '../../src/cpu/state/state.ts';
 import { physAddr } from '../../src/bits/address.ts';
 import { findModel } from '../../src/x86/models.ts';
 import { vectorInfo } from '../../src/x86/vectors.ts';

@@ -3,8 +3,8 @@
 // silicon to the last defined bit.
 import { describe, expect, it } from 'vitest';
 import { decodeOne } from '../../src/code/disassembly.ts';
-import { type Plan, Planner } from '../../src/cpu/decode.ts';
-import { allHandlers, hotKeys } from '../../src/cpu/handlers.ts';
+import { type Plan, Planner } from '../../src/cpu/decode/decode.ts';
+import { allHandlers, hotKeys } from '../../src/cpu/binding/handlers.ts';
 import { runInLoop, runStepped } from './engineRun.ts';
 import { loadVectors, type Vector, vectorFamilies } from './load.ts';
 import { describeMismatches, replayFamily } from './replay.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { MSRS, msrAddress, FXSTATE } from '../../src/cpu/layout.ts';
+import { MSRS, msrAddress, FXSTATE } from '../../src/cpu/state/layout.ts';
 import { FEATURE_NAMES, featurePlace } from '../../src/x86/features.ts';
 import { absentMsr, findMsr, MSR_EFER, MSR_IA32_PAT, MSR_TABLE, msrSlot, validMemoryTypes } from '../../src/x86/msr.ts';
 import { describePageFault, PF_I, PF_P, PF_RSVD, PF_U, PF_W } from '../../src/x86/paging.ts';

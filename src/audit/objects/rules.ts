@@ -1,6 +1,6 @@
 // What GNU ld, gold, lld and mold make of a reference, as a table. The psABI ("Optimize GOTPCRELX Relocations") says what a
 // linker may do; each of them does something else, so the rows are what the linkers of TRIED_WITH did
-// (scripts/make-link-matrix.ts tries them, test/data/link-matrix.json keeps it, a test holds every cell against the rows).
+// (scripts/generate/make-link-matrix.ts tries them, test/data/link-matrix.json keeps it, a test holds every cell against the rows).
 import type { Linker, LinkResult } from '../types.ts';
 import type { SymbolClass } from './resolve.ts';
 

@@ -1,6 +1,6 @@
 // `firstlight boot IMAGE`: the console on stdout, what happens on stderr, the outcome as exit code.
 
-import { type BootRun, endedAsAsked, type Goal, type Outcome, type RunResult } from '../../boot/run.ts';
+import { type BootRun, endedAsAsked, type Goal, type Outcome, type RunResult } from '../../run/run.ts';
 import type { Console } from '../../machine/console.ts';
 import { hintLines } from '../../report/hints.ts';
 import { bootJson } from '../../report/json.ts';

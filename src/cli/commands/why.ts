@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { MIB } from '../../boot/layout.ts';
-import { BootRun, type RunConfig, type RunResult } from '../../boot/run.ts';
+import { BootRun, type RunConfig, type RunResult } from '../../run/run.ts';
 import { wellEnded } from '../../diagnose/ending.ts';
 import { livesMute } from '../../diagnose/mute.ts';
 import type { Diagnosis, Tick, WayDiagnosis } from '../../diagnose/types.ts';

@@ -3,7 +3,7 @@
 import { InputError } from '../../bits/errors.ts';
 import { visible } from '../../bits/visible.ts';
 import { MIB } from '../../boot/layout.ts';
-import { BootRun, type Outcome, type RunConfig } from '../../boot/run.ts';
+import { BootRun, type Outcome, type RunConfig } from '../../run/run.ts';
 import { parseImage } from '../../image/image.ts';
 import { outcomeText } from '../../report/outcome.ts';
 import { drive } from '../drive.ts';

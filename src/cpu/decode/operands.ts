@@ -2,10 +2,8 @@
 // immediates.
 
 import { type Instruction, MemorySizeExt, OpKind, Register } from 'iced-x86';
-import * as at from '../layout.ts';
-
-/** How code is to be decoded: 64-bit mode, or a code segment of 16 or 32 bits. */
-export type Bitness = 16 | 32 | 64;
+import type { Bitness } from '../state/codeContext.ts';
+import * as at from '../state/layout.ts';
 
 /** General registers: their number, where they lie in the state block, and how much of them the name means. */
 export const GPR = new Map<number, { index: number; address: number; bytes: 1 | 2 | 4 | 8 }>();

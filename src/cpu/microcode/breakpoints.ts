@@ -15,9 +15,9 @@ import {
 import { CR4_DE, DR7_ENABLES } from '../../x86/control.ts';
 import { GPR } from '../../x86/registers.ts';
 import { xsaveBytes } from '../../x86/xstate.ts';
-import type { Cpu } from '../cpu.ts';
-import * as at from '../layout.ts';
-import type { CpuState } from '../state.ts';
+import type { Cpu } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import type { CpuState } from '../state/state.ts';
 import { gatheredBy } from './avx/masked.ts';
 import { linearMask, MASK16 } from './modes.ts';
 import { readRegister, registerBytes, segmentBaseOf } from './operands.ts';

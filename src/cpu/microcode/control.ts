@@ -32,9 +32,9 @@ import type { Feature } from '../../x86/features.ts';
 import { MISC_ENABLE_XD_DISABLE, MSR_IA32_MISC_ENABLE, msrSlot } from '../../x86/msr.ts';
 import { PDPTE_PAE_RESERVED, PTE_P } from '../../x86/paging.ts';
 import { physAddr } from '../../bits/address.ts';
-import { type Cpu, type Fault, isFault } from '../cpu.ts';
-import * as at from '../layout.ts';
-import { SEG } from '../state.ts';
+import { type Cpu, type Fault, isFault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import { SEG } from '../state/state.ts';
 import { isLongActive, MASK32 } from './modes.ts';
 import {
   GP0,

@@ -11,8 +11,8 @@ import {
   DR7_WRITABLE,
 } from '../../x86/control.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type Cpu, type Fault, isFault } from '../cpu.ts';
-import * as at from '../layout.ts';
+import { type Cpu, type Fault, isFault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
 import { GP0, next, readRegister, supervisorOnly, UD, writeRegister } from './operands.ts';
 import type { Handler } from './result.ts';
 

@@ -1,8 +1,8 @@
 // From an exception to its handler, to a double fault, or to the shutdown that resets a PC (SDM 3A 6.15, table 6-5).
 
 import { escalate, VECTOR, type VectorClass, vectorInfo } from '../../x86/vectors.ts';
-import { type Cpu, type Fault, fault } from '../cpu.ts';
-import * as at from '../layout.ts';
+import { type Cpu, type Fault, fault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
 import { deliver, type InterruptEvent } from './gates.ts';
 
 export { deliver, type InterruptEvent };

@@ -3,9 +3,9 @@
 
 import { Code, type Instruction, Mnemonic } from 'iced-x86';
 import type { Feature } from '../../x86/features.ts';
-import type { Cpu, Fault } from '../cpu.ts';
-import { isOffered } from '../offered.ts';
-import { SEG } from '../state.ts';
+import type { Cpu, Fault } from '../state/cpu.ts';
+import { isOffered } from '../decode/offered.ts';
+import { SEG } from '../state/state.ts';
 import { AVX_ROWS } from './avx/rows.ts';
 import { clts, lmsw, movFromControl, movToControl, smsw } from './control.ts';
 import { cpuid, random, rdpid, rdpmc, rdtsc, rdtscp } from './cpuid.ts';

@@ -8,9 +8,9 @@ import { MSR_IA32_DEBUGCTL, msrSlot } from '../../x86/msr.ts';
 import { describePageFault } from '../../x86/paging.ts';
 import { GPR } from '../../x86/registers.ts';
 import { exceptionText, VECTOR, vectorInfo } from '../../x86/vectors.ts';
-import { type Cpu, type Fault, fault, isFault } from '../cpu.ts';
-import * as at from '../layout.ts';
-import { type CpuState, SEG } from '../state.ts';
+import { type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import { type CpuState, SEG } from '../state/state.ts';
 import { innerStack, longStack } from './innerStack.ts';
 import { isLongActive, isProtected, isVm86, linearMask, MASK16 } from './modes.ts';
 import {

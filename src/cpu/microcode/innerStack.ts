@@ -2,8 +2,8 @@
 
 import { SELECTOR_MASK, TSS16, TSS32, TSS64, TYPE } from '../../x86/descriptors.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type Cpu, type Fault, fault, isFault } from '../cpu.ts';
-import { SEG, type Segment } from '../state.ts';
+import { type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import { SEG, type Segment } from '../state/state.ts';
 import { isLongActive, linearMask } from './modes.ts';
 import { checkStackSegment, IMPLICIT, markAccessed, NULL_SEGMENT, segmentFrom } from './selectors.ts';
 import { flatStack, segmentStack, type Stack } from './stack.ts';

@@ -3,9 +3,9 @@
 import { Code, type Instruction } from 'iced-x86';
 import { FLAGS } from '../../x86/flags.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
-import * as at from '../layout.ts';
-import { type CpuState, SEG } from '../state.ts';
+import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import { type CpuState, SEG } from '../state/state.ts';
 import { breakpointsEnabled } from './breakpoints.ts';
 import { deliver, type InterruptEvent } from './gates.ts';
 import { iopl, isLongActive, isProtected, isVm86 } from './modes.ts';

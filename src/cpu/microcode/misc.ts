@@ -3,12 +3,12 @@
 import { Code } from 'iced-x86';
 import { CR4_PCIDE } from '../../x86/control.ts';
 import { DEFINED_FLAGS, FLAGS } from '../../x86/flags.ts';
-import { type AccessBytes, type Cpu, type Fault, isFault } from '../cpu.ts';
-import * as at from '../layout.ts';
+import { type AccessBytes, type Cpu, type Fault, isFault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
 import { iopl, isCanonical, isCanonicalBase, isVm86, linearMask } from './modes.ts';
 import { GP0, linearAddress, memoryPlace, next, readAt, readRegister, supervisorOnly, UD } from './operands.ts';
 import type { Handler, Microresult } from './result.ts';
-import { SEG } from '../state.ts';
+import { SEG } from '../state/state.ts';
 import { shadowOfSti } from './shadow.ts';
 import { currentStack, peek, pushAll, setStackPointer } from './stack.ts';
 

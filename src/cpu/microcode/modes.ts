@@ -2,9 +2,9 @@
 
 import { CR0_PE, EFER_LMA } from '../../x86/control.ts';
 import { FLAGS, IOPL_SHIFT } from '../../x86/flags.ts';
-import type { Cpu } from '../cpu.ts';
-import * as at from '../layout.ts';
-import type { CpuState } from '../state.ts';
+import type { Cpu } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import type { CpuState } from '../state/state.ts';
 
 export const isProtected = (state: CpuState): boolean => (state.u64(at.CR0) & CR0_PE) !== 0n;
 /** IA-32e mode: 64-bit or compatibility. */

@@ -18,9 +18,9 @@ import {
 } from '../../x86/msr.ts';
 import { EFER_NXE } from '../../x86/control.ts';
 import { GPR } from '../../x86/registers.ts';
-import type { Cpu, Fault } from '../cpu.ts';
-import * as at from '../layout.ts';
-import { SEG, type SegmentIndex } from '../state.ts';
+import type { Cpu, Fault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import { SEG, type SegmentIndex } from '../state/state.ts';
 import { writeEfer } from './control.ts';
 import { isCanonicalBase, MASK32 } from './modes.ts';
 import { GP0, next, supervisorOnly } from './operands.ts';

@@ -3,8 +3,8 @@
 import { type Instruction, OpKind, Register } from 'iced-x86';
 import { ATTR_CODE, ATTR_DB, ATTR_DC, ATTR_P, ATTR_RW } from '../../x86/descriptors.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type Access, type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
-import { type CpuState, SEG, type SegmentIndex } from '../state.ts';
+import { type Access, type AccessBytes, type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import { type CpuState, SEG, type SegmentIndex } from '../state/state.ts';
 import { codeMask, isCanonical, isProtected, linearMask, MASK16, MASK32, MASK64 } from './modes.ts';
 import type { Microresult } from './result.ts';
 

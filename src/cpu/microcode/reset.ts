@@ -6,8 +6,8 @@ import { FLAGS_FIXED } from '../../x86/flags.ts';
 import type { CpuModel } from '../../x86/models.ts';
 import { MSR_TABLE } from '../../x86/msr.ts';
 import { GPR } from '../../x86/registers.ts';
-import * as at from '../layout.ts';
-import { type CpuState, SEG, type SegmentIndex } from '../state.ts';
+import * as at from '../state/layout.ts';
+import { type CpuState, SEG, type SegmentIndex } from '../state/state.ts';
 import { initialiseX87, MXCSR_DEFAULT } from './fpuState.ts';
 
 const DATA = ATTR_P | ATTR_S | 3;

@@ -1,7 +1,7 @@
 // What an instruction handler of the microcode says to the run loop.
 
 import type { Instruction } from 'iced-x86';
-import type { Cpu, Fault } from '../cpu.ts';
+import type { Cpu, Fault } from '../state/cpu.ts';
 
 /**
  * next: done, RIP is at the following instruction;

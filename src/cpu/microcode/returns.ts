@@ -1,9 +1,9 @@
 // What RETF and IRET share: going back to code at the same or an outer level (SDM 2B RET, 2A IRET).
 
 import { ATTR_CODE, ATTR_DC, ATTR_DPL, ATTR_DPL_SHIFT, ATTR_P, SELECTOR_RPL } from '../../x86/descriptors.ts';
-import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
+import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { SEG, type Segment, type SegmentIndex } from '../state.ts';
+import { SEG, type Segment, type SegmentIndex } from '../state/state.ts';
 import { isLongActive } from './modes.ts';
 import { GP0 } from './operands.ts';
 import {

@@ -1,9 +1,9 @@
 // Loads and stores of segment registers (SDM 2B MOV, POP, PUSH; 2A LDS).
 
 import { Code, type Instruction, OpKind, Register } from 'iced-x86';
-import { type AccessBytes, type Fault, isFault } from '../cpu.ts';
-import { SEG } from '../state.ts';
-import type { Cpu } from '../cpu.ts';
+import { type AccessBytes, type Fault, isFault } from '../state/cpu.ts';
+import { SEG } from '../state/state.ts';
+import type { Cpu } from '../state/cpu.ts';
 import {
   memoryPlace,
   next,

@@ -15,9 +15,9 @@ import {
   SELECTOR_TI,
 } from '../../x86/descriptors.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type Cpu, type Fault, fault, isFault } from '../cpu.ts';
-import * as at from '../layout.ts';
-import { type CpuState, SEG, type Segment, type SegmentIndex } from '../state.ts';
+import { type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import { type CpuState, SEG, type Segment, type SegmentIndex } from '../state/state.ts';
 import { isCanonical, isLongActive, isProtected, isVm86, linearMask, MASK32 } from './modes.ts';
 
 export const IMPLICIT = { implicit: true } as const;

@@ -2,8 +2,8 @@
 // behind a load of SS debug exceptions do too, so that SS and RSP can be loaded as a pair: what a data breakpoint saw of
 // the load is raised behind the instruction that follows.
 
-import * as at from '../layout.ts';
-import type { CpuState } from '../state.ts';
+import * as at from '../state/layout.ts';
+import type { CpuState } from '../state/state.ts';
 
 // INTERRUPT_SHADOW: 0 none; else one of these, with DR6 bits held back from bit 4 up.
 const STI = 1;

@@ -3,8 +3,8 @@
 import { ATTR_DB, ATTR_DC } from '../../x86/descriptors.ts';
 import { GPR } from '../../x86/registers.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type Access, type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
-import { type CpuState, SEG } from '../state.ts';
+import { type Access, type AccessBytes, type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import { type CpuState, SEG } from '../state/state.ts';
 import { isCanonical, MASK16, MASK32, MASK64 } from './modes.ts';
 
 export type Stack = {

@@ -16,9 +16,9 @@ import {
   msrSlot,
 } from '../../x86/msr.ts';
 import { GPR } from '../../x86/registers.ts';
-import type { Cpu, Fault } from '../cpu.ts';
-import * as at from '../layout.ts';
-import { type CpuState, SEG } from '../state.ts';
+import type { Cpu, Fault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import { type CpuState, SEG } from '../state/state.ts';
 import { isCanonical, isCanonicalBase, isLongActive, isProtected, MASK32 } from './modes.ts';
 import { GP0, next, nextRip, readRegister, registerBytes, supervisorOnly, UD, writeRegister } from './operands.ts';
 import type { Handler } from './result.ts';

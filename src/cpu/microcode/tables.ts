@@ -5,9 +5,9 @@ import { Code, Mnemonic, OpKind } from 'iced-x86';
 import { type Descriptor, SELECTOR_RPL, SELECTOR_TI, TSS_BUSY_BIT, TYPE } from '../../x86/descriptors.ts';
 import { FLAGS } from '../../x86/flags.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type Cpu, type Fault, fault, isFault } from '../cpu.ts';
-import * as at from '../layout.ts';
-import { SEG, type SegmentIndex } from '../state.ts';
+import { type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import { SEG, type SegmentIndex } from '../state/state.ts';
 import { umipDenies } from './control.ts';
 import { isCanonicalBase, isLongActive, isProtected, isVm86, linearMask } from './modes.ts';
 import {

@@ -14,9 +14,9 @@ import {
 } from '../../x86/descriptors.ts';
 import { DEFINED_FLAGS, FLAGS } from '../../x86/flags.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../cpu.ts';
-import * as at from '../layout.ts';
-import { type CpuState, SEG, type SegmentIndex } from '../state.ts';
+import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import { type CpuState, SEG, type SegmentIndex } from '../state/state.ts';
 import { writeCr3 } from './control.ts';
 import { linearMask } from './modes.ts';
 import {

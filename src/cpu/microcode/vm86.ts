@@ -3,8 +3,8 @@
 
 import { DEFINED_FLAGS } from '../../x86/flags.ts';
 import { GPR } from '../../x86/registers.ts';
-import { type AccessBytes, type Cpu, type Fault, isFault } from '../cpu.ts';
-import { type CpuState, SEG, type SegmentIndex } from '../state.ts';
+import { type AccessBytes, type Cpu, type Fault, isFault } from '../state/cpu.ts';
+import { type CpuState, SEG, type SegmentIndex } from '../state/state.ts';
 import { MASK16 } from './modes.ts';
 import { GP0 } from './operands.ts';
 import { NULL_SEGMENT, vm86Segment } from './selectors.ts';

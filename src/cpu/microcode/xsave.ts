@@ -15,9 +15,9 @@ import {
   XSTATE_X87,
   xsaveBytes,
 } from '../../x86/xstate.ts';
-import { type Cpu, type Fault, fault, isFault } from '../cpu.ts';
-import * as at from '../layout.ts';
-import type { CpuState } from '../state.ts';
+import { type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import * as at from '../state/layout.ts';
+import type { CpuState } from '../state/state.ts';
 import { areaField, areaFieldKept, MXCSR_DEFAULT, MXCSR_MASK } from './fpuState.ts';
 import { linearMask, MASK32 } from './modes.ts';
 import { GP0, linearAddress, memoryPlace, next, probeLinear, supervisorOnly, UD } from './operands.ts';

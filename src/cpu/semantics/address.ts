@@ -2,8 +2,8 @@
 // operations, bit strings, XLAT.
 
 import { type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
 
 const addressing = (e: Emitter, mask: number): I32 => i32.and(i32.load8u(e.pc, at.REC_ADDRESSING), i32.const(mask));
 

@@ -1,7 +1,7 @@
 // ADD ADC SUB SBB CMP NEG INC DEC, AND OR XOR TEST NOT (SDM 2).
 
 import type { Expr, ValType } from '../../wasm/code.ts';
-import type { Emitter, Operand } from '../emitter.ts';
+import type { Emitter, Operand } from './emitter.ts';
 import { readCF, setAddFlags, setLogicFlags, setStepFlags, setSubFlags } from './flags.ts';
 import { ALL_SIZES, type Definition } from './handler.ts';
 

@@ -3,8 +3,8 @@
 
 import { type I64, i32, i64, type Stmt, type V128 } from '../../wasm/code.ts';
 import { i64x2, i8x16, v128 } from '../../wasm/simd.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
 import type { Handler } from './handler.ts';
 import { maskedStores } from './maskedStore.ts';
 import { elementAddress, insertSingle, namedSingle } from './sse4.ts';

@@ -3,8 +3,8 @@
 
 import { type I32, type I64, i32, i64, select, type V128 } from '../../wasm/code.ts';
 import { doublewords, i16x8, i32x4, i64x2, i8x16, v128, words } from '../../wasm/simd.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
 import { clearSignAndParity } from './bits.ts';
 import { setAuxiliary, setCarryVector, setZero } from './flags.ts';
 import type { Handler } from './handler.ts';

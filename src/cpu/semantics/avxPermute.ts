@@ -2,8 +2,8 @@
 
 import { type Expr, type I32, type I64, i32, i64, select, type V128 } from '../../wasm/code.ts';
 import { doublewords, i16x8, i32x4, i64x2, i8x16, v128 } from '../../wasm/simd.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
 import { pickDoubles } from './avxPacked.ts';
 import type { Handler } from './handler.ts';
 import { immediate8 } from './sse.ts';

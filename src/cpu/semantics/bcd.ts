@@ -2,8 +2,8 @@
 // SF, ZF and PF of AAA and AAS follow AL; AF and CF of AAM and AAD are cleared.
 
 import { call64, type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
-import type { Emitter, Operand } from '../emitter.ts';
-import { widthOf } from '../width.ts';
+import type { Emitter, Operand } from './emitter.ts';
+import { widthOf } from '../state/width.ts';
 import { addressMask, recordSegment } from './address.ts';
 import { readAF, readCF, setAuxiliary, setCarryOverflow, setResultFlags } from './flags.ts';
 import type { Definition, Handler } from './handler.ts';

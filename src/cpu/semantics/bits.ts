@@ -2,9 +2,9 @@
 // undefined follow AMD's Zen: BSF and BSR set PF from the result and clear the rest; the BMI ones set PF from the result.
 
 import { brIf, get, type I32, type I64, i32, i64, call64, loop, label, select, set, when } from '../../wasm/code.ts';
-import type { Emitter, Operand } from '../emitter.ts';
-import * as at from '../layout.ts';
-import { type Bytes, type Width, widthOf } from '../width.ts';
+import type { Emitter, Operand } from './emitter.ts';
+import * as at from '../state/layout.ts';
+import { type Bytes, type Width, widthOf } from '../state/width.ts';
 import { addressMask, recordSegment } from './address.ts';
 import {
   readCF,

@@ -4,9 +4,9 @@
 import { call32, type I32, type I64, i32, i64, select, type V128 } from '../../wasm/code.ts';
 import { i16x8, i64x2, i8x16, v128, words } from '../../wasm/simd.ts';
 import { GPR } from '../../x86/registers.ts';
-import type { Emitter } from '../emitter.ts';
-import { CONTROL } from '../engine/strings.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import { CONTROL } from './stringComparison.ts';
+import * as at from '../state/layout.ts';
 import { NO_SIGN_NO_PARITY } from './bits.ts';
 import { setAuxiliary, setCarryOverflow, setZero } from './flags.ts';
 import type { Handler } from './handler.ts';

@@ -6,9 +6,9 @@
 import { call, call64, type Expr, type I32, type I64, i32, i64, type ValType, when } from '../../wasm/code.ts';
 import { CR4_TSD } from '../../x86/control.ts';
 import { MSR_IA32_TSC_ADJUST, MSR_TSC_AUX, msrSlot } from '../../x86/msr.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
-import type { Bytes } from '../width.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
+import type { Bytes } from '../state/width.ts';
 import { CONDITIONS, readCondition, readZF } from './flags.ts';
 import { type Handler, LEGACY_STACK_SIZES, WORD_SIZES } from './handler.ts';
 import { push64 } from './move.ts';

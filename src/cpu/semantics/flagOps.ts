@@ -1,8 +1,8 @@
 // CLC STC CMC CLD STD LAHF SAHF SALC, and NOP for all that does nothing (SDM 2).
 
 import { type I32, i32, i64, type Stmt } from '../../wasm/code.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
 import { readAF, readCF, readPF, readSF, readZF, setAuxiliary, setCarry } from './flags.ts';
 import type { Definition } from './handler.ts';
 

@@ -4,9 +4,9 @@
 // below (SDM 1 3.4.3.1).
 
 import { type Expr, type I32, type I64, i32, i64, type ValType } from '../../wasm/code.ts';
-import type { Emitter, FlagSource } from '../emitter.ts';
-import * as at from '../layout.ts';
-import type { Width } from '../width.ts';
+import type { Emitter, FlagSource } from './emitter.ts';
+import * as at from '../state/layout.ts';
+import type { Width } from '../state/width.ts';
 
 const address = (where: number): I32 => i32.const(where);
 type V = Expr<ValType>;

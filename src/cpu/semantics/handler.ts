@@ -4,9 +4,9 @@
 // i immediate (sign-extended to the operand's size), a address only (LEA).
 // Nth register operand of an instruction -> nth register field of its record (REC_REG1, REC_REG2, REC_BASE).
 
-import type { Emitter, Operand } from '../emitter.ts';
-import * as at from '../layout.ts';
-import type { Bytes } from '../width.ts';
+import type { Emitter, Operand } from './emitter.ts';
+import * as at from '../state/layout.ts';
+import type { Bytes } from '../state/width.ts';
 
 export type Kind = 'r' | 'm' | 'g' | 'i';
 export type OperandSpec = { readonly kind: Kind; readonly bytes: Bytes };

@@ -17,8 +17,8 @@ import {
   when,
 } from '../../wasm/code.ts';
 import { i64x2, i8x16 } from '../../wasm/simd.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
 import type { Handler } from './handler.ts';
 import { mmxEnter, mmxPlace, mmxReady } from './mmx.ts';
 

@@ -6,9 +6,9 @@ import { call, type I32, type I64, i32, i64, select, type V128 } from '../../was
 import { i8x16, i64x2 } from '../../wasm/simd.ts';
 import { CR0_EM, CR0_TS } from '../../x86/control.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import type { Emitter } from '../emitter.ts';
-import { topDistance } from '../engine/mmx.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import { topDistance } from './mmxState.ts';
+import * as at from '../state/layout.ts';
 import type { Handler } from './handler.ts';
 import { OPERATIONS, SHIFTS, type Shift, sumOfDifferences, unpack, type VectorOp, wordNumbers } from './sse.ts';
 

@@ -2,9 +2,9 @@
 // (SDM 2). A conditional move to a 32-bit register clears the upper half even where the condition does not hold.
 
 import { call, call64, type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
-import type { Emitter, Operand } from '../emitter.ts';
-import * as at from '../layout.ts';
-import { type Bytes, widthOf } from '../width.ts';
+import type { Emitter, Operand } from './emitter.ts';
+import * as at from '../state/layout.ts';
+import { type Bytes, widthOf } from '../state/width.ts';
 import { CONDITIONS, readCondition } from './flags.ts';
 import { ALL_SIZES, type Definition, type Handler, LEGACY_STACK_SIZES, WORD_SIZES } from './handler.ts';
 

@@ -4,8 +4,8 @@
 // as AMD's Zen does. Everything is computed in 64 bits: no count can shift past that.
 
 import { type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
-import type { Emitter, Operand } from '../emitter.ts';
-import type { Bytes, Width } from '../width.ts';
+import type { Emitter, Operand } from './emitter.ts';
+import type { Bytes, Width } from '../state/width.ts';
 import { readCF, setAuxiliary, setCarryOverflow, setCarryVector, setResultFlags, topAligned } from './flags.ts';
 import { ALL_SIZES, type Definition, WORD_SIZES } from './handler.ts';
 

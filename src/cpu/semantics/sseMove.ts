@@ -6,8 +6,8 @@ import { type I32, type I64, i32, i64 } from '../../wasm/code.ts';
 import { i32x4, i64x2, i8x16 } from '../../wasm/simd.ts';
 import { CR0_EM, CR4_OSFXSR } from '../../x86/control.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
 import type { Handler } from './handler.ts';
 
 /** What the decoder puts in the place of every handler with XMM operands where CR0 or CR4 deny them. */

@@ -3,8 +3,8 @@
 
 import { type I32, i32, i64, select, type V128 } from '../../wasm/code.ts';
 import { i16x8, i32x4, i64x2, i8x16, v128, words } from '../../wasm/simd.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
 import type { Handler } from './handler.ts';
 import { lowOf, mmxBinary, type MmxResult, mmxVector } from './mmx.ts';
 import {

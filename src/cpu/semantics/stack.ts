@@ -17,9 +17,9 @@ import {
   set,
   when,
 } from '../../wasm/code.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
-import { type Bytes, widthOf } from '../width.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
+import { type Bytes, widthOf } from '../state/width.ts';
 import { type Handler, WORD_SIZES } from './handler.ts';
 
 const SS = 2;

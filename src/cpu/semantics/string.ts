@@ -25,9 +25,9 @@ import {
   type ValType,
   when,
 } from '../../wasm/code.ts';
-import type { Emitter } from '../emitter.ts';
-import * as at from '../layout.ts';
-import { type Bytes, type Width, widthOf } from '../width.ts';
+import type { Emitter } from './emitter.ts';
+import * as at from '../state/layout.ts';
+import { type Bytes, type Width, widthOf } from '../state/width.ts';
 import { addressMask, recordSegment } from './address.ts';
 import { setSubFlags } from './flags.ts';
 import { ALL_SIZES, type Handler } from './handler.ts';

@@ -9,9 +9,9 @@ import { CR0_PE, CR4_OSXSAVE } from '../../x86/control.ts';
 import { FLAGS } from '../../x86/flags.ts';
 import { VECTOR } from '../../x86/vectors.ts';
 import { XSTATE_AVX, XSTATE_SSE } from '../../x86/xstate.ts';
-import type { Emitter } from '../emitter.ts';
-import { isNotCanonical, raiseNotCanonical } from '../engine/paging.ts';
-import * as at from '../layout.ts';
+import type { Emitter } from './emitter.ts';
+import { isNotCanonical, raiseNotCanonical } from '../mmu/paging.ts';
+import * as at from '../state/layout.ts';
 import type { Handler } from './handler.ts';
 
 export type Width = 128 | 256;

@@ -1,7 +1,7 @@
 // An absolute address in code that runs unrelocated. Candidates are the executed instructions of the stub whose
 // immediate is an address inside the image by its value; likelihood orders them, only the proof decides.
 
-import type { Outcome, RunConfig } from '../../boot/run.ts';
+import type { Outcome, RunConfig } from '../../run/run.ts';
 import type { BzImage } from '../../image/bzimage.ts';
 import { type SymbolTable, symbolAt, symbolText } from '../../image/symbols.ts';
 import type { ExecutedReference, ReferenceRecorder } from '../../record/references.ts';

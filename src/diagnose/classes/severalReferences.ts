@@ -2,7 +2,7 @@
 // compiler without -fPIE each one it writes. All that the audit finds in the image are repaired at once, executed or not, so
 // that what is proved does not depend on the way a boot takes; what it is unsure of, or does not see, is added death by death.
 
-import type { BootRun } from '../../boot/run.ts';
+import type { BootRun } from '../../run/run.ts';
 import type { BzImage } from '../../image/bzimage.ts';
 import { farFrom } from '../controls.ts';
 import { fixedAtLink } from '../fixedAtLink.ts';

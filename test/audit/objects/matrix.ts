@@ -1,4 +1,4 @@
-// test/data/link-matrix.json for tests: objects, and what real linkers made of them (scripts/make-link-matrix.ts).
+// test/data/link-matrix.json for tests: objects, and what real linkers made of them (scripts/generate/make-link-matrix.ts).
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { parseArchive } from '../../../src/image/archive.ts';

@@ -2,7 +2,7 @@
 // number of instructions. Everything follows from the seed.
 
 import type { PhysAddr } from '../../../src/bits/address.ts';
-import * as at from '../../../src/cpu/layout.ts';
+import * as at from '../../../src/cpu/state/layout.ts';
 import { Machine, type MachineStop } from '../../../src/machine/machine.ts';
 import { CPU_MODELS, withApic } from '../../../src/x86/models.ts';
 import { GENERATORS, type Generator } from './code.ts';

@@ -1,8 +1,8 @@
 // Puts a machine into a fuzzed guest's starting state: memory, tables, registers of some mode.
 
 import type { PhysAddr } from '../../../src/bits/address.ts';
-import * as at from '../../../src/cpu/layout.ts';
-import { type Segment, SEG, type SegmentIndex } from '../../../src/cpu/state.ts';
+import * as at from '../../../src/cpu/state/layout.ts';
+import { type Segment, SEG, type SegmentIndex } from '../../../src/cpu/state/state.ts';
 import type { Machine } from '../../../src/machine/machine.ts';
 import * as control from '../../../src/x86/control.ts';
 import { MSR_LSTAR, MSR_STAR, MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP, msrSlot } from '../../../src/x86/msr.ts';

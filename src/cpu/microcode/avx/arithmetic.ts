@@ -3,11 +3,11 @@
 
 import { type Instruction, type Mnemonic, Mnemonic as M } from 'iced-x86';
 import { STATUS_FLAGS } from '../../../x86/flags.ts';
-import { type Fault, isFault } from '../../cpu.ts';
+import { type Fault, isFault } from '../../state/cpu.ts';
 import { add, divide, multiply, squareRoot, subtract } from '../../float/arithmetic.ts';
 import { compare, maximum, minimum, type Ordering } from '../../float/compare.ts';
 import { F32, F64, type FloatFlags, type Format, noFlags } from '../../float/softFloat.ts';
-import * as at from '../../layout.ts';
+import * as at from '../../state/layout.ts';
 import { next } from '../operands.ts';
 import type { Handler } from '../result.ts';
 import { reciprocal, reciprocalRoot } from '../sse/approximation.ts';

@@ -1,10 +1,10 @@
 // VCVTxx: between precisions and integers (SDM 2C), half precision too (F16C).
 
 import { type Instruction, MemorySizeExt, Mnemonic as M, OpKind } from 'iced-x86';
-import { type AccessBytes, type Fault, isFault } from '../../cpu.ts';
+import { type AccessBytes, type Fault, isFault } from '../../state/cpu.ts';
 import { convert, fromInteger, toInteger } from '../../float/convert.ts';
 import { F16, F32, F64, type FloatContext, type Format, ROUND, type Rounding } from '../../float/softFloat.ts';
-import * as at from '../../layout.ts';
+import * as at from '../../state/layout.ts';
 import { next, readOperand as readGeneral, registerBytes, writeRegister } from '../operands.ts';
 import type { Handler } from '../result.ts';
 import { contextOf, settle } from '../sse/mxcsr.ts';

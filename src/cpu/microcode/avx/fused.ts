@@ -1,10 +1,10 @@
 // FMA3: x * y + z in its signs and orders of operands (SDM 2C, VFMADD132PD and after it).
 
 import type { Instruction } from 'iced-x86';
-import { isFault } from '../../cpu.ts';
+import { isFault } from '../../state/cpu.ts';
 import { multiplyAdd } from '../../float/fused.ts';
 import { F32, F64, type Format } from '../../float/softFloat.ts';
-import * as at from '../../layout.ts';
+import * as at from '../../state/layout.ts';
 import { next } from '../operands.ts';
 import type { Handler } from '../result.ts';
 import { contextOf, settle } from '../sse/mxcsr.ts';

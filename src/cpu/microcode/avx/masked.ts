@@ -2,7 +2,7 @@
 // only for selected elements.
 
 import { type Instruction, type Mnemonic, Mnemonic as M, OpKind, Register } from 'iced-x86';
-import { type Cpu, type Fault, isFault } from '../../cpu.ts';
+import { type Cpu, type Fault, isFault } from '../../state/cpu.ts';
 import { linearAddress, memoryPlace, next, probeLinear, readRegister, segmentOf } from '../operands.ts';
 import { MASK16, MASK32, MASK64 } from '../modes.ts';
 import type { Handler } from '../result.ts';

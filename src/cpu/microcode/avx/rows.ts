@@ -1,8 +1,8 @@
-// The instructions with a VEX prefix that microcode does, by mnemonic. What CPUID has to say is in cpu/offered.ts.
+// The instructions with a VEX prefix that microcode does, by mnemonic. What CPUID has to say is in cpu/decode/offered.ts.
 
 import { Mnemonic as M } from 'iced-x86';
-import { isFault } from '../../cpu.ts';
-import * as at from '../../layout.ts';
+import { isFault } from '../../state/cpu.ts';
+import * as at from '../../state/layout.ts';
 import { MXCSR_MASK } from '../fpuState.ts';
 import { GP0, next, readOperand, writeOperand } from '../operands.ts';
 import { AVX_ARITHMETIC, type Row } from './arithmetic.ts';

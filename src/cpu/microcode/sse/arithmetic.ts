@@ -2,10 +2,10 @@
 
 import { type Instruction, type Mnemonic, Mnemonic as M } from 'iced-x86';
 import { FLAGS, STATUS_FLAGS } from '../../../x86/flags.ts';
-import { isFault } from '../../cpu.ts';
+import { isFault } from '../../state/cpu.ts';
 import { add, divide, multiply, squareRoot, subtract } from '../../float/arithmetic.ts';
 import { compare, maximum, minimum, type Ordering } from '../../float/compare.ts';
-import * as at from '../../layout.ts';
+import * as at from '../../state/layout.ts';
 import { sseDenied } from '../fpuState.ts';
 import { next } from '../operands.ts';
 import type { Handler } from '../result.ts';

@@ -1,10 +1,10 @@
 // CVTxx: between single and double precision and signed integers, in general, XMM and MMX registers (SDM 1 11.4.1.3, 11.4.2).
 
 import { type Instruction, MemorySize, Mnemonic as M, type Mnemonic, OpKind, Register } from 'iced-x86';
-import { type AccessBytes, type Cpu, type Fault, isFault } from '../../cpu.ts';
+import { type AccessBytes, type Cpu, type Fault, isFault } from '../../state/cpu.ts';
 import { convert, fromInteger, toInteger } from '../../float/convert.ts';
 import { F32, F64, type FloatContext, type Format, ROUND } from '../../float/softFloat.ts';
-import * as at from '../../layout.ts';
+import * as at from '../../state/layout.ts';
 import { sseDenied } from '../fpuState.ts';
 import { memoryPlace, next, readAt, readOperand, registerBytes, writeRegister } from '../operands.ts';
 import type { Handler, Microresult } from '../result.ts';

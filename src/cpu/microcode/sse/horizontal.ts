@@ -2,11 +2,11 @@
 // and ROUNDxx.
 
 import { type Mnemonic, Mnemonic as M } from 'iced-x86';
-import { type Fault, isFault } from '../../cpu.ts';
+import { type Fault, isFault } from '../../state/cpu.ts';
 import { add, multiply, subtract } from '../../float/arithmetic.ts';
 import { roundToInteger } from '../../float/convert.ts';
 import { F32, F64, type FloatContext, type Format, type Rounding } from '../../float/softFloat.ts';
-import * as at from '../../layout.ts';
+import * as at from '../../state/layout.ts';
 import { sseDenied } from '../fpuState.ts';
 import { next } from '../operands.ts';
 import type { Handler } from '../result.ts';

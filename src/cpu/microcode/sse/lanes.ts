@@ -1,9 +1,9 @@
 // Instructions that do the same with each element of the destination and the one of the source at its place.
 
 import type { Instruction } from 'iced-x86';
-import { type Cpu, type Fault, isFault } from '../../cpu.ts';
+import { type Cpu, type Fault, isFault } from '../../state/cpu.ts';
 import type { FloatContext, Format } from '../../float/softFloat.ts';
-import * as at from '../../layout.ts';
+import * as at from '../../state/layout.ts';
 import { sseDenied } from '../fpuState.ts';
 import { next } from '../operands.ts';
 import type { Handler, Microresult } from '../result.ts';

@@ -2,9 +2,9 @@
 
 import { CR4_OSXMMEXCPT } from '../../../x86/control.ts';
 import { VECTOR } from '../../../x86/vectors.ts';
-import { type Cpu, type Fault, fault } from '../../cpu.ts';
+import { type Cpu, type Fault, fault } from '../../state/cpu.ts';
 import { type FloatContext, type FloatFlags, noFlags, type Rounding } from '../../float/softFloat.ts';
-import * as at from '../../layout.ts';
+import * as at from '../../state/layout.ts';
 import { UD } from '../operands.ts';
 
 const XM = fault(VECTOR.XM);

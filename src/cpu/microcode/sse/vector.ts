@@ -1,11 +1,11 @@
 // XMM registers and 128-bit memory operands as bigint, and the elements in them.
 
 import { type Instruction, OpKind, Register } from 'iced-x86';
-import type { AccessBytes, Cpu, Fault } from '../../cpu.ts';
-import { isFault } from '../../cpu.ts';
+import type { AccessBytes, Cpu, Fault } from '../../state/cpu.ts';
+import { isFault } from '../../state/cpu.ts';
 import { F32, F64, type Format } from '../../float/softFloat.ts';
-import * as at from '../../layout.ts';
-import type { CpuState } from '../../state.ts';
+import * as at from '../../state/layout.ts';
+import type { CpuState } from '../../state/state.ts';
 import { linearMask } from '../modes.ts';
 import { GP0, linearAddress, memoryPlace } from '../operands.ts';
 

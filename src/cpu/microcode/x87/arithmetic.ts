@@ -1,7 +1,7 @@
 // FADD, FSUB, FMUL, FDIV in all their forms, FSQRT, FRNDINT, FABS, FCHS.
 
 import type { Instruction } from 'iced-x86';
-import { type Cpu, type Fault, isFault } from '../../cpu.ts';
+import { type Cpu, type Fault, isFault } from '../../state/cpu.ts';
 import { add, divide, multiply, squareRoot, subtract } from '../../float/arithmetic.ts';
 import { roundToInteger } from '../../float/convert.ts';
 import { F80, type FloatContext, type Format, isNan, unpack } from '../../float/softFloat.ts';

@@ -2,7 +2,7 @@
 
 import type { Instruction } from 'iced-x86';
 import { FLAGS } from '../../../x86/flags.ts';
-import { type Cpu, type Fault, isFault } from '../../cpu.ts';
+import { type Cpu, type Fault, isFault } from '../../state/cpu.ts';
 import { compare, type Ordering } from '../../float/compare.ts';
 import { F80, isNan, unpack, type Unpacked } from '../../float/softFloat.ts';
 import type { MemoryPlace } from '../operands.ts';

@@ -2,8 +2,8 @@
 // The selectors of instruction and operand read as zero, as on processors that say so (CPUID.(7,0).EBX bit 13).
 
 import type { Instruction } from 'iced-x86';
-import { type AccessBytes, type Cpu, type Fault, isFault } from '../../cpu.ts';
-import type { CpuState } from '../../state.ts';
+import { type AccessBytes, type Cpu, type Fault, isFault } from '../../state/cpu.ts';
+import type { CpuState } from '../../state/state.ts';
 import { isProtected, isVm86 } from '../modes.ts';
 import { type MemoryPlace, next, probeWrite, readAt, writeAt } from '../operands.ts';
 import type { Handler } from '../result.ts';

@@ -1,8 +1,8 @@
 // The x87 register stack in the state block: FXSAVE's image (SDM 1 10.5.1), where ST(0) always comes first.
 // TOP therefore moves the registers, and only the abridged tags (a bit for each physical register, 1: in use) stay put.
 
-import * as at from '../../layout.ts';
-import type { CpuState } from '../../state.ts';
+import * as at from '../../state/layout.ts';
+import type { CpuState } from '../../state/state.ts';
 
 const FCW = at.FXSTATE;
 const FTW = at.FXSTATE + 4;

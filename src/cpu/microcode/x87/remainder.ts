@@ -1,7 +1,7 @@
 // FPREM, FPREM1, FSCALE, FXTRACT: exact operations on exponents and significands.
 
 import type { Instruction } from 'iced-x86';
-import type { Cpu } from '../../cpu.ts';
+import type { Cpu } from '../../state/cpu.ts';
 import {
   bitLength,
   F80,

@@ -1,7 +1,7 @@
 // Memory operands of x87 instructions: read as 80-bit numbers, written from them.
 
 import { type Instruction, MemorySize, OpKind } from 'iced-x86';
-import { type Access, type AccessBytes, type Cpu, type Fault, isFault } from '../../cpu.ts';
+import { type Access, type AccessBytes, type Cpu, type Fault, isFault } from '../../state/cpu.ts';
 import { F32, F64, F80, type Format, isNan, noFlags, ROUND, roundPack, unpack } from '../../float/softFloat.ts';
 import { type MemoryPlace, memoryPlace, probeWrite, readAt, writeAt } from '../operands.ts';
 

@@ -4,7 +4,7 @@
 import { type Instruction, Register } from 'iced-x86';
 import { CR0_EM, CR0_NE, CR0_TS } from '../../../x86/control.ts';
 import { VECTOR } from '../../../x86/vectors.ts';
-import { type Cpu, type Fault, fault, isFault } from '../../cpu.ts';
+import { type Cpu, type Fault, fault, isFault } from '../../state/cpu.ts';
 import {
   defaultNan,
   F80,
@@ -14,8 +14,8 @@ import {
   type Rounding,
   x87Nan,
 } from '../../float/softFloat.ts';
-import * as at from '../../layout.ts';
-import type { CpuState } from '../../state.ts';
+import * as at from '../../state/layout.ts';
+import type { CpuState } from '../../state/state.ts';
 import { linearMask } from '../modes.ts';
 import { type MemoryPlace, next } from '../operands.ts';
 import type { Microresult } from '../result.ts';

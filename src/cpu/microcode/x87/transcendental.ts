@@ -3,7 +3,7 @@
 // the last place (SDM 1 8.3.10), and differ from each other there: results here are the correctly rounded ones.
 
 import type { Instruction } from 'iced-x86';
-import type { Cpu } from '../../cpu.ts';
+import type { Cpu } from '../../state/cpu.ts';
 import {
   bitLength,
   F80,

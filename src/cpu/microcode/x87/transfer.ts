@@ -2,7 +2,7 @@
 
 import type { Instruction } from 'iced-x86';
 import { FLAGS } from '../../../x86/flags.ts';
-import { type AccessBytes, type Cpu, type Fault, isFault } from '../../cpu.ts';
+import { type AccessBytes, type Cpu, type Fault, isFault } from '../../state/cpu.ts';
 import { convert, integerIndefinite, toInteger } from '../../float/convert.ts';
 import {
   defaultNan,

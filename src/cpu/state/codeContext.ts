@@ -1,0 +1,51 @@
+// What code is decoded for: a page of it, seen in one mode at one address.
+
+/** How code is to be decoded: 64-bit mode, or a code segment of 16 or 32 bits. */
+export type Bitness = 16 | 32 | 64;
+
+/** How code is decoded and addressed; contexts of different modes never mix. */
+export type CodeMode = {
+  readonly bitness: Bitness;
+  /** What is added to the instruction pointer: CS base, 0 in 64-bit mode. */
+  readonly base: bigint;
+  /** Highest instruction pointer value allowed (CS limit); all ones in 64-bit mode. */
+  readonly limit: bigint;
+  /** XMM registers may be used. */
+  readonly sse: boolean;
+  /** There are VEX prefixes: this is neither real nor virtual-8086 mode. */
+  readonly vex: boolean;
+  /** YMM registers may be used. */
+  readonly avx: boolean;
+};
+
+export type Context = {
+  readonly address: number;
+  /** Host page it decodes, and its physical address. */
+  readonly hostPage: number;
+  readonly physicalPage: number;
+  /** Instruction pointer of the page's first byte. */
+  readonly ip: bigint;
+  readonly mode: CodeMode;
+  readonly key: string;
+  /** Pages that bytes of instructions at the page's end were taken from, by where these start. */
+  readonly crossings: Map<number, CodePage>;
+};
+
+/** Where a page of code is: what a fetch translation gives. */
+export type CodePage = { readonly hostPage: number; readonly physicalPage: number };
+
+/** What is decoded of one page of code, without the records: enough to decode it again. */
+export type SavedContext = Pick<Context, 'hostPage' | 'physicalPage' | 'ip' | 'mode'> & {
+  /** A bit for each byte of the page: an instruction that starts there is decoded. */
+  readonly decoded: Uint8Array;
+  readonly crossings: readonly (readonly [offset: number, page: CodePage])[];
+};
+
+export type SavedCode = {
+  readonly contexts: readonly SavedContext[];
+  /** Contexts, by index, that take bytes from the start of a host page. */
+  readonly crossingFrom: readonly (readonly [hostPage: number, contexts: readonly number[]])[];
+  /** Bytes of the arena in use, and instructions decoded so far. */
+  readonly arena: number;
+  readonly decoded: number;
+};

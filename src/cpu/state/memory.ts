@@ -1,0 +1,191 @@
+// Guest-physical memory: RAM ranges backed by 64 KiB chunks of one WebAssembly memory, handed out when first touched.
+// Everything that is not RAM belongs to the machine's device bus. Addresses are checked: a host read of an address
+// without RAM gives undefined, never garbage.
+
+import { InputError } from '../../bits/errors.ts';
+import { PAGE_SIZE, type PhysAddr } from '../../bits/address.ts';
+import * as at from './layout.ts';
+
+/** A range of RAM; start and size are multiples of 64 KiB except where it ends inside the first MiB. */
+export type RamRange = { readonly start: number; readonly end: number };
+
+const WASM_PAGE = 65536;
+const GROW_PAGES = 512; // 32 MiB at a time
+const MAX_PAGES = 65536; // wasm32
+
+/**
+ * Bytes of RAM that a guest may touch, whatever it was given. Kernels touch some 100 MiB on their way; a wild store that
+ * sweeps through gigabytes ends here instead of taking the host's memory.
+ */
+export const MOST_TOUCHED = 2 ** 30;
+
+export class GuestMemory {
+  readonly wasm: WebAssembly.Memory;
+  readonly ranges: readonly RamRange[];
+  #next = at.RAM_BASE;
+  readonly #touched: number[] = [];
+  #u8: Uint8Array;
+  #view: DataView;
+  /** Told of every byte range the host itself writes, so that decoded code can be dropped. */
+  onHostWrite: ((host: number, length: number) => void) | undefined;
+
+  /** @param ranges RAM, in chunks of 64 KiB (a range's last part of a chunk is rounded down) */
+  constructor(ranges: readonly RamRange[]) {
+    this.wasm = new WebAssembly.Memory({ initial: at.RAM_BASE / WASM_PAGE + GROW_PAGES, maximum: MAX_PAGES });
+    this.ranges = ranges;
+    this.#u8 = new Uint8Array(this.wasm.buffer);
+    this.#view = new DataView(this.wasm.buffer);
+    for (const range of ranges) this.#open(range);
+  }
+
+  #open(range: RamRange): void {
+    const first = Math.ceil(range.start / at.CHUNK_BYTES);
+    const last = Math.floor(Math.min(range.end, at.PHYS_LIMIT) / at.CHUNK_BYTES);
+    for (let chunk = first; chunk < last; chunk++) {
+      this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, at.CHUNK_UNTOUCHED, true);
+    }
+  }
+
+  /** Bytes of the whole memory; do not keep it across anything that may touch a new chunk. */
+  get bytes(): Uint8Array {
+    return this.#u8;
+  }
+  get view(): DataView {
+    return this.#view;
+  }
+
+  /** More RAM was touched than MOST_TOUCHED, or than the host has: the machine has to stop. */
+  full = false;
+
+  /** Gives a chunk its host memory. Called by the engine and by host accesses. @returns its host address, 0 where there is no room */
+  touchChunk(chunk: number): number {
+    const host = this.#next;
+    const end = host + at.CHUNK_BYTES;
+    if (end > at.RAM_BASE + MOST_TOUCHED || (end > this.#u8.length && !this.#grow())) {
+      this.full = true;
+      return 0;
+    }
+    this.#next = end;
+    this.#touched.push(chunk);
+    this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, host, true);
+    return host;
+  }
+
+  #grow(): boolean {
+    const pages = this.wasm.buffer.byteLength / WASM_PAGE;
+    try {
+      this.wasm.grow(Math.min(GROW_PAGES, MAX_PAGES - pages));
+    } catch {
+      return false;
+    }
+    this.#u8 = new Uint8Array(this.wasm.buffer);
+    this.#view = new DataView(this.wasm.buffer);
+    return true;
+  }
+
+  /** Host address of a guest-physical byte, or undefined where there is no RAM (or none left to give). */
+  hostOf(address: number): number | undefined {
+    if (!(address >= 0 && address < at.PHYS_LIMIT)) return undefined;
+    const chunk = Math.floor(address / at.CHUNK_BYTES);
+    const entry = this.#view.getUint32(at.CHUNK_TABLE + 4 * chunk, true);
+    if (entry === at.CHUNK_NONE) return undefined;
+    const host = entry === at.CHUNK_UNTOUCHED ? this.touchChunk(chunk) : entry;
+    return host === 0 ? undefined : host + (address % at.CHUNK_BYTES);
+  }
+
+  /**
+   * From now on the RAM at [from, from + size) is that at [to, to + size): one set of bytes seen at two addresses, as no PC
+   * has it. Addresses and size are multiples of CHUNK_BYTES. Throws InputError where not all of both is RAM, or where what
+   * is hidden was touched before.
+   */
+  alias(from: number, to: number, size: number): void {
+    if ([from, to, size].some((value) => value % at.CHUNK_BYTES !== 0) || (from < to + size && to < from + size)) {
+      throw new InputError('memory can be seen at a second address in whole, separate pieces of 64 KiB only');
+    }
+    for (let offset = 0; offset < size; offset += at.CHUNK_BYTES) {
+      const hidden = this.#view.getUint32(at.CHUNK_TABLE + 4 * ((from + offset) / at.CHUNK_BYTES), true);
+      const host = this.hostOf(to + offset);
+      if (hidden !== at.CHUNK_UNTOUCHED || host === undefined) {
+        throw new InputError('memory can be seen at a second address only where both are RAM and one is unused');
+      }
+      this.#view.setUint32(at.CHUNK_TABLE + 4 * ((from + offset) / at.CHUNK_BYTES), host, true);
+    }
+  }
+
+  /** Is every byte of it RAM? */
+  isRam(address: number, length: number): boolean {
+    return this.ranges.some((range) => address >= range.start && address + length <= range.end);
+  }
+
+  /** Guest bytes as the host wants them written, e.g. by a boot loader. All of it must be RAM (our bug otherwise). */
+  write(address: PhysAddr, data: Uint8Array): void {
+    let done = 0;
+    while (done < data.length) {
+      const length = Math.min(data.length - done, PAGE_SIZE - ((address + done) % PAGE_SIZE));
+      const host = this.hostOf(address + done);
+      if (host === undefined && this.full)
+        throw new InputError('what is to be loaded is more than this machine can hold');
+      if (host === undefined) throw new Error(`host write outside RAM at 0x${(address + done).toString(16)}`);
+      this.#u8.set(data.subarray(done, done + length), host);
+      this.onHostWrite?.(host, length);
+      done += length;
+    }
+  }
+
+  /** A copy of guest bytes; bytes where there is no RAM read as 0xff. Touches nothing. */
+  read(address: PhysAddr, length: number): Uint8Array {
+    const out = new Uint8Array(length).fill(0xff);
+    let done = 0;
+    while (done < length) {
+      const part = Math.min(length - done, PAGE_SIZE - ((address + done) % PAGE_SIZE));
+      const host = this.#peek(address + done);
+      if (host === 0) out.fill(0, done, done + part);
+      else if (host !== undefined) out.set(this.#u8.subarray(host, host + part), done);
+      done += part;
+    }
+    return out;
+  }
+
+  /** As hostOf, but an untouched chunk gives 0 (all zeros) and stays untouched. */
+  #peek(address: number): number | undefined {
+    if (!(address >= 0 && address < at.PHYS_LIMIT)) return undefined;
+    const entry = this.#view.getUint32(at.CHUNK_TABLE + 4 * Math.floor(address / at.CHUNK_BYTES), true);
+    if (entry === at.CHUNK_NONE) return undefined;
+    return entry === at.CHUNK_UNTOUCHED ? 0 : entry + (address % at.CHUNK_BYTES);
+  }
+
+  /** Every touched chunk, lowest address first: guest-physical address and a view of its bytes. */
+  *touched(): Generator<{ address: number; bytes: Uint8Array }> {
+    for (const chunk of [...this.#touched].sort((a, b) => a - b)) {
+      const entry = this.#view.getUint32(at.CHUNK_TABLE + 4 * chunk, true);
+      yield { address: chunk * at.CHUNK_BYTES, bytes: this.#u8.subarray(entry, entry + at.CHUNK_BYTES) };
+    }
+  }
+
+  /** Numbers of the chunks that were touched, in that order: it says where each is on the host. */
+  get touchedChunks(): readonly number[] {
+    return this.#touched;
+  }
+
+  /** As if nobody had touched anything: all is zero again, without flags. */
+  forgetTouched(): void {
+    for (const chunk of this.#touched) this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, at.CHUNK_UNTOUCHED, true);
+    this.#u8.fill(0, at.RAM_BASE, this.#next);
+    this.#u8.fill(0, at.PAGE_FLAGS, at.PAGE_FLAGS + (this.#next >>> 12));
+    this.#next = at.RAM_BASE;
+    this.#touched.length = 0;
+  }
+
+  /** Touches a chunk that is RAM and that nobody has touched. @returns its host address. Throws InputError for others. */
+  takeChunk(chunk: number): number {
+    const entry = chunk < at.CHUNK_COUNT ? this.#view.getUint32(at.CHUNK_TABLE + 4 * chunk, true) : at.CHUNK_NONE;
+    const host = entry === at.CHUNK_UNTOUCHED ? this.touchChunk(chunk) : 0;
+    if (host === 0) throw new InputError('its memory is not that of its machine');
+    return host;
+  }
+
+  /** Bytes of guest RAM in use on the host. */
+  get touchedBytes(): number {
+    return this.#next - at.RAM_BASE;
+  }
+}
