@@ -51,13 +51,30 @@ const PAGE = 4096;
 export function layoutOf(program: Program, map: CodeMap, scan: Scan): Layout {
   const fileEnd = program.stretches.reduce((end, s) => Math.max(end, s.at + s.size), payloadEnd(program));
   const possibleEnd = program.end ?? fileEnd + BSS_ROOM;
-  let used = program.end ?? fileEnd;
-  for (const at of [...map.ripTargets.keys(), ...scan.displacements]) {
-    if (at > used && at < possibleEnd) used = at;
-  }
-  const knownEnd = program.end ?? Math.ceil((used + 1) / PAGE) * PAGE;
+  const knownEnd = program.end ?? Math.ceil((lastUsed(map, scan, fileEnd, possibleEnd) + 1) / PAGE) * PAGE;
   const { payload } = program;
   return { program, map, scan, linked: new Set(), fixed: false, found: 0, payload, fileEnd, knownEnd, possibleEnd };
+}
+
+/** No variable of a stub is larger, but for bzip2's heap; and of what lies behind that, more than one place speaks. */
+const LARGEST_GAP = 2 ** 20;
+
+/**
+ * The last address from `fileEnd` on that the code refers to. A single place that is far from all others says nothing: the sum
+ * of an end and an alignment less one, or an instruction that is wrong itself.
+ */
+function lastUsed(map: CodeMap, scan: Scan, fileEnd: number, possibleEnd: number): number {
+  const places = new Map(map.ripTargets);
+  for (const at of scan.displacements) places.set(at, (places.get(at) ?? 0) + 1);
+  const behind = [...places].filter(([at]) => at > fileEnd && at < possibleEnd).sort(([one], [other]) => one - other);
+  let left = behind.reduce((sum, [, count]) => sum + count, 0);
+  let used = fileEnd;
+  for (const [at, count] of behind) {
+    if (at - used > LARGEST_GAP && left === 1) break;
+    used = at;
+    left -= count;
+  }
+  return used;
 }
 
 const payloadEnd = ({ payload }: Program): number => (payload === undefined ? 0 : payload.at + payload.size);

@@ -69,6 +69,16 @@ describe('an address fixed at link time', () => {
     expect(found({ text })).toEqual(expected);
   });
 
+  it('is believed to lie in memory that the code uses, which one reference far from all others does not make larger', () => {
+    const far = END + 0x300000;
+    const load = (target: number, at: number) => `8b 15 ${le32(target - at - 6)}`; // mov target(%rip),%edx
+    const held = `48 c7 c7 ${le32(END + 0x200000)}`;
+    expect(found({ text: `${load(far, TEXT)} ${held}` })).toEqual(['mov $0x201900,%rdi: medium']);
+    expect(found({ text: `${load(far, TEXT)} ${load(far + 8, TEXT + 6)} ${held}` })).toEqual([
+      'mov $0x201900,%rdi: high',
+    ]);
+  });
+
   it('is found in 32-bit code', () => {
     expect(found({ entry32: `b8 ${le32(VARIABLE)} 8b 00` })).toEqual(['mov $0x1880,%eax: high']);
   });
