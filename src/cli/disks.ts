@@ -3,8 +3,7 @@
 
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { InputError } from '../bits/errors.ts';
-import { SECTOR } from '../devices/virtio/blk.ts';
-import type { DiskImage } from '../devices/virtio/disk.ts';
+import { type DiskImage, SECTOR } from '../devices/disk.ts';
 import { countText } from '../report/numbers.ts';
 import { attempt, noStreamOfBytes, STDIN } from './files.ts';
 

@@ -21,7 +21,7 @@ import { createSystemControl } from '../devices/systemControl.ts';
 import { createTestDevice, createTestMemory, TEST_MEMORY_BASE, TEST_MEMORY_SIZE } from '../devices/testDevice.ts';
 import { createUart16550, type Uart16550 } from '../devices/uart16550.ts';
 import { createVgaPorts } from '../devices/vgaPorts.ts';
-import type { DiskImage } from '../devices/virtio/disk.ts';
+import type { DiskImage } from '../devices/disk.ts';
 import type { CpuModel } from '../x86/models.ts';
 import { type CommandPorts, createCommandPorts, sharedLine } from './command.ts';
 import { Console } from './console.ts';

@@ -8,7 +8,7 @@ import { PCI_SLOTS } from '../devices/pciConfig.ts';
 import { pciRoute } from '../devices/pciSpace.ts';
 import { createVirtioBlk } from '../devices/virtio/blk.ts';
 import { createVirtioConsole, type VirtioConsole } from '../devices/virtio/console.ts';
-import type { DiskImage } from '../devices/virtio/disk.ts';
+import type { DiskImage } from '../devices/disk.ts';
 import type { VirtioModel } from '../devices/virtio/model.ts';
 import { createVirtioRng } from '../devices/virtio/rng.ts';
 import { createVirtioPci, VIRTIO_BAR_SIZE, type VirtioPci } from '../devices/virtio/virtioPci.ts';

@@ -2,8 +2,7 @@
 
 import { InputError } from '../bits/errors.ts';
 import * as at from '../cpu/state/layout.ts';
-import { SECTOR } from '../devices/virtio/blk.ts';
-import type { DiskImage } from '../devices/virtio/disk.ts';
+import { type DiskImage, SECTOR } from '../devices/disk.ts';
 import type { InputByte } from '../machine/input.ts';
 import type { MachineConfig } from '../machine/pc.ts';
 import { type ExtraDevice, MOST_DISKS } from '../machine/pci.ts';

@@ -13,7 +13,7 @@ import { decodePlain, encodePlain, type Plain } from '../bits/plain.ts';
 import { engineDigest } from '../cpu/binding/instance.ts';
 import * as at from '../cpu/state/layout.ts';
 import type { GuestMemory } from '../cpu/state/memory.ts';
-import type { DiskImage } from '../devices/virtio/disk.ts';
+import type { DiskImage } from '../devices/disk.ts';
 import { isZero } from '../machine/hash.ts';
 import { readInputBytes } from '../machine/input.ts';
 import { EXTRA_DEVICES } from '../machine/pci.ts';

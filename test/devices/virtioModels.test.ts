@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { createVirtioBlk } from '../../src/devices/virtio/blk.ts';
 import { createVirtioConsole } from '../../src/devices/virtio/console.ts';
-import { createDisk, imageOf } from '../../src/devices/virtio/disk.ts';
+import { createDisk, imageOf } from '../../src/devices/disk.ts';
 import { createVirtioRng } from '../../src/devices/virtio/rng.ts';
 import { type Random, random } from '../support/random.ts';
 import { recorded } from './support.ts';

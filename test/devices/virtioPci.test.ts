@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { DeviceState } from '../../src/devices/device.ts';
 import { createPciConfig } from '../../src/devices/pciConfig.ts';
 import { createVirtioBlk } from '../../src/devices/virtio/blk.ts';
-import { imageOf } from '../../src/devices/virtio/disk.ts';
+import { imageOf } from '../../src/devices/disk.ts';
 import type { VirtioModel } from '../../src/devices/virtio/model.ts';
 import { createVirtioRng } from '../../src/devices/virtio/rng.ts';
 import { noUnknowns } from './support.ts';

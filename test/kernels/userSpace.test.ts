@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { BootRun, runToEnd } from '../../src/run/run.ts';
 import { SnapshotReader, snapshotOf } from '../../src/run/snapshot.ts';
-import { type DiskImage, imageOf as diskOf } from '../../src/devices/virtio/disk.ts';
+import { type DiskImage, imageOf as diskOf } from '../../src/devices/disk.ts';
 import { initramfsWith, POWER_OFF, rebootingProgram } from '../support/userProgram.ts';
 import { CMDLINE, configOf, imageOf, wanted } from './support.ts';
 

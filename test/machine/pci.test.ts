@@ -4,7 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PhysAddr } from '../../src/bits/address.ts';
 import { SEG } from '../../src/cpu/state/state.ts';
-import { imageOf } from '../../src/devices/virtio/disk.ts';
+import { imageOf } from '../../src/devices/disk.ts';
 import { Machine, MOST_MOVED } from '../../src/machine/machine.ts';
 import { MOST_DISKS } from '../../src/machine/pci.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';

@@ -7,7 +7,7 @@ import type { Plain } from '../../src/bits/plain.ts';
 import { BootRun, runToEnd } from '../../src/run/run.ts';
 import { type Onward, SnapshotReader, snapshotOf } from '../../src/run/snapshot.ts';
 import * as at from '../../src/cpu/state/layout.ts';
-import { imageOf } from '../../src/devices/virtio/disk.ts';
+import { imageOf } from '../../src/devices/disk.ts';
 import { random } from '../support/random.ts';
 import { interruptedGuest, restlessGuest, SETUP, TURN } from './snapshotGuest.ts';
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { BootRun } from '../../src/run/run.ts';
-import { imageOf } from '../../src/devices/virtio/disk.ts';
+import { imageOf } from '../../src/devices/disk.ts';
 import { restlessGuest } from './snapshotGuest.ts';
 
 /** By file: fields that snapshots hold, and others, each with why it need not be held. */

@@ -2,12 +2,9 @@
 // to do. The layout of a request within its buffer is free (2.7.4): a header of 16 bytes, data, and a status byte last.
 
 import type { Dma } from '../dma.ts';
-import type { DiskImage } from './disk.ts';
-import { createDisk } from './disk.ts';
+import { createDisk, type DiskImage, SECTOR } from '../disk.ts';
 import type { Handled, VirtioModel } from './model.ts';
 import { type Chain, gather, lengthOf, scatter } from './queue.ts';
-
-export const SECTOR = 512;
 
 const F_SIZE_MAX = 1 << 1;
 const F_SEG_MAX = 1 << 2;

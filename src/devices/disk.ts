@@ -1,7 +1,10 @@
 // What a disk holds: an image that is only read, and above it the blocks that the guest wrote, in memory and bounded. The
 // image itself never changes.
 
-import type { BulkMemory } from '../device.ts';
+import type { BulkMemory } from './device.ts';
+
+/** Bytes: a disk is whole sectors. */
+export const SECTOR = 512;
 
 /** An image, read piece by piece. The same offset gives the same bytes for as long as a machine has it. */
 export type DiskImage = {
