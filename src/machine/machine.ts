@@ -4,6 +4,7 @@
 
 import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
+import type { VariantName } from '../cpu/binding/variants.ts';
 import { Engine } from '../cpu/interpret/engine.ts';
 import * as at from '../cpu/state/layout.ts';
 import { GuestMemory } from '../cpu/state/memory.ts';
@@ -77,7 +78,8 @@ export class Machine {
   /** Told of each interrupt that is taken, when its handler is about to run. */
   onInterrupt: (() => void) | undefined;
 
-  constructor(config: MachineConfig) {
+  /** @param variant which engine; nothing of a run hangs on it */
+  constructor(config: MachineConfig, variant?: VariantName) {
     const { model, seed, input = [] } = config;
     this.config = config;
     this.#random = new SplitMix64(BigInt(seed));
@@ -96,6 +98,7 @@ export class Machine {
       random: () => this.#random.next(),
       timestamp: (elapsed) => elapsed + this.#slept + BigInt(seed),
       interruptRequested: (enabled) => this.#requested(enabled),
+      variant,
       unimplemented: (what) => this.#unimplemented.note(what),
     });
     const pc = attachChips(board);

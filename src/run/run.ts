@@ -3,6 +3,7 @@
 
 import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
+import type { VariantName } from '../cpu/binding/variants.ts';
 import { FLAGS } from '../cpu/state/state.ts';
 import { type KernelImage, parseImage } from '../image/image.ts';
 import { commandStatus } from '../machine/command.ts';
@@ -88,14 +89,15 @@ export class BootRun {
   /**
    * Throws InputError where image, options and machine do not go together. Nothing has run yet.
    * @param load false leaves memory empty, for `restore` to be called when it is filled
+   * @param variant which engine; no part of the configuration, since nothing of a run hangs on it
    */
-  constructor(config: RunConfig, image: KernelImage = parseImage(config.image), load = true) {
+  constructor(config: RunConfig, image: KernelImage = parseImage(config.image), load = true, variant?: VariantName) {
     const model = config.apic === false ? cpuModel(config.cpu) : withApic(cpuModel(config.cpu));
     checkOptions(config, model);
     this.#config = config;
     this.image = image;
     const testDevice = config.testDevice ?? isMultibootEntry(config.entry, image);
-    this.machine = new Machine({ ...machineConfig(config, model), testDevice });
+    this.machine = new Machine({ ...machineConfig(config, model), testDevice }, variant);
     if (config.alias) this.machine.memory.alias(config.alias.from, config.alias.to, config.alias.size);
     this.boot = bootImage({ ...config, ...linuxOptions(model) }, image, load ? this.machine.memory : NOWHERE);
     checkEntry(this.boot, model);

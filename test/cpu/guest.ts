@@ -3,6 +3,7 @@
 
 import type { PhysAddr } from '../../src/bits/address.ts';
 import type { Fault } from '../../src/cpu/state/cpu.ts';
+import type { VariantName } from '../../src/cpu/binding/variants.ts';
 import { Engine } from '../../src/cpu/interpret/engine.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import type { DeviceBus } from '../../src/cpu/interpret/linearAccess.ts';
@@ -43,8 +44,9 @@ const CODE_ATTRIBUTES = { 64: 0xa09b, 32: 0xc09b, 16: 0x809b } as const;
 /**
  * @param devices what answers where there is no RAM; without it, nothing may be touched there
  * @param modelName CPU model
+ * @param variant engine
  */
-export function makeGuest(devices?: DeviceBus, modelName = DEFAULT_MODEL): Guest {
+export function makeGuest(devices?: DeviceBus, modelName = DEFAULT_MODEL, variant?: VariantName): Guest {
   const memory = new GuestMemory([{ start: 0, end: RAM_BYTES }]);
   const nothing = (): never => {
     throw new Error('no device was meant to be touched');
@@ -60,6 +62,7 @@ export function makeGuest(devices?: DeviceBus, modelName = DEFAULT_MODEL): Guest
     timestamp: (retired) => retired,
     unimplemented: () => undefined,
     interruptRequested: () => false,
+    variant,
   });
   const { state } = engine;
   state.setU64(at.CR0, CR0_PE_MP_ET_NE_WP_PG);

@@ -1,8 +1,8 @@
-// The engine's module, generated and compiled once for every machine of a process, and instances of it.
+// Engine modules, each generated and compiled once for every machine of a process, and instances of them.
 
 import { crc32 } from '../../bits/crc32.ts';
-import { allHandlers, hotKeys } from './handlers.ts';
-import { type BuiltEngine, buildEngine } from './module.ts';
+import type { BuiltEngine } from './module.ts';
+import { VARIANTS, type VariantName } from './variants.ts';
 
 export type EngineExports = {
   run(budget: number): void;
@@ -12,19 +12,25 @@ export type EngineExports = {
   storeSlow(linear: bigint, size: number, value: bigint): void;
 };
 
-let built: BuiltEngine | undefined;
-let compiled: WebAssembly.Module | undefined;
+const built = new Map<VariantName, BuiltEngine>();
+const compiled = new Map<VariantName, WebAssembly.Module>();
 
-export function builtEngine(): BuiltEngine {
-  built ??= buildEngine(allHandlers(), hotKeys);
-  return built;
+/** What `map` has of a variant, made now if it has nothing yet. */
+function once<T>(map: Map<VariantName, T>, variant: VariantName, make: () => T): T {
+  const known = map.get(variant);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(variant, made);
+  return made;
 }
+
+export const builtEngine = (variant: VariantName): BuiltEngine => once(built, variant, VARIANTS[variant]);
+
+/** Tells the layout that this engine has from any other: what it generates says what the state block and its parts are. */
+export const engineDigest = (): number => crc32(builtEngine('plain').bytes);
 
 /** @param host what generated code calls, by name */
-export function engineInstance(host: Record<string, WebAssembly.ImportValue>): EngineExports {
-  compiled ??= new WebAssembly.Module(builtEngine().bytes);
-  return new WebAssembly.Instance(compiled, { host }).exports as unknown as EngineExports;
+export function engineInstance(variant: VariantName, host: Record<string, WebAssembly.ImportValue>): EngineExports {
+  const module = once(compiled, variant, () => new WebAssembly.Module(builtEngine(variant).bytes));
+  return new WebAssembly.Instance(module, { host }).exports as unknown as EngineExports;
 }
-
-/** Tells this engine from any other: what it generates says what the state block and its parts are. */
-export const engineDigest = (): number => crc32(builtEngine().bytes);

@@ -349,8 +349,9 @@ export type BuiltEngine = {
 /**
  * @param handlers every handler; their keys are unique
  * @param hotKeys keys of those to inline, hottest first
+ * @param stepped `run` is as exact as `step`, and calls every handler
  */
-export function buildEngine(handlers: readonly Handler[], hotKeys: readonly string[]): BuiltEngine {
+export function buildEngine(handlers: readonly Handler[], hotKeys: readonly string[], stepped = false): BuiltEngine {
   const byKey = new Map(handlers.map((handler) => [handler.key, handler]));
   const hot = [...LINK_KEYS, ...hotKeys].map((key) => derivedHandler(key, byKey)).filter((one) => one !== undefined);
   const isHot = new Set(hot.map(({ key }) => key));
@@ -372,8 +373,10 @@ export function buildEngine(handlers: readonly Handler[], hotKeys: readonly stri
   );
   const plain = new Map(hot.map((one) => [one.key, one.plain]));
   module.table(keys.map((key) => functions.get(plain.get(key) ?? key) as number));
-  module.exportFunction('run', defineRun(module, hot, memory, handlerType));
-  module.exportFunction('step', defineStep(module, memory, handlerType));
+  const run = stepped ? undefined : defineRun(module, hot, memory, handlerType);
+  const step = defineStep(module, memory, handlerType);
+  module.exportFunction('run', run ?? step);
+  module.exportFunction('step', step);
   module.exportFunction('walk', memory.walk);
   module.exportFunction('loadSlow', memory.loadSlow);
   module.exportFunction('storeSlow', memory.storeSlow);

@@ -19,6 +19,7 @@ import {
 } from '../state/cpu.ts';
 import { DecodedInstructions } from './decodedInstructions.ts';
 import { builtEngine, type EngineExports, engineInstance } from '../binding/instance.ts';
+import type { VariantName } from '../binding/variants.ts';
 import { Fetch } from './fetch.ts';
 import { hostCalls } from './hostCalls.ts';
 import * as at from '../state/layout.ts';
@@ -58,6 +59,8 @@ export type EngineOptions = {
    * a device.
    */
   readonly interruptRequested: (enabled: boolean) => boolean;
+  /** Which engine; what a guest does is the same in each. */
+  readonly variant?: VariantName | undefined;
 };
 
 /** Why `run` came back. */
@@ -107,13 +110,14 @@ export class Engine implements Cpu {
   onUserMode: (() => void) | undefined;
 
   constructor(options: EngineOptions) {
+    const { variant = 'plain' } = options;
     this.#options = options;
     this.memory = options.memory;
     this.model = options.model;
     this.ports = options.ports;
     this.apic = options.apic;
     this.state = new CpuState(this.memory.wasm);
-    this.code = new CodeCache(this.memory, builtEngine().numbers, options.model.features);
+    this.code = new CodeCache(this.memory, builtEngine(variant).numbers, options.model.features);
     this.#translations = new Translations(this.memory, this.state);
     const translate = (linear: bigint, access: Access): PhysAddr | Fault => this.translate(linear, access);
     this.#linear = new LinearAccess(this.memory, this.code, options.devices, translate);
@@ -121,6 +125,7 @@ export class Engine implements Cpu {
     // Without a page walk: whether it was decoded before must not show in accessed bits.
     this.#decoded = new DecodedInstructions((record) => this.code.instructionAt(record) ?? this.currentInstruction());
     this.#exports = engineInstance(
+      variant,
       hostCalls(this.state, this.memory, options.devices, (hostPage) => this.#pendingCode.push(hostPage)),
     );
     this.code.onFlush = () => {
