@@ -180,7 +180,10 @@ export class BootRun {
     };
   }
 
-  /** Takes a run that was made with `load` false to where another one was saved. Throws InputError. */
+  /**
+   * Takes a run to where another one of the same configuration was saved, or it was itself; memory has its contents of then
+   * already, and pages their flags. Throws InputError.
+   */
   restore(saved: Fields): void {
     this.machine.restore(saved.object('machine'));
     this.stages.restore(saved.object('stages'));
@@ -190,6 +193,7 @@ export class BootRun {
     const isPanic = saved.has('panicMessage');
     this.#panicMessage = isPanic ? saved.text('panicMessage', LONGEST_MESSAGE) : undefined;
     this.#panicDeadline = isPanic ? saved.bigint('panicDeadline', 0n, retired + PANIC_GRACE) : undefined;
+    this.#outcome = undefined;
     this.#watchText();
   }
 

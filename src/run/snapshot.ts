@@ -132,7 +132,12 @@ function* chunksOf(memory: GuestMemory): Generator<Uint8Array> {
       4,
       filled.reduce((map, is, i) => map | (is ? 1 << i : 0), 0),
     );
-    header.set(memory.bytes.subarray(at.PAGE_FLAGS + (host >>> 12), at.PAGE_FLAGS + (host >>> 12) + PAGES), 6);
+    const flags = memory.bytes.slice(at.PAGE_FLAGS + (host >>> 12), at.PAGE_FLAGS + (host >>> 12) + PAGES);
+    // Whether somebody keeps versions of pages is nothing of the run.
+    header.set(
+      flags.map((each) => each & ~at.PAGE_CHANGED),
+      6,
+    );
     yield header;
     yield* pages.filter((_, i) => filled[i]);
   }

@@ -124,7 +124,7 @@ export class StageTracker {
     this.#line = saved.text('line', LONGEST_LINE);
     const { engine } = this.#machine;
     if (this.#stub) engine.onWatch = (watched) => this.#payloadTouched(watched);
-    if (this.has('init')) engine.onUserMode = undefined;
+    engine.onUserMode = this.has('init') ? undefined : () => this.#userMode();
   }
 
   has(stage: Stage): boolean {
