@@ -13,6 +13,7 @@ import { setV8Flags } from '../src/cli/v8Flags.ts';
 import { buildEngine } from '../src/cpu/binding/module.ts';
 import { allHandlers, hotKeys } from '../src/cpu/binding/handlers.ts';
 import * as at from '../src/cpu/state/layout.ts';
+import * as rec from '../src/cpu/binding/recordLayout.ts';
 import { kernel } from '../test/support/kernels.ts';
 import { CMDLINE } from './kernels.ts';
 
@@ -44,14 +45,14 @@ function strides(mean: number): () => bigint {
 function sample(run: BootRun, names: readonly string[], profile: Profile): void {
   const view = new DataView(run.machine.memory.wasm.buffer);
   const pc = view.getUint32(at.PC, true);
-  const key = (record: number): string => names[view.getUint16(record + at.REC_HANDLER, true)] ?? '?';
+  const key = (record: number): string => names[view.getUint16(record + rec.REC_HANDLER, true)] ?? '?';
   const first = key(pc);
   profile.samples++;
   add(profile.single, first);
-  add(profile.pairs, `${first} + ${key(pc + at.RECORD_BYTES)}`);
+  add(profile.pairs, `${first} + ${key(pc + rec.RECORD_BYTES)}`);
   if (!first.includes('m')) return;
   const has = (field: number): boolean => view.getUint16(pc + field, true) !== at.ZERO;
-  add(profile.shapes, `${has(at.REC_BASE) ? 'base ' : ''}${has(at.REC_INDEX) ? 'index ' : ''}`);
+  add(profile.shapes, `${has(rec.REC_BASE) ? 'base ' : ''}${has(rec.REC_INDEX) ? 'index ' : ''}`);
 }
 
 function profileBoot(image: Uint8Array, from: Stage, until: Stage, mean: number): Profile {

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
 import { bytesOfHex } from '../../src/bits/hex.ts';
-import { bootImage } from '../../src/boot/boot.ts';
-import type { ImageOptions } from '../../src/boot/protocol.ts';
+import { bootImage, type ImageOptions } from '../../src/boot/boot.ts';
 import { MIB } from '../../src/boot/layout.ts';
 import { BootRun, endedAsAsked, runToEnd } from '../../src/run/run.ts';
 import { parseImage } from '../../src/image/image.ts';

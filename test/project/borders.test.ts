@@ -93,6 +93,20 @@ describe('the border check reports', () => {
     expect(borderComplaints('cpu/state/a.ts', source)).toEqual([`src/cpu/state/a.ts: ${complaint}`]);
   });
 
+  it.each([
+    [
+      'the layout of records',
+      `import * as rec from '../binding/recordLayout.ts';`,
+      'imports cpu/binding from cpu/semantics',
+    ],
+    ['a binding', `import { recordOperands } from '../binding/records.ts';`, 'imports cpu/binding from cpu/semantics'],
+    ['where a register is', `const rsp = i32.const(at.regAddress(4));`, 'names regAddress where a binding answers'],
+    ['where a vector is', `const xmm0 = i32.const(at.XMM);`, 'names XMM where a binding answers'],
+    ['where a flag is', `const zf = i64.load(i32.const(at.FLAG_ZR));`, 'names FLAG_ZR where a binding answers'],
+  ])('%s in the definition of an instruction', (_what, source, complaint) => {
+    expect(borderComplaints('cpu/semantics/a.ts', source)).toEqual([`src/cpu/semantics/a.ts: ${complaint}`]);
+  });
+
   it('a file of the processor in none of its rooms', () => {
     expect(borderComplaints('cpu/stray.ts', '')).toEqual(['src/cpu/stray.ts: lies in no known room of src/cpu']);
   });

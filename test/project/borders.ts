@@ -24,6 +24,12 @@ export const ROOMS = [
 /** The sub-rooms of src/cpu in their order, by the same rule; no file lies beside them. */
 export const CPU_ROOMS = ['state', 'mmu', 'semantics', 'binding', 'decode', 'float', 'microcode', 'interpret'] as const;
 
+/**
+ * What the definitions of instructions may not name: where registers and flags are is for a binding to say
+ * (semantics/emission.ts).
+ */
+const PLACES = /\b(?:regAddress|REGS|xmmAddress|XMM|YMM_HIGH|FLAG_(?:ZR|SR|CV|AR))\b/g;
+
 const FRONT_ENDS: readonly string[] = ['cli', 'web'];
 
 /** Packages the core may import; everything else belongs to a front end. */
@@ -42,6 +48,10 @@ export function borderComplaints(path: string, source: string): string[] {
   const complaints = importsIn(code).map((target) => importComplaint(path, room, target));
   if (!FRONT_ENDS.includes(room)) {
     for (const [word] of codeWithoutStrings.matchAll(IMPURE_PATTERN)) complaints.push(`uses ${word} in the core`);
+  }
+  if (path.startsWith('cpu/semantics/')) {
+    for (const [place] of codeWithoutStrings.matchAll(PLACES))
+      complaints.push(`names ${place} where a binding answers`);
   }
   return complaints.filter((text) => text !== undefined).map((text) => `src/${path}: ${text}`);
 }

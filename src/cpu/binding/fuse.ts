@@ -5,6 +5,7 @@
 // - `KEY + KEY`: this record and the one behind it in one handler; a jump after a comparison tests the operands themselves.
 
 import * as at from '../state/layout.ts';
+import * as rec from './recordLayout.ts';
 import type { Handler } from '../semantics/handler.ts';
 
 /** A number that stands in the run loop's table only; the exact engine runs `plain` in its place. */
@@ -76,26 +77,26 @@ export class Fuser {
   /** Improves the records of one run, from `begin` to `end`. */
   run(view: DataView, begin: number, end: number): void {
     this.#dropFlags(view, begin, end);
-    for (let record = begin; record + at.RECORD_BYTES < end; record += at.RECORD_BYTES) {
-      const first = view.getUint16(record + at.REC_HANDLER, true);
-      const second = view.getUint16(record + at.RECORD_BYTES + at.REC_HANDLER, true);
+    for (let record = begin; record + rec.RECORD_BYTES < end; record += rec.RECORD_BYTES) {
+      const first = view.getUint16(record + rec.REC_HANDLER, true);
+      const second = view.getUint16(record + rec.RECORD_BYTES + rec.REC_HANDLER, true);
       const fused = this.#fused.get(pairOf(first, second));
       const better = fused ?? this.#unindexedOf(view, record, first);
-      if (better !== undefined) view.setUint16(record + at.REC_HANDLER, better, true);
+      if (better !== undefined) view.setUint16(record + rec.REC_HANDLER, better, true);
     }
   }
 
   #unindexedOf(view: DataView, record: number, number: number): number | undefined {
-    return view.getUint16(record + at.REC_INDEX, true) === at.ZERO ? this.#unindexed[number] : undefined;
+    return view.getUint16(record + rec.REC_INDEX, true) === at.ZERO ? this.#unindexed[number] : undefined;
   }
 
   /** From the last record to the first: are the flags, as they are behind this record, dead? */
   #dropFlags(view: DataView, begin: number, end: number): void {
     let dead = false;
-    for (let record = end - at.RECORD_BYTES; record >= begin; record -= at.RECORD_BYTES) {
-      const number = view.getUint16(record + at.REC_HANDLER, true);
+    for (let record = end - rec.RECORD_BYTES; record >= begin; record -= rec.RECORD_BYTES) {
+      const number = view.getUint16(record + rec.REC_HANDLER, true);
       const flagless = dead ? this.#flagless[number] : undefined;
-      if (flagless !== undefined) view.setUint16(record + at.REC_HANDLER, flagless, true);
+      if (flagless !== undefined) view.setUint16(record + rec.REC_HANDLER, flagless, true);
       const effect = this.#effects[number];
       // A shift by 0 sets nothing; the immediate decides.
       if (effect === 'sets' || (effect === 'shifts' && isShift(view, record))) dead = true;
@@ -105,6 +106,6 @@ export class Fuser {
 }
 
 /** Does the count stay above 0 however many bits of it the operand's size lets through? */
-const isShift = (view: DataView, record: number): boolean => (view.getUint8(record + at.REC_IMM) & 31) !== 0;
+const isShift = (view: DataView, record: number): boolean => (view.getUint8(record + rec.REC_IMM) & 31) !== 0;
 
 const pairOf = (first: number, second: number): number => first * 0x10000 + second;

@@ -23,11 +23,12 @@ import {
 } from '../../wasm/code.ts';
 import { i64x2, v128 } from '../../wasm/simd.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
-import type { Shared } from '../semantics/emitter.ts';
+import type { Shared } from '../semantics/emission.ts';
 import * as at from '../state/layout.ts';
 import { defineEnterMmx } from '../semantics/mmxState.ts';
 import { ACCESS, definePhysical, defineWalk, isNotCanonical, raiseNotCanonical } from '../mmu/paging.ts';
-import { defineAddress, defineOffset, defineSegmentation, defineStack } from './segmentation.ts';
+import { defineAddress, defineOffset, type RecordFunctions } from './records.ts';
+import { defineSegmentation, defineStack } from './segmentation.ts';
 import { defineCompareStrings } from '../semantics/stringComparison.ts';
 
 const AC_VECTOR = 17;
@@ -50,7 +51,7 @@ export type Imports = {
   codeStore: number;
 };
 
-export type MemoryFunctions = Shared & { walk: number; hostOfPhysical: number };
+export type MemoryFunctions = Shared & RecordFunctions & { walk: number; hostOfPhysical: number };
 
 export const importHost = (module: ModuleBuilder): Imports => ({
   touchChunk: module.importFunction('host', 'touchChunk', ['i32'], ['i32']),
@@ -137,7 +138,7 @@ function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: numbe
     const map = i64.load(i32.shl(flagsAt(), c32(3)), at.CODE_GRANULES);
     const hitsCode = i32.and(i32.ne(has(at.PAGE_CODE), c32(0)), i32.eqz(i64.eqz(i64.and(map, touched))));
     const onWrite: Code = [
-      i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_STORED)), at.PAGE_FLAGS),
+      i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_WRITTEN | at.PAGE_FRESH)), at.PAGE_FLAGS),
       when(has(at.PAGE_ROM), ret(c32(at.SCRATCH + 64))),
       when(has(at.PAGE_CODE | at.PAGE_WATCH_WRITE), [
         when(i32.eqz(bypass), when(has(at.PAGE_WATCH_WRITE), stop(at.FAULT_WATCH))),

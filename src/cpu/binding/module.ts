@@ -26,118 +26,31 @@ import {
   when,
 } from '../../wasm/code.ts';
 import { type FunctionBuilder, ModuleBuilder } from '../../wasm/module.ts';
-import { Emitter, type FlagSource, type Host, type Shared } from '../semantics/emitter.ts';
+import type { Binding, FlagSource } from '../semantics/emission.ts';
+import { Emitter } from '../semantics/emitter.ts';
 import { type DerivedHandler, derivedHandler } from './fuse.ts';
+import { distance, functionHost, type Loop, type LoopHost, loopHost, STATUS } from './hosts.ts';
 import * as at from '../state/layout.ts';
+import * as rec from './recordLayout.ts';
 import type { Handler } from '../semantics/handler.ts';
-import { defineMemory, importHost, tlbEntry } from './memory.ts';
+import { defineMemory, importHost, type MemoryFunctions, tlbEntry } from './memory.ts';
+import { recordOperands } from './records.ts';
+import { stateBlock } from './stateBlock.ts';
 
 const { EXIT } = at;
 const c32 = i32.const;
 
-/** What a handler in the table returns. */
-const STATUS = {
-  NEXT: 0,
-  FAULT: 1,
-  MICRO: 2,
-  LOOKUP: 3,
-  TAKEN: 4,
-  UNCOUNTED_NEXT: 5,
-  UNCOUNTED_LOOKUP: 6,
-  UNCOUNTED_TAKEN: 7,
-  STALE: 8,
-  PROBE: 9,
-} as const;
-
 const ripOf = (pc: I32): I64 => {
-  const where = i32.load(pc, at.REC_WHERE);
+  const where = i32.load(pc, rec.REC_WHERE);
   const context = i32.shl(i32.shrU(where, c32(12)), c32(8));
   return i64.add(i64.load(context, at.CTX_IP), i64.extendU(i32.and(where, c32(4095))));
 };
 
-/** Is the next page's code context the one the crossing record names, with nothing of it dropped since? */
-function crossingHolds(pc: I32, entry: Local<'i32'>, linear: Local<'i64'>): { before: Stmt; holds: I32 } {
-  const expected = i32.load(pc, at.REC_IMM);
-  const generation = i32.load(pc, at.REC_IMM + 4);
-  const before: Stmt = [
-    set(linear, i64.add(i64.load(pc, at.REC_DISP), i64.load(c32(at.CODE_BASE)))),
-    set(entry, tlbEntry(get(linear))),
-  ];
-  const known = i64.eq(i64.load(get(entry), at.TLB + at.TLB_FETCH), get(linear));
-  const same = i32.eq(i32.load(get(entry), at.TLB + at.TLB_FETCH + 8), expected);
-  const fresh = i32.eq(i32.load(expected, at.CTX_GENERATION), generation);
-  return { before, holds: i32.and(i32.and(known, same), fresh) };
-}
-
-/** Host of a handler that is a function of its own: it returns a status. */
-function functionHost(fn: FunctionBuilder): Host {
-  const pc = fn.param(0, 'i32');
-  const status = (value: number): Stmt => ret(c32(value));
-  const target = (value: I64, how: number): Stmt => [i64.store(c32(at.TARGET), value), status(how)];
-  const record = (value: I32, how: number): Stmt => [i32.store(c32(at.NEXT_PC), value), status(how)];
-  return {
-    pc,
-    next: () => status(STATUS.NEXT),
-    fault: () => status(STATUS.FAULT),
-    micro: () => status(STATUS.MICRO),
-    lookup: (value) => target(value, STATUS.LOOKUP),
-    taken: (value) => record(value, STATUS.TAKEN),
-    // `step` looks at DELAY itself. It does not say where it stands.
-    delay: () => [],
-    timeToGo: () => undefined,
-    again: () => record(get(pc), STATUS.TAKEN),
-    linked: (value) => record(value, STATUS.UNCOUNTED_TAKEN),
-    linkedLookup: (value) => target(value, STATUS.UNCOUNTED_LOOKUP),
-    probe: () => status(STATUS.PROBE),
-    crossing: () => {
-      const { before, holds } = crossingHolds(get(pc), fn.local('i32'), fn.local('i64'));
-      return [before, when(holds, status(STATUS.UNCOUNTED_NEXT)), status(STATUS.STALE)];
-    },
-  };
-}
-
 /** What stands under one label of the run loop: a handler, or several records' in one. */
 type Hot = Pick<DerivedHandler, 'key' | 'parts'>;
 
-/** Everything the run loop keeps in locals, and its shared ends. */
-type Loop = {
-  readonly pc: Local<'i32'>;
-  /** Record at which the run of straight records under way was entered. */
-  readonly entered: Local<'i32'>;
-  /** Instructions left, and ns where an instruction takes more than one; may fall below zero by less than a page of instructions. */
-  readonly left: Local<'i32'>;
-  readonly target: Local<'i64'>;
-  readonly nextPc: Local<'i32'>;
-  readonly labels: Record<'dispatch' | 'taken' | 'lookup' | 'fault' | 'micro' | 'stale' | 'probe', Label>;
-};
-
-const distance = (l: Loop): I32 => i32.shrU(i32.sub(get(l.pc), get(l.entered)), c32(5));
 const count = (l: Loop, more: number): Stmt =>
   set(l.left, i32.sub(get(l.left), more ? i32.add(distance(l), c32(more)) : distance(l)));
-
-function loopHost(fn: FunctionBuilder, l: Loop): Host {
-  const uncount = set(l.left, i32.add(get(l.left), c32(1)));
-  const taken = (value: I32): Stmt => [set(l.nextPc, value), br(l.labels.taken)];
-  const lookup = (value: I64): Stmt => [set(l.target, value), br(l.labels.lookup)];
-  return {
-    pc: l.pc,
-    next: () => [set(l.pc, i32.add(get(l.pc), c32(at.RECORD_BYTES))), br(l.labels.dispatch)],
-    fault: () => br(l.labels.fault),
-    micro: () => br(l.labels.micro),
-    lookup,
-    taken,
-    delay: (ns) => set(l.left, i32.sub(get(l.left), ns)),
-    timeToGo: () => i32.sub(get(l.left), distance(l)),
-    again: () => taken(get(l.pc)),
-    linked: (value) => [uncount, taken(value)],
-    linkedLookup: (value) => [uncount, lookup(value)],
-    probe: () => br(l.labels.probe),
-    crossing: () => {
-      const { before, holds } = crossingHolds(get(l.pc), fn.local('i32'), fn.local('i64'));
-      return [before, when(i32.eqz(holds), br(l.labels.stale)), uncount, loopHost(fn, l).next()];
-    },
-  };
-}
 
 const leave = (pc: I32, reason: number): Stmt => [
   i32.store(c32(at.PC), pc),
@@ -160,7 +73,7 @@ function lookup(l: Pick<Loop, 'target' | 'nextPc'>, linear: Local<'i64'>, entry:
 }
 
 /** (budget i32): runs from the record in PC until the budget is used up (overrun: less than a page of instructions) or something has to be done outside. */
-function defineRun(module: ModuleBuilder, hot: readonly Hot[], shared: Shared, handlerType: number): number {
+function defineRun(module: ModuleBuilder, hot: readonly Hot[], memory: MemoryFunctions, handlerType: number): number {
   return module.function(['i32'], [], (fn) => {
     const names = ['dispatch', 'taken', 'lookup', 'fault', 'micro', 'stale', 'probe'] as const;
     const labels = Object.fromEntries(names.map((name) => [name, label(name)])) as Loop['labels'];
@@ -185,7 +98,7 @@ function defineRun(module: ModuleBuilder, hot: readonly Hot[], shared: Shared, h
     // The target is known by address only: it is where execution stands once this instruction is counted.
     const miss = exit(EXIT.MISS, 1, get(l.target));
     const nearTarget: Stmt = set(l.target, nearTargetIp(get(l.pc)));
-    const body: Code = dispatch(fn, l, hot, shared, handlerType);
+    const body: Code = dispatch(fn, l, hot, memory, handlerType);
     return [
       set(l.left, get(fn.param(0, 'i32'))),
       set(l.pc, i32.load(c32(at.PC))),
@@ -230,24 +143,28 @@ function defineRun(module: ModuleBuilder, hot: readonly Hot[], shared: Shared, h
 
 /** Instruction pointer that a near record's empty slot stands for: the slot's place in its context. */
 const nearTargetIp = (pc: I32): I64 => {
-  const where = i32.load(pc, at.REC_WHERE);
+  const where = i32.load(pc, rec.REC_WHERE);
   const context = i32.shl(i32.shrU(where, c32(12)), c32(8));
-  const offset = i32.shrU(i32.sub(i32.load(pc, at.REC_IMM), i32.add(context, c32(at.CTX_SLOTS))), c32(2));
+  const offset = i32.shrU(i32.sub(i32.load(pc, rec.REC_IMM), i32.add(context, c32(at.CTX_SLOTS))), c32(2));
   return i64.add(i64.load(context, at.CTX_IP), i64.extendU(offset));
 };
 
 /** A handler's code in the run loop; one part goes on to the next without a dispatch. */
-function inlined(fn: FunctionBuilder, l: Loop, hot: Hot, shared: Shared): Code {
+function inlined(fn: FunctionBuilder, l: Loop, hot: Hot, memory: MemoryFunctions): Code {
   const host = loopHost(fn, l);
-  const advance = set(l.pc, i32.add(get(l.pc), c32(at.RECORD_BYTES)));
+  const advance = set(l.pc, i32.add(get(l.pc), c32(rec.RECORD_BYTES)));
   let code: Code = [];
   let flags: FlagSource | undefined;
   hot.parts.forEach(({ handler, flagless, unindexed }, index) => {
     const seam = label('seam');
     const last = index === hot.parts.length - 1;
-    const e = new Emitter(fn, shared, last ? host : { ...host, next: () => [advance, br(seam)] });
+    const binding: Binding = {
+      registers: stateBlock,
+      operands: recordOperands(l.pc, memory, unindexed),
+      host: last ? host : { ...host, next: () => [advance, br(seam)] },
+    };
+    const e = new Emitter(fn, memory, binding);
     e.flagsDead = flagless;
-    e.unindexed = unindexed;
     e.flags = flags;
     handler.build(e);
     flags = e.flags;
@@ -257,22 +174,28 @@ function inlined(fn: FunctionBuilder, l: Loop, hot: Hot, shared: Shared): Code {
 }
 
 /** The br_table over the hot handlers; its default label calls through the table. */
-function dispatch(fn: FunctionBuilder, l: Loop, hot: readonly Hot[], shared: Shared, handlerType: number): Code {
+function dispatch(
+  fn: FunctionBuilder,
+  l: Loop,
+  hot: readonly Hot[],
+  memory: MemoryFunctions,
+  handlerType: number,
+): Code {
   const labels = hot.map((handler) => label(handler.key));
   const cold = label('cold');
   const host = loopHost(fn, l);
-  let code: Code = brTable(i32.load16u(get(l.pc), at.REC_HANDLER), labels, cold);
+  let code: Code = brTable(i32.load16u(get(l.pc), rec.REC_HANDLER), labels, cold);
   hot.forEach((handler, index) => {
-    code = [block(labels[index] as Label, code), fn.scoped(() => inlined(fn, l, handler, shared))];
+    code = [block(labels[index] as Label, code), fn.scoped(() => inlined(fn, l, handler, memory))];
   });
   return [block(cold, code), coldCall(fn, l, host, handlerType)];
 }
 
-function coldCall(fn: FunctionBuilder, l: Loop, host: Host, handlerType: number): Code {
+function coldCall(fn: FunctionBuilder, l: Loop, host: LoopHost, handlerType: number): Code {
   const status = fn.local('i32');
   const is = (value: number): I32 => i32.eq(get(status), c32(value));
   return [
-    set(status, callIndirect32(handlerType, i32.load16u(get(l.pc), at.REC_HANDLER), get(l.pc))),
+    set(status, callIndirect32(handlerType, i32.load16u(get(l.pc), rec.REC_HANDLER), get(l.pc))),
     when(is(STATUS.NEXT), host.next()),
     when(is(STATUS.FAULT), host.fault()),
     when(is(STATUS.MICRO), host.micro()),
@@ -281,10 +204,10 @@ function coldCall(fn: FunctionBuilder, l: Loop, host: Host, handlerType: number)
   ];
 }
 
-const isLink = (pc: I32): I32 => i32.ltU(i32.load16u(pc, at.REC_HANDLER), c32(LINK_KEYS.length));
+const isLink = (pc: I32): I32 => i32.ltU(i32.load16u(pc, rec.REC_HANDLER), c32(LINK_KEYS.length));
 
 /** (budget i32): as `run`, but exact: stops after so many instructions, or with the delay that takes it there. */
-function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number): number {
+function defineStep(module: ModuleBuilder, memory: MemoryFunctions, handlerType: number): number {
   return module.function(['i32'], [], (fn) => {
     const left = fn.param(0, 'i32');
     const pc = fn.local('i32');
@@ -306,14 +229,14 @@ function defineStep(module: ModuleBuilder, shared: Shared, handlerType: number):
     ];
     const counted = i32.or(is(STATUS.LOOKUP), is(STATUS.TAKEN));
     const looked = i32.or(is(STATUS.LOOKUP), is(STATUS.UNCOUNTED_LOOKUP));
-    const advance = set(pc, i32.add(get(pc), c32(at.RECORD_BYTES)));
+    const advance = set(pc, i32.add(get(pc), c32(rec.RECORD_BYTES)));
     return [
       set(pc, i32.load(c32(at.PC))),
       loop(
         again,
         block(
           moved,
-          set(status, callIndirect32(handlerType, i32.load16u(get(pc), at.REC_HANDLER), get(pc))),
+          set(status, callIndirect32(handlerType, i32.load16u(get(pc), rec.REC_HANDLER), get(pc))),
           when(is(STATUS.NEXT), [countOne, advance, br(moved)]),
           when(is(STATUS.UNCOUNTED_NEXT), [advance, br(moved)]),
           when(is(STATUS.FAULT), stop(EXIT.FAULT, ripOf(get(pc)))),
@@ -364,7 +287,9 @@ export function buildEngine(handlers: readonly Handler[], hotKeys: readonly stri
   const functions = new Map(
     handlers.map((handler) => {
       const index = module.function(['i32'], ['i32'], (fn) => {
-        const e = new Emitter(fn, memory, functionHost(fn));
+        const pc = fn.param(0, 'i32');
+        const operands = recordOperands(pc, memory);
+        const e = new Emitter(fn, memory, { registers: stateBlock, operands, host: functionHost(fn, pc) });
         handler.build(e);
         return [e.code, c32(STATUS.NEXT).code];
       });

@@ -1,5 +1,4 @@
-// Addresses that are not flat 64-bit, generated as WebAssembly: segmentation, offsets of operands, and the stack in every
-// mode. A fault is reported by FAULT_VECTOR and then nothing has changed.
+// Addresses that are not flat 64-bit, generated as WebAssembly: segmentation, and the stack in every mode. A fault is reported by FAULT_VECTOR and then nothing has changed.
 
 import {
   block,
@@ -19,7 +18,7 @@ import {
   when,
 } from '../../wasm/code.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
-import type { Shared } from '../semantics/emitter.ts';
+import type { Shared } from '../semantics/emission.ts';
 import * as at from '../state/layout.ts';
 
 const SS = 2;
@@ -72,36 +71,6 @@ export function defineSegmentation(module: ModuleBuilder): number {
       i32.store(c32(at.FAULT_ERROR), c32(0)),
       c64(0).code,
     ];
-  });
-}
-
-/** (pc i32) -> offset i64, cut to the address size. */
-export function defineOffset(module: ModuleBuilder): number {
-  return module.function(['i32'], ['i64'], (fn) => {
-    const pc = get(fn.param(0, 'i32'));
-    const how = fn.local('i32');
-    const sum = fn.local('i64');
-    const base = i64.load(i32.load16u(pc, at.REC_BASE));
-    const index = i64.load(i32.load16u(pc, at.REC_INDEX));
-    const scale = i64.extendU(i32.and(get(how), c32(at.ADDRESSING_SCALE)));
-    return [
-      set(how, i32.load8u(pc, at.REC_ADDRESSING)),
-      set(sum, i64.add(i64.add(base, i64.shl(index, scale)), i64.load(pc, at.REC_DISP))),
-      when(i32.and(get(how), c32(at.ADDRESSING_32)), ret(i64.and(get(sum), c64(0xffffffff)))),
-      when(i32.and(get(how), c32(at.ADDRESSING_16)), ret(i64.and(get(sum), c64(0xffff)))),
-      get(sum).code,
-    ];
-  });
-}
-
-/** (pc i32, size i32, bit 8 for a write) -> linear i64 of the record's operand. */
-export function defineAddress(module: ModuleBuilder, effectiveOffset: number, segmentedLinear: number): number {
-  return module.function(['i32', 'i32'], ['i64'], (fn) => {
-    const pc = get(fn.param(0, 'i32'));
-    const size = get(fn.param(1, 'i32'));
-    const segment = i32.and(i32.shrU(i32.load8u(pc, at.REC_ADDRESSING), c32(at.ADDRESSING_SEGMENT_SHIFT)), c32(7));
-    const write = i32.shrU(size, c32(8));
-    return call64(segmentedLinear, segment, call64(effectiveOffset, pc), i32.and(size, c32(255)), write).code;
   });
 }
 

@@ -14,6 +14,7 @@ import { Planner } from './decode.ts';
 import { Fuser } from '../binding/fuse.ts';
 import { MAX_INSTRUCTION } from './instructionLength.ts';
 import * as at from '../state/layout.ts';
+import * as rec from '../binding/recordLayout.ts';
 import type { GuestMemory } from '../state/memory.ts';
 import { InstructionStream, RunWriter, slotAddress } from './runWriter.ts';
 
@@ -22,7 +23,7 @@ export type FetchedPage = (ip: bigint, offset: number) => CodePage | undefined;
 
 /** Instructions in a run; bounds how far a run may overshoot a budget, with a page of one-byte instructions. */
 const MAX_RUN = 512;
-const RUN_ROOM = (2 * MAX_RUN + 4) * at.RECORD_BYTES;
+const RUN_ROOM = (2 * MAX_RUN + 4) * rec.RECORD_BYTES;
 
 export class CodeCache {
   readonly planner: Planner;
@@ -109,7 +110,7 @@ export class CodeCache {
 
   #decodeRun(context: Context, start: number, next: FetchedPage): number {
     // Room for a second context too: an instruction that runs over the page makes one while the run is being written.
-    if (this.#arena + at.RECORD_BYTES + RUN_ROOM + at.CTX_ALIGNMENT + at.CTX_BYTES + RUN_ROOM > at.ARENA_END) {
+    if (this.#arena + rec.RECORD_BYTES + RUN_ROOM + at.CTX_ALIGNMENT + at.CTX_BYTES + RUN_ROOM > at.ARENA_END) {
       // Nothing is lost but time: the caller looks its context up again.
       this.flush();
       return 0;
@@ -119,7 +120,7 @@ export class CodeCache {
   }
 
   #writeRun(context: Context, start: number, next: FetchedPage, wanted?: (offset: number) => boolean): number {
-    const begin = this.#allocate(RUN_ROOM, at.RECORD_BYTES);
+    const begin = this.#allocate(RUN_ROOM, rec.RECORD_BYTES);
     const run = new RunWriter(this.#memory, context, begin);
     const stream = new InstructionStream(this.#memory, context, start);
     const first = this.#fillRun(run, context, start, next, stream, wanted);
@@ -253,7 +254,7 @@ export class CodeCache {
    * it looks up no translation, so it changes nothing that the guest can see. The caller frees it.
    */
   instructionAt(record: number): Instruction | undefined {
-    const where = this.#memory.view.getUint32(record + at.REC_WHERE, true);
+    const where = this.#memory.view.getUint32(record + rec.REC_WHERE, true);
     const context = this.#byAddress.get((where >>> 12) << 8);
     const offset = where & 0xfff;
     return context && this.#decode(context, offset, () => context.crossings.get(offset));
@@ -326,7 +327,7 @@ export class CodeCache {
     let instructions = decoded.reduce((sum, byte) => sum + popcount(byte), 0);
     for (let offset = 0; offset < PAGE_SIZE; offset++) {
       if (!wanted(offset) || this.#memory.view.getUint32(slotAddress(context, offset), true)) continue;
-      const room = (Math.min(instructions, MAX_RUN) + 2) * at.RECORD_BYTES;
+      const room = (Math.min(instructions, MAX_RUN) + 2) * rec.RECORD_BYTES;
       if (this.#arena + room > at.ARENA_END) return;
       const before = this.decoded;
       this.#writeRun(context, offset, (_ip, from) => crossings.get(from), wanted);

@@ -18,6 +18,7 @@ import {
 import { BRANCH_KINDS, countRegister, ENDS, FAR_CODES, RETURN_BITS } from './transfers.ts';
 import type { Bitness } from '../state/codeContext.ts';
 import * as at from '../state/layout.ts';
+import * as rec from '../binding/recordLayout.ts';
 import { isOffered, OLDER_MEANING } from './offered.ts';
 import { SSE_DENIED } from '../semantics/sseMove.ts';
 import { AVX_DENIED } from '../semantics/ymm.ts';
@@ -283,7 +284,7 @@ export class Planner {
     const bits = stringAddressBits(insn);
     if (!value || !mask || bits === undefined) return plan;
     const segment = SEGMENT_INDEX.get(insn.memorySegment) ?? 3;
-    plan.addressing = (segment << at.ADDRESSING_SEGMENT_SHIFT) | addressSize(bits);
+    plan.addressing = (segment << rec.ADDRESSING_SEGMENT_SHIFT) | addressSize(bits);
     plan.reg1 = value.address;
     plan.reg2 = mask.address;
     plan.base = at.regAddress(RDI);
@@ -295,7 +296,7 @@ export class Planner {
     if (bits === undefined) return plan;
     const segment = SEGMENT_INDEX.get(insn.memorySegment) ?? 3;
     const flat = bitness === 64 && bits === 64 && segment < 4;
-    plan.addressing = (segment << at.ADDRESSING_SEGMENT_SHIFT) | addressSize(bits);
+    plan.addressing = (segment << rec.ADDRESSING_SEGMENT_SHIFT) | addressSize(bits);
     const compares = name.startsWith('scas') || name.startsWith('cmps');
     const prefix = insn.hasRepnePrefix
       ? compares

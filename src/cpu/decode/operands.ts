@@ -4,6 +4,7 @@
 import { type Instruction, MemorySizeExt, OpKind, Register } from 'iced-x86';
 import type { Bitness } from '../state/codeContext.ts';
 import * as at from '../state/layout.ts';
+import * as rec from '../binding/recordLayout.ts';
 
 /** General registers: their number, where they lie in the state block, and how much of them the name means. */
 export const GPR = new Map<number, { index: number; address: number; bytes: 1 | 2 | 4 | 8 }>();
@@ -57,7 +58,7 @@ export const IMMEDIATE_BITS = new Map<number, number>([
 ]);
 
 export const addressSize = (bits: number): number =>
-  bits === 64 ? 0 : bits === 32 ? at.ADDRESSING_32 : at.ADDRESSING_16;
+  bits === 64 ? 0 : bits === 32 ? rec.ADDRESSING_32 : rec.ADDRESSING_16;
 
 const LOG2 = [0, 0, 1, 0, 2, 0, 0, 0, 3] as const;
 
@@ -73,7 +74,7 @@ export function memoryFields(insn: Instruction, bitness: Bitness): MemoryFields 
   const size = addressSize(bits);
   return {
     flat,
-    addressing: flat ? scale : scale | (segment << at.ADDRESSING_SEGMENT_SHIFT) | size,
+    addressing: flat ? scale : scale | (segment << rec.ADDRESSING_SEGMENT_SHIFT) | size,
     base: GPR.get(base)?.address ?? at.ZERO,
     index: GPR.get(index)?.address ?? at.ZERO,
     disp: displacement(insn),

@@ -7,6 +7,7 @@ import type { Context } from '../state/codeContext.ts';
 import type { Plan } from './decode.ts';
 import { MAX_INSTRUCTION } from './instructionLength.ts';
 import * as at from '../state/layout.ts';
+import * as rec from '../binding/recordLayout.ts';
 import type { GuestMemory } from '../state/memory.ts';
 
 /** Where a context says which record the instruction at an offset of its page has. */
@@ -59,10 +60,10 @@ export class RunWriter {
   #start(handler: number, offset: number): { view: DataView; record: number } {
     const { view } = this.#memory;
     const record = this.next;
-    this.next += at.RECORD_BYTES;
-    view.setUint16(record + at.REC_HANDLER, handler, true);
+    this.next += rec.RECORD_BYTES;
+    view.setUint16(record + rec.REC_HANDLER, handler, true);
     const where = ((this.#context.address >>> 8) << 12) | (offset & 0xfff);
-    view.setUint32(record + at.REC_WHERE, where >>> 0, true);
+    view.setUint32(record + rec.REC_WHERE, where >>> 0, true);
     return { view, record };
   }
 
@@ -71,20 +72,20 @@ export class RunWriter {
     const near = branch?.near !== undefined ? this.#nearSlot(branch.target) : undefined;
     const handler = near !== undefined && branch?.near !== undefined ? branch.near : plan.handler;
     const { view, record } = this.#start(handler, offset);
-    view.setUint8(record + at.REC_ADDRESSING, plan.addressing);
-    view.setUint8(record + at.REC_LENGTH, length);
-    view.setUint16(record + at.REC_REG1, plan.reg1, true);
-    view.setUint16(record + at.REC_REG2, plan.reg2, true);
-    view.setUint16(record + at.REC_BASE, plan.base, true);
-    view.setUint16(record + at.REC_INDEX, plan.index, true);
+    view.setUint8(record + rec.REC_ADDRESSING, plan.addressing);
+    view.setUint8(record + rec.REC_LENGTH, length);
+    view.setUint16(record + rec.REC_REG1, plan.reg1, true);
+    view.setUint16(record + rec.REC_REG2, plan.reg2, true);
+    view.setUint16(record + rec.REC_BASE, plan.base, true);
+    view.setUint16(record + rec.REC_INDEX, plan.index, true);
     if (!branch) this.#operands(record, plan.disp, plan.imm);
     else if (near === undefined) this.#operands(record, branch.target, branch.returnTo ?? 0n);
     else this.#operands(record, branch.returnTo ?? 0n, BigInt(near));
   }
 
   #operands(record: number, disp: bigint, imm: bigint): void {
-    this.#memory.view.setBigInt64(record + at.REC_DISP, BigInt.asIntN(64, disp), true);
-    this.#memory.view.setBigInt64(record + at.REC_IMM, BigInt.asIntN(64, imm), true);
+    this.#memory.view.setBigInt64(record + rec.REC_DISP, BigInt.asIntN(64, disp), true);
+    this.#memory.view.setBigInt64(record + rec.REC_IMM, BigInt.asIntN(64, imm), true);
   }
 
   /** Slot of a target in this same page, else undefined. */
@@ -109,8 +110,8 @@ export class RunWriter {
 
   cross(handler: number, offset: number, nextIp: bigint, following: number): void {
     const { view, record } = this.#start(handler, offset);
-    view.setBigInt64(record + at.REC_DISP, BigInt.asIntN(64, nextIp), true);
-    view.setUint32(record + at.REC_IMM, following, true);
-    view.setUint32(record + at.REC_IMM + 4, view.getUint32(following + at.CTX_GENERATION, true), true);
+    view.setBigInt64(record + rec.REC_DISP, BigInt.asIntN(64, nextIp), true);
+    view.setUint32(record + rec.REC_IMM, following, true);
+    view.setUint32(record + rec.REC_IMM + 4, view.getUint32(following + at.CTX_GENERATION, true), true);
   }
 }

@@ -23,6 +23,7 @@ import type { VariantName } from '../binding/variants.ts';
 import { Fetch } from './fetch.ts';
 import { hostCalls } from './hostCalls.ts';
 import * as at from '../state/layout.ts';
+import * as rec from '../binding/recordLayout.ts';
 import { accessBits, type DeviceBus, LinearAccess } from './linearAccess.ts';
 import type { GuestMemory } from '../state/memory.ts';
 import { raise, type FaultLink } from '../microcode/delivery.ts';
@@ -167,10 +168,6 @@ export class Engine implements Cpu {
   restore(saved: SavedEngine): void {
     this.#budget.retired = saved.retired;
     this.#budget.charged = saved.charged;
-    this.#told = undefined;
-    this.#resume = 0;
-    this.#repeated = false;
-    this.#pendingCode = [];
     this.memory.bytes.set(saved.state, at.REGS);
     this.state.clearTransient();
     this.modeChanged();
@@ -323,8 +320,8 @@ export class Engine implements Cpu {
     if (this.state.rip <= this.#fetch.mode.limit) return undefined;
     const { view } = this.memory;
     const record = this.state.u32(at.PC);
-    if (this.code.isLink(view.getUint16(record + at.REC_HANDLER, true))) return undefined;
-    const where = view.getUint32(record + at.REC_WHERE, true);
+    if (this.code.isLink(view.getUint16(record + rec.REC_HANDLER, true))) return undefined;
+    const where = view.getUint32(record + rec.REC_WHERE, true);
     this.state.rip = view.getBigUint64(((where >>> 12) << 8) + at.CTX_IP, true) + BigInt(where & 0xfff);
     this.#budget.count(-1, 0);
     return this.#raise(fault(13, 0));
@@ -335,7 +332,7 @@ export class Engine implements Cpu {
    * and only the probe met there again is stepped over.
    */
   #probed(): undefined {
-    if (this.#told === this.state.rip) this.#resume = this.state.u32(at.PC) + at.RECORD_BYTES;
+    if (this.#told === this.state.rip) this.#resume = this.state.u32(at.PC) + rec.RECORD_BYTES;
     else {
       this.#told = this.state.rip;
       this.onProbe?.();
@@ -404,7 +401,7 @@ export class Engine implements Cpu {
     this.#enterStep(1);
     if (this.state.u32(at.EXIT_REASON) === at.EXIT.PROBE && this.#budget.retired === before) {
       // It was told of before; now it is run. (Else the probe is that of the instruction behind it.)
-      this.state.setU32(at.PC, this.state.u32(at.PC) + at.RECORD_BYTES);
+      this.state.setU32(at.PC, this.state.u32(at.PC) + rec.RECORD_BYTES);
       this.#enterStep(1);
     }
     this.state.setU32(at.WATCH_BYPASS, 0);
@@ -511,16 +508,6 @@ export class Engine implements Cpu {
   /** As `takePages`, and leaves the flag where it is. */
   pagesWith(flag: number): number[] {
     return this.#translations.pagesWith(flag);
-  }
-
-  /** Host pages whose bytes may differ from what they were when this was last asked; others do not. Has one reader. */
-  takeChanged(): Set<number> {
-    return this.#translations.takeChanged();
-  }
-
-  /** As `takeChanged`, and goes on counting from where it was. */
-  changed(): Set<number> {
-    return this.#translations.changed();
   }
 
   pageHas(hostPage: number, flag: number): boolean {

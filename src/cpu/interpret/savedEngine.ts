@@ -8,6 +8,7 @@ import type { Plain } from '../../bits/plain.ts';
 import { viewOf } from '../../bits/cursor.ts';
 import type { CodeMode, CodePage, SavedCode, SavedContext } from '../state/codeContext.ts';
 import * as at from '../state/layout.ts';
+import * as rec from '../binding/recordLayout.ts';
 import type { GuestMemory } from '../state/memory.ts';
 import type { SavedTranslation, SavedTranslations } from '../mmu/translations.ts';
 
@@ -58,7 +59,7 @@ function plainCode({ contexts, crossingFrom, arena, decoded }: SavedCode): Plain
   const modes = [...new Map(contexts.map(({ mode }) => [modeKey(mode), mode])).values()];
   const numbers = new Map(modes.map((mode, i) => [modeKey(mode), i]));
   return {
-    arena: arena / at.RECORD_BYTES,
+    arena: arena / rec.RECORD_BYTES,
     decoded,
     modes: modes.map((mode) => ({ ...mode })),
     contexts: contexts.map((context) => ({
@@ -137,7 +138,7 @@ function readCode(fields: Fields, memory: GuestMemory, mode: CodeMode): SavedCod
         checkedPage(each.number('hostPage', 0, 2 ** 20), memory),
         each.numbers('from', MOST_CONTEXTS, 0, contexts.length - 1),
       ]),
-    arena: at.RECORD_BYTES * fields.number('arena', 0, (at.ARENA_END - at.ARENA) / at.RECORD_BYTES),
+    arena: rec.RECORD_BYTES * fields.number('arena', 0, (at.ARENA_END - at.ARENA) / rec.RECORD_BYTES),
     decoded: fields.number('decoded', 0, Number.MAX_SAFE_INTEGER),
   };
 }

@@ -1,7 +1,8 @@
 // ADD ADC SUB SBB CMP NEG INC DEC, AND OR XOR TEST NOT (SDM 2).
 
 import type { Expr, ValType } from '../../wasm/code.ts';
-import type { Emitter, Operand } from './emitter.ts';
+import type { Operand } from './emission.ts';
+import type { Emitter } from './emitter.ts';
 import { readCF, setAddFlags, setLogicFlags, setStepFlags, setSubFlags } from './flags.ts';
 import { ALL_SIZES, type Definition } from './handler.ts';
 
@@ -16,7 +17,7 @@ function sum(e: Emitter, d: Operand, s: Operand, carryIn: boolean): void {
   const a = e.let(d.read());
   const b = e.let(s.read());
   const plain = w.add(a, b);
-  const r = e.let(w.narrow(carryIn ? w.add(plain, w.from32(readCF())) : plain));
+  const r = e.let(w.narrow(carryIn ? w.add(plain, w.from32(readCF(e))) : plain));
   d.write(r);
   setAddFlags(e, w, a, b, r);
   e.flags = { kind: 'result', w, a, b, r };
@@ -27,7 +28,7 @@ function difference(e: Emitter, d: Operand, s: Operand, carryIn: boolean, keep: 
   const a = e.let(d.read());
   const b = e.let(s.read());
   const plain = w.sub(a, b);
-  const r = e.let(w.narrow(carryIn ? w.sub(plain, w.from32(readCF())) : plain));
+  const r = e.let(w.narrow(carryIn ? w.sub(plain, w.from32(readCF(e))) : plain));
   if (keep) d.write(r);
   setSubFlags(e, w, a, b, r);
   e.flags = { kind: carryIn ? 'result' : 'difference', w, a, b, r };

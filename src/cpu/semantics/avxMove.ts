@@ -1,8 +1,9 @@
 // AVX: moves between vector registers, general registers and memory (SDM 2). What is above the part that is written becomes
 // 0; the forms with three operands take the rest of the 128 bits from the second.
 
-import { type I64, i32, i64, type Stmt, type V128 } from '../../wasm/code.ts';
+import { type I64, i32, i64, type V128 } from '../../wasm/code.ts';
 import { i64x2, i8x16, v128 } from '../../wasm/simd.ts';
+import type { Slot, VectorHalf } from './emission.ts';
 import type { Emitter } from './emitter.ts';
 import * as at from '../state/layout.ts';
 import type { Handler } from './handler.ts';
@@ -30,7 +31,7 @@ const loads = (name: string, aligned: boolean): Handler[] =>
   WIDTHS.flatMap((width) =>
     ADDRESSES.map((kind) =>
       handler(`${name} ${letter(width)},${kind}${width}`, (e) =>
-        writeRegister(e, at.REC_REG1, readMemory(e, kind, width, aligned)),
+        writeRegister(e, 'first', readMemory(e, kind, width, aligned)),
       ),
     ),
   );
@@ -38,14 +39,14 @@ const stores = (name: string, aligned: boolean): Handler[] =>
   WIDTHS.flatMap((width) =>
     ADDRESSES.map((kind) =>
       handler(`${name} ${kind}${width},${letter(width)}`, (e) =>
-        writeMemory(e, kind, readRegister(e, at.REC_REG1, width), aligned),
+        writeMemory(e, kind, readRegister(e, 'first', width), aligned),
       ),
     ),
   );
 const copies = (name: string): Handler[] =>
   WIDTHS.map((width) =>
     handler(`${name} ${letter(width)},${letter(width)}`, (e) =>
-      writeRegister(e, at.REC_REG1, readRegister(e, at.REC_REG2, width)),
+      writeRegister(e, 'first', readRegister(e, 'second', width)),
     ),
   );
 
@@ -53,17 +54,17 @@ const copies = (name: string): Handler[] =>
 
 type Part = 4 | 8;
 const PART_BITS: Record<Part, number> = { 4: 32, 8: 64 };
-const low = (e: Emitter, field: number): V128 => readRegister(e, field, 128)[0] as V128;
+const low = (e: Emitter, slot: Slot): V128 => readRegister(e, slot, 128)[0] as V128;
 
 /** VMOVSS, VMOVSD, VMOVD, VMOVQ with memory. */
 const scalar = (name: string, bytes: Part): Handler[] =>
   ADDRESSES.flatMap((kind) => [
     handler(`${name} x128,${kind}${PART_BITS[bytes]}`, (e) => {
       const source = e.memory(bytes, kind === 'm', 'read');
-      writeLow(e, at.REC_REG1, source.width.unsigned64(source.read()));
+      writeLow(e, 'first', source.width.unsigned64(source.read()));
     }),
     handler(`${name} ${kind}${PART_BITS[bytes]},x128`, (e) => {
-      const address = e.registerAddress(at.REC_REG1);
+      const address = e.vectorAddress('first');
       e.memory(bytes, kind === 'm', 'write').write(bytes === 8 ? i64.load(address) : i32.load(address));
     }),
   ]);
@@ -71,12 +72,12 @@ const scalar = (name: string, bytes: Part): Handler[] =>
 /** VMOVD and VMOVQ with a general register. */
 const general = (name: string, bytes: Part): Handler[] => [
   handler(`${name} x128,r${PART_BITS[bytes]}`, (e) => {
-    const source = e.register(at.REC_REG2, bytes);
-    writeLow(e, at.REC_REG1, source.width.unsigned64(source.read()));
+    const source = e.register('second', bytes);
+    writeLow(e, 'first', source.width.unsigned64(source.read()));
   }),
   handler(`${name} r${PART_BITS[bytes]},x128`, (e) => {
-    const address = e.registerAddress(at.REC_REG2);
-    e.register(at.REC_REG1, bytes).write(bytes === 8 ? i64.load(address) : i32.load(address));
+    const address = e.vectorAddress('second');
+    e.register('first', bytes).write(bytes === 8 ? i64.load(address) : i32.load(address));
   }),
 ];
 
@@ -92,7 +93,7 @@ const MERGES: readonly (readonly [string, readonly number[]])[] = [
 ];
 const merges: readonly Handler[] = MERGES.map(([name, lanes]) =>
   handler(`${name} x128,x128,x128`, (e) =>
-    writeRegister(e, at.REC_REG1, [e.let(i8x16.shuffle(low(e, at.REC_REG2), low(e, at.REC_BASE), lanes))]),
+    writeRegister(e, 'first', [e.let(i8x16.shuffle(low(e, 'second'), low(e, 'third'), lanes))]),
   ),
 );
 
@@ -100,10 +101,10 @@ const merges: readonly Handler[] = MERGES.map(([name, lanes]) =>
 const half = (name: string, place: 0 | 1): Handler[] => [
   handler(`${name} x128,x128,g64`, (e) => {
     const value = e.let(e.memory(8, false, 'read').read() as I64);
-    writeRegister(e, at.REC_REG1, [e.let(i64x2.replace(low(e, at.REC_REG2), place, value))]);
+    writeRegister(e, 'first', [e.let(i64x2.replace(low(e, 'second'), place, value))]);
   }),
   handler(`${name} g64,x128`, (e) => {
-    e.memory(8, false, 'write').write(i64.load(e.registerAddress(at.REC_REG1), 8 * place));
+    e.memory(8, false, 'write').write(i64.load(e.vectorAddress('first'), 8 * place));
   }),
 ];
 
@@ -132,13 +133,13 @@ const ELEMENT_LOADS = { 1: i64.load8u, 2: i64.load16u, 4: i64.load32u, 8: i64.lo
 
 const insert = (e: Emitter, bytes: 1 | 2 | 4 | 8, value: I64): void => {
   const kept = e.let(value);
-  writeRegister(e, at.REC_REG1, readRegister(e, at.REC_REG2, 128));
-  e.emit(ELEMENT_STORES[bytes](elementAddress(e, e.registerAddress(at.REC_REG1), bytes), kept));
+  writeRegister(e, 'first', readRegister(e, 'second', 128));
+  e.emit(ELEMENT_STORES[bytes](elementAddress(e, e.vectorAddress('first'), bytes), kept));
 };
 
 const insertion = ({ name, bytes, registers }: Element): Handler[] => [
   ...registers.map((size) =>
-    handler(`${name} x128,x128,r${8 * size},i8`, (e) => insert(e, bytes, i64.load(e.registerAddress(at.REC_BASE)))),
+    handler(`${name} x128,x128,r${8 * size},i8`, (e) => insert(e, bytes, e.registerValue('third', 8) as I64)),
   ),
   handler(`${name} x128,x128,g${8 * bytes},i8`, (e) => {
     const operand = e.memory(bytes, false, 'read');
@@ -149,13 +150,13 @@ const insertion = ({ name, bytes, registers }: Element): Handler[] => [
 const extraction = ({ name, bytes, registers }: Element): Handler[] => [
   ...registers.map((size) =>
     handler(`${name} r${8 * size},x128,i8`, (e) => {
-      const value = ELEMENT_LOADS[bytes](elementAddress(e, e.registerAddress(at.REC_REG2), bytes));
-      const d = e.register(at.REC_REG1, size);
+      const value = ELEMENT_LOADS[bytes](elementAddress(e, e.vectorAddress('second'), bytes));
+      const d = e.register('first', size);
       d.write(d.width.from64(value));
     }),
   ),
   handler(`${name} g${8 * bytes},x128,i8`, (e) => {
-    const value = e.let(ELEMENT_LOADS[bytes](elementAddress(e, e.registerAddress(at.REC_REG1), bytes)));
+    const value = e.let(ELEMENT_LOADS[bytes](elementAddress(e, e.vectorAddress('first'), bytes)));
     const d = e.memory(bytes, false, 'write');
     d.write(d.width.from64(value));
   }),
@@ -164,27 +165,25 @@ const extraction = ({ name, bytes, registers }: Element): Handler[] => [
 const FIRST_SINGLE = [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3];
 const insertps: readonly Handler[] = [
   handler('vinsertps x128,x128,x128,i8', (e) => {
-    const value = e.let(namedSingle(e, low(e, at.REC_BASE)));
-    writeRegister(e, at.REC_REG1, [e.let(insertSingle(e, low(e, at.REC_REG2), value))]);
+    const value = e.let(namedSingle(e, low(e, 'third')));
+    writeRegister(e, 'first', [e.let(insertSingle(e, low(e, 'second'), value))]);
   }),
   handler('vinsertps x128,x128,g32,i8', (e) => {
     const source = e.let(shortMemory(e, 4));
     const value = e.let(i8x16.shuffle(source, source, FIRST_SINGLE));
-    writeRegister(e, at.REC_REG1, [e.let(insertSingle(e, low(e, at.REC_REG2), value))]);
+    writeRegister(e, 'first', [e.let(insertSingle(e, low(e, 'second'), value))]);
   }),
 ];
 
 // Upper halves ----------------------------------------------------------------------------------------------------------
 
-const cleared = (address: number): Stmt => v128.store(i32.const(address), NONE);
-
 /** Outside 64-bit mode only the first eight registers are cleared. */
-const clearing = (name: string, places: readonly number[]): Handler => ({
+const clearing = (name: string, halves: readonly VectorHalf[]): Handler => ({
   key: name,
   build: (e) => {
     const clear = (first: number): void => {
       for (let index = first; index < first + 8; index++) {
-        for (const place of places) e.emit(cleared(place + 16 * index));
+        for (const half of halves) e.emit(v128.store(e.fixedVector(index, half), NONE));
       }
     };
     clear(0);
@@ -215,14 +214,14 @@ export const avxMoves: readonly Handler[] = [
   ...scalar('vmovq', 8),
   ...general('vmovd', 4),
   ...general('vmovq', 8),
-  handler('vmovq x128,x128', (e) => writeLow(e, at.REC_REG1, e.let(i64.load(e.registerAddress(at.REC_REG2))))),
+  handler('vmovq x128,x128', (e) => writeLow(e, 'first', e.let(i64.load(e.vectorAddress('second'))))),
   ...merges,
   ...half('vmovlps', 0),
   ...half('vmovhps', 1),
   ...INSERTED.flatMap(insertion),
   ...EXTRACTED.flatMap(extraction),
   ...insertps,
-  clearing('vzeroupper', [at.YMM_HIGH]),
-  clearing('vzeroall', [at.XMM, at.YMM_HIGH]),
+  clearing('vzeroupper', ['high']),
+  clearing('vzeroall', ['low', 'high']),
   ...masked,
 ];

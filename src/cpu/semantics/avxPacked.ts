@@ -4,7 +4,6 @@
 import { type I32, type I64, i32, i64, select, type V128 } from '../../wasm/code.ts';
 import { doublewords, i16x8, i32x4, i64x2, i8x16, v128, words } from '../../wasm/simd.ts';
 import type { Emitter } from './emitter.ts';
-import * as at from '../state/layout.ts';
 import { clearSignAndParity } from './bits.ts';
 import { setAuxiliary, setCarryVector, setZero } from './flags.ts';
 import type { Handler } from './handler.ts';
@@ -124,11 +123,11 @@ const variableBlends: readonly Handler[] = VARIABLE_BLENDS.flatMap(([name, blend
   WIDTHS.flatMap((width) =>
     SOURCES.map((source) =>
       handler(`v${name} ${letter(width)},${letter(width)},${sourceText(source, width)},${letter(width)}`, (e) => {
-        const b = readSource(e, source, at.REC_BASE, width);
-        const a = readRegister(e, at.REC_REG2, width);
-        const mask = readRegister(e, at.REC_IMM, width);
+        const b = readSource(e, source, 'third', width);
+        const a = readRegister(e, 'second', width);
+        const mask = readRegister(e, 'last', width);
         const results = a.map((part, half) => e.let(blend(part, b[half] as V128, mask[half] as V128)));
-        writeRegister(e, at.REC_REG1, results);
+        writeRegister(e, 'first', results);
       }),
     ),
   ),
@@ -150,14 +149,14 @@ const shifts: readonly Handler[] = SHIFTS.flatMap((shift) =>
     // The count is the low 64 bits of a register or of 16 bytes of memory, whatever the width.
     ...SOURCES.map((source) =>
       handler(`v${shift.name} ${letter(width)},${letter(width)},${sourceText(source, 128)}`, (e) => {
-        const [count = NONE] = readSource(e, source, at.REC_BASE, 128);
-        const values = readRegister(e, at.REC_REG2, width);
-        writeRegister(e, at.REC_REG1, shifted(e, shift, values, i64x2.extract(count, 0)));
+        const [count = NONE] = readSource(e, source, 'third', 128);
+        const values = readRegister(e, 'second', width);
+        writeRegister(e, 'first', shifted(e, shift, values, i64x2.extract(count, 0)));
       }),
     ),
     handler(`v${shift.name} ${letter(width)},${letter(width)},i8`, (e) => {
-      const values = readRegister(e, at.REC_REG2, width);
-      writeRegister(e, at.REC_REG1, shifted(e, shift, values, i64.extendU(immediate8(e))));
+      const values = readRegister(e, 'second', width);
+      writeRegister(e, 'first', shifted(e, shift, values, i64.extendU(immediate8(e))));
     }),
   ]),
 );
@@ -168,10 +167,10 @@ const byteShift = (name: string, op: VectorOp): Handler[] =>
       const count = e.let(immediate8(e));
       const most = select(i32.ltU(count, i32.const(16)), count, i32.const(16));
       const numbers = e.let(op(BYTE_NUMBERS, i8x16.splat(most)));
-      const values = readRegister(e, at.REC_REG2, width);
+      const values = readRegister(e, 'second', width);
       writeRegister(
         e,
-        at.REC_REG1,
+        'first',
         values.map((a) => e.let(i8x16.swizzle(a, numbers))),
       );
     }),
@@ -220,12 +219,12 @@ const widening: readonly Handler[] = WIDENING.flatMap(([name, bytes, widen]) =>
       const halves = width === 128 ? [s] : [s, i8x16.shuffle(s, s, following)];
       writeRegister(
         e,
-        at.REC_REG1,
+        'first',
         halves.map((half) => e.let(widen(half))),
       );
     };
     return [
-      handler(`v${name} ${letter(width)},x128`, (e) => result(e, readRegister(e, at.REC_REG2, 128)[0] as V128)),
+      handler(`v${name} ${letter(width)},x128`, (e) => result(e, readRegister(e, 'second', 128)[0] as V128)),
       handler(`v${name} ${letter(width)},g${used * 8}`, (e) => result(e, e.let(shortMemory(e, used)))),
     ];
   }),
@@ -248,9 +247,9 @@ const signs: readonly Handler[] = SIGNS.flatMap(([name, mask, perHalf]) =>
   WIDTHS.flatMap((width) =>
     ([4, 8] as const).map((bytes) =>
       handler(`${name} r${bytes * 8},${letter(width)}`, (e) => {
-        const [low = NONE, high] = readRegister(e, at.REC_REG2, width);
+        const [low = NONE, high] = readRegister(e, 'second', width);
         const value = high ? i32.or(mask(low), i32.shl(mask(high), i32.const(perHalf))) : mask(low);
-        const d = e.register(at.REC_REG1, bytes);
+        const d = e.register('first', bytes);
         d.write(d.width.from64(i64.extendU(value)));
       }),
     ),
@@ -268,8 +267,8 @@ const tests: readonly Handler[] = TESTS.flatMap(([name, counting]) =>
   WIDTHS.flatMap((width) =>
     SOURCES.map((source) =>
       handler(`${name} ${letter(width)},${sourceText(source, width)}`, (e) => {
-        const b = readSource(e, source, at.REC_REG2, width);
-        const a = readRegister(e, at.REC_REG1, width);
+        const b = readSource(e, source, 'second', width);
+        const a = readRegister(e, 'first', width);
         const any = (op: VectorOp): I32 =>
           e.let(v128.anyTrue(v128.and(counting, a.map((part, half) => op(part, b[half] as V128)).reduce(v128.or))));
         const common = any(v128.and);
@@ -288,10 +287,8 @@ export const avxPacked: readonly Handler[] = [
   ...unary.flatMap(([name, result]) => binaryForms(`v${name}`, result)),
   ...binaryForms('vphminposuw', leastWord, { widths: [128] }),
   ...binaryForms('vmovddup', (_e, s) => movddup(s), { widths: [256] }),
-  handler('vmovddup x128,x128', (e) =>
-    writeRegister(e, at.REC_REG1, [movddup(readRegister(e, at.REC_REG2, 128)[0] as V128)]),
-  ),
-  handler('vmovddup x128,g64', (e) => writeRegister(e, at.REC_REG1, [movddup(e.let(shortMemory(e, 8)))])),
+  handler('vmovddup x128,x128', (e) => writeRegister(e, 'first', [movddup(readRegister(e, 'second', 128)[0] as V128)])),
+  handler('vmovddup x128,g64', (e) => writeRegister(e, 'first', [movddup(e.let(shortMemory(e, 8)))])),
   ...withImmediate.flatMap(([name, result]) => ternaryForms(`v${name}`, result, IMMEDIATE)),
   ...unaryWithImmediate.flatMap(([name, result]) => binaryForms(`v${name}`, result, IMMEDIATE)),
   ...variableBlends,

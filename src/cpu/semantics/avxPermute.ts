@@ -3,7 +3,6 @@
 import { type Expr, type I32, type I64, i32, i64, select, type V128 } from '../../wasm/code.ts';
 import { doublewords, i16x8, i32x4, i64x2, i8x16, v128 } from '../../wasm/simd.ts';
 import type { Emitter } from './emitter.ts';
-import * as at from '../state/layout.ts';
 import { pickDoubles } from './avxPacked.ts';
 import type { Handler } from './handler.ts';
 import { immediate8 } from './sse.ts';
@@ -37,10 +36,10 @@ const broadcasts: readonly Handler[] = BROADCASTS.flatMap(({ name, bytes, splat 
   WIDTHS.flatMap((width) => {
     const spread = (e: Emitter, value: Expr<'i64'>): void => {
       const half = e.let(splat(value));
-      writeRegister(e, at.REC_REG1, width === 128 ? [half] : [half, half]);
+      writeRegister(e, 'first', width === 128 ? [half] : [half, half]);
     };
     return [
-      handler(`${name} ${letter(width)},x128`, (e) => spread(e, i64.load(e.registerAddress(at.REC_REG2)))),
+      handler(`${name} ${letter(width)},x128`, (e) => spread(e, i64.load(e.vectorAddress('second')))),
       handler(`${name} ${letter(width)},g${8 * bytes}`, (e) => {
         const operand = e.memory(bytes, false, 'read');
         spread(e, operand.width.unsigned64(operand.read()));
@@ -51,7 +50,7 @@ const broadcasts: readonly Handler[] = BROADCASTS.flatMap(({ name, bytes, splat 
 
 const broadcastHalf = handler('vbroadcastf128 y256,g128', (e) => {
   const [half = NONE] = readMemory(e, 'g', 128);
-  writeRegister(e, at.REC_REG1, [half, half]);
+  writeRegister(e, 'first', [half, half]);
 });
 
 // Halves ----------------------------------------------------------------------------------------------------------------
@@ -60,20 +59,20 @@ const isHigh = (e: Emitter): I32 => e.let(i32.and(immediate8(e), i32.const(1)));
 
 const halfInserts: readonly Handler[] = SOURCES.map((source) =>
   handler(`vinsertf128 y256,y256,${sourceText(source, 128)},i8`, (e) => {
-    const [value = NONE] = readSource(e, source, at.REC_BASE, 128);
-    const [low = NONE, high = NONE] = readRegister(e, at.REC_REG2, 256);
+    const [value = NONE] = readSource(e, source, 'third', 128);
+    const [low = NONE, high = NONE] = readRegister(e, 'second', 256);
     const toHigh = isHigh(e);
-    writeRegister(e, at.REC_REG1, [e.let(select(toHigh, low, value)), e.let(select(toHigh, value, high))]);
+    writeRegister(e, 'first', [e.let(select(toHigh, low, value)), e.let(select(toHigh, value, high))]);
   }),
 );
 
 const halfExtracts: readonly Handler[] = [
   handler('vextractf128 x128,y256,i8', (e) => {
-    const [low = NONE, high = NONE] = readRegister(e, at.REC_REG2, 256);
-    writeRegister(e, at.REC_REG1, [e.let(select(isHigh(e), high, low))]);
+    const [low = NONE, high = NONE] = readRegister(e, 'second', 256);
+    writeRegister(e, 'first', [e.let(select(isHigh(e), high, low))]);
   }),
   handler('vextractf128 g128,y256,i8', (e) => {
-    const [low = NONE, high = NONE] = readRegister(e, at.REC_REG1, 256);
+    const [low = NONE, high = NONE] = readRegister(e, 'first', 256);
     writeMemory(e, 'g', [e.let(select(isHigh(e), high, low))]);
   }),
 ];
@@ -88,12 +87,12 @@ const namedHalf = (field: I32, halves: readonly V128[]): V128 => {
 
 const halfPermutes: readonly Handler[] = SOURCES.map((source) =>
   handler(`vperm2f128 y256,y256,${sourceText(source, 256)},i8`, (e) => {
-    const second = readSource(e, source, at.REC_BASE, 256);
-    const halves = [...readRegister(e, at.REC_REG2, 256), ...second];
+    const second = readSource(e, source, 'third', 256);
+    const halves = [...readRegister(e, 'second', 256), ...second];
     const fields = [immediate8(e), i32.shrU(immediate8(e), i32.const(4))];
     writeRegister(
       e,
-      at.REC_REG1,
+      'first',
       fields.map((field) => e.let(namedHalf(e.let(field), halves))),
     );
   }),
@@ -113,27 +112,27 @@ const bytesOfDoublewords = (numbers: V128): V128 =>
 /** VPERMD (and VPERMPS): the second operand has the numbers, the third the elements. */
 const permuteDoublewords: readonly Handler[] = SOURCES.map((source) =>
   handler(`vpermd y256,y256,${sourceText(source, 256)}`, (e) => {
-    const [low = NONE, high = NONE] = readSource(e, source, at.REC_BASE, 256);
-    const results = readRegister(e, at.REC_REG2, 256).map((numbers) => {
+    const [low = NONE, high = NONE] = readSource(e, source, 'third', 256);
+    const results = readRegister(e, 'second', 256).map((numbers) => {
       const bytes = e.let(bytesOfDoublewords(numbers));
       const inHigh = i32x4.eq(v128.and(numbers, all32(4)), all32(4));
       return e.let(v128.bitselect(i8x16.swizzle(high, bytes), i8x16.swizzle(low, bytes), inHigh));
     });
-    writeRegister(e, at.REC_REG1, results);
+    writeRegister(e, 'first', results);
   }),
 );
 
 /** VPERMQ (and VPERMPD): two bits of the immediate for each quadword. */
 const permuteQuadwords: readonly Handler[] = SOURCES.map((source) =>
   handler(`vpermq y256,${sourceText(source, 256)},i8`, (e) => {
-    const [low = NONE, high = NONE] = readSource(e, source, at.REC_REG2, 256);
+    const [low = NONE, high = NONE] = readSource(e, source, 'second', 256);
     const quadword = (place: number): I64 => {
       const bit = (n: number): I32 => i32.and(immediate8(e), i32.const(1 << (2 * place + n)));
       const of = (half: V128): I64 => select(bit(0), i64x2.extract(half, 1), i64x2.extract(half, 0));
       return select(bit(1), of(high), of(low));
     };
     const pair = (first: number): V128 => e.let(i64x2.replace(i64x2.splat(quadword(first)), 1, quadword(first + 1)));
-    writeRegister(e, at.REC_REG1, [pair(0), pair(2)]);
+    writeRegister(e, 'first', [pair(0), pair(2)]);
   }),
 );
 

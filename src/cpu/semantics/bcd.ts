@@ -2,9 +2,9 @@
 // SF, ZF and PF of AAA and AAS follow AL; AF and CF of AAM and AAD are cleared.
 
 import { call64, type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
-import type { Emitter, Operand } from './emitter.ts';
+import type { Operand } from './emission.ts';
+import type { Emitter } from './emitter.ts';
 import { widthOf } from '../state/width.ts';
-import { addressMask, recordSegment } from './address.ts';
 import { readAF, readCF, setAuxiliary, setCarryOverflow, setResultFlags } from './flags.ts';
 import type { Definition, Handler } from './handler.ts';
 
@@ -17,7 +17,7 @@ const BYTE = widthOf(1);
 const plain = (name: string, effect: (e: Emitter) => void): Definition => ({ name, shapes: [''], sizes: [1], effect });
 
 const read = (e: Emitter, operand: Operand): I32 => e.let(operand.read()) as I32;
-const digitTooBig = (al: I32): I32 => i32.or(i32.gtU(i32.and(al, c32(15)), c32(9)), readAF());
+const digitTooBig = (e: Emitter, al: I32): I32 => i32.or(i32.gtU(i32.and(al, c32(15)), c32(9)), readAF(e));
 
 function setFlags(e: Emitter, al: I32, af: I32, cf: I32): void {
   setResultFlags(e, BYTE, al);
@@ -30,7 +30,7 @@ const adjustAscii = (name: string, amount: number): Definition =>
   plain(name, (e) => {
     const ax = e.fixed(RAX, 2);
     const old = read(e, ax);
-    const adjust = e.let(digitTooBig(old));
+    const adjust = e.let(digitTooBig(e, old));
     const moved = e.let(i32.add(old, select(adjust, c32(amount), c32(0))));
     ax.write(i32.and(moved, c32(0xff0f)));
     setFlags(e, i32.and(moved, c32(15)), adjust, adjust);
@@ -41,8 +41,8 @@ const adjustDecimal = (name: 'daa' | 'das'): Definition =>
   plain(name, (e) => {
     const al = e.fixed(RAX, 1);
     const old = read(e, al);
-    const low = e.let(digitTooBig(old));
-    const high = e.let(i32.or(i32.gtU(old, c32(0x99)), readCF()));
+    const low = e.let(digitTooBig(e, old));
+    const high = e.let(i32.or(i32.gtU(old, c32(0x99)), readCF(e)));
     const amount = i32.add(select(low, c32(6), c32(0)), select(high, c32(0x60), c32(0)));
     const result = e.let(BYTE.narrow((name === 'daa' ? i32.add : i32.sub)(old, amount)));
     const borrow = name === 'das' ? i32.and(low, i32.ltU(old, c32(6))) : c32(0);
@@ -84,8 +84,8 @@ const XLAT: Handler = {
   build: (e) => {
     const al = e.fixed(RAX, 1);
     const index = i64.extendU(al.read() as I32);
-    const offset = i64.and(i64.add(e.fixed(RBX, 8).read() as I64, index), addressMask(e));
-    const linear = e.let(call64(e.shared.segmentedLinear, recordSegment(e), offset, c32(1), c32(0)));
+    const offset = i64.and(i64.add(e.fixed(RBX, 8).read() as I64, index), e.addressMask());
+    const linear = e.let(call64(e.shared.segmentedLinear, e.segment(), offset, c32(1), c32(0)));
     e.checkFault();
     al.write(e.load(linear, 1));
     e.next();

@@ -2,10 +2,9 @@
 // undefined follow AMD's Zen: BSF and BSR set PF from the result and clear the rest; the BMI ones set PF from the result.
 
 import { brIf, get, type I32, type I64, i32, i64, call64, loop, label, select, set, when } from '../../wasm/code.ts';
-import type { Emitter, Operand } from './emitter.ts';
-import * as at from '../state/layout.ts';
+import type { Operand } from './emission.ts';
+import type { Emitter } from './emitter.ts';
 import { type Bytes, type Width, widthOf } from '../state/width.ts';
-import { addressMask, recordSegment } from './address.ts';
 import {
   readCF,
   readOF,
@@ -60,9 +59,9 @@ function bitString(e: Emitter, bytes: Bytes, flat: boolean, offset: I64, write: 
   const log = Math.log2(bytes);
   const moved = i64.shl(i64.shrS(offset, c64(log + 3)), c64(log));
   if (flat) return e.let(i64.add(e.flatAddress(), moved));
-  const reached = i64.and(i64.add(call64(e.shared.effectiveOffset, e.pc), moved), addressMask(e));
+  const reached = i64.and(i64.add(e.offset(), moved), e.addressMask());
   const access = [i32.const(bytes), i32.const(write ? 1 : 0)];
-  const linear = e.let(call64(e.shared.segmentedLinear, recordSegment(e), reached, ...access));
+  const linear = e.let(call64(e.shared.segmentedLinear, e.segment(), reached, ...access));
   e.checkFault();
   return linear;
 }
@@ -75,7 +74,7 @@ const bitStrings: readonly Handler[] = BIT_TESTS.flatMap(({ name, change }) =>
         { kind: 'r', bytes },
       ]),
       build: (e: Emitter) => {
-        const offset = e.let(widthOf(bytes).signed64(e.register(at.REC_REG1, bytes).read()));
+        const offset = e.let(widthOf(bytes).signed64(e.register('first', bytes).read()));
         const locate = (): I64 => bitString(e, bytes, kind === 'm', offset, change !== undefined);
         testBit(e, e.memoryAt(locate, bytes, change ? 'modify' : 'read'), offset, change);
         e.next();
@@ -106,8 +105,7 @@ const scan = (name: string, find: (value: I64) => I64): Definition => ({
 /** FLAG_SR with this value: SF = 0, PF = 0. */
 export const NO_SIGN_NO_PARITY = 1;
 
-export const clearSignAndParity = (e: Emitter): void =>
-  e.emit(i64.store(i32.const(at.FLAG_SR), c64(NO_SIGN_NO_PARITY)));
+export const clearSignAndParity = (e: Emitter): void => e.setFlag('sign', c64(NO_SIGN_NO_PARITY));
 
 /** LZCNT and TZCNT: CF = source is 0, ZF = result is 0; OF stays. */
 const countZeros = (name: string, count: (w: Width, value: I64) => I64): Definition => ({
@@ -265,13 +263,13 @@ const addWithFlag = (name: string, viaCarry: boolean): Definition => ({
     const w = d.width;
     const a = e.let(d.read());
     const b = e.let(s.read());
-    const carryIn = e.let(w.from32(viaCarry ? readCF() : readOF()));
+    const carryIn = e.let(w.from32(viaCarry ? readCF(e) : readOF(e)));
     const partial = e.let(w.narrow(w.add(a, b)));
     const sum = e.let(w.narrow(w.add(partial, carryIn)));
     const carryOut = e.let(i32.or(w.ltU(partial, a), w.ltU(sum, partial)));
     d.write(sum);
     if (viaCarry) setCarry(e, carryOut);
-    else setCarryOverflow(e, e.let(readCF()), carryOut);
+    else setCarryOverflow(e, e.let(readCF(e)), carryOut);
   },
 });
 

@@ -6,7 +6,6 @@ import { i16x8, i64x2, i8x16, v128, words } from '../../wasm/simd.ts';
 import { GPR } from '../../x86/registers.ts';
 import type { Emitter } from './emitter.ts';
 import { CONTROL } from './stringComparison.ts';
-import * as at from '../state/layout.ts';
 import { NO_SIGN_NO_PARITY } from './bits.ts';
 import { setAuxiliary, setCarryOverflow, setZero } from './flags.ts';
 import type { Handler } from './handler.ts';
@@ -30,7 +29,7 @@ const implicitLength = (e: Emitter, vector: V128): I32 => {
 
 /** The magnitude of a register, and not more than a vector has room for. */
 const explicitLength = (e: Emitter, register: number, wide: boolean): I32 => {
-  const value = i64.load(i32.const(at.regAddress(register)));
+  const value = e.fixed(register, 8).read() as I64;
   const signed = e.let(wide ? value : i64.extend32S(value));
   const magnitude = e.let(select(i64.ltS(signed, i64.const(0)), i64.sub(i64.const(0), signed), signed));
   const most: I64 = i64.extendU(countOf(e));
@@ -62,20 +61,20 @@ const asMask: Deliver = (e, bits) => {
   const narrow = i64x2.replace(NONE, 0, i64.extendU(bits));
   const wide = select(hasWords(e), wordMask, byteMask);
   const result = select(asksFor(e, CONTROL.LAST_OR_WIDE), wide, narrow);
-  e.emit(v128.store(i32.const(at.XMM), result));
+  e.emit(v128.store(e.fixedVector(0), result));
 };
 
 /** With a VEX prefix the upper half of YMM0 is cleared. */
 const asVexMask: Deliver = (e, bits) => {
   asMask(e, bits);
-  e.emit(v128.store(i32.const(at.YMM_HIGH), NONE));
+  e.emit(v128.store(e.fixedVector(0, 'high'), NONE));
 };
 
 /** CF: any bit, OF: the first one; ZF and SF: the text or the pattern ends within its vector; AF and PF are cleared. */
 function setFlags(e: Emitter, bits: I32, pattern: I32, text: I32): void {
   const ends = (length: I32): I32 => i32.ltU(length, countOf(e));
   const sign = i64.shl(i64.extendU(ends(pattern)), i64.const(63));
-  e.emit(i64.store(i32.const(at.FLAG_SR), i64.or(sign, i64.const(NO_SIGN_NO_PARITY))));
+  e.setFlag('sign', i64.or(sign, i64.const(NO_SIGN_NO_PARITY)));
   setZero(e, ends(text));
   setAuxiliary(e, i32.const(0));
   setCarryOverflow(e, i32.ne(bits, i32.const(0)), i32.and(bits, i32.const(1)));
@@ -86,8 +85,8 @@ const comparison = (name: string, lengths: Lengths, deliver: Deliver): Handler[]
   VECTOR_KINDS.map((kind) => ({
     key: `${name} x128,${kind}128,i8`,
     build: (e) => {
-      const text = e.let(kind === 'x' ? e.xmm(at.REC_REG2).read() : e.vectorMemory(kind === 'm', false, 'read').read());
-      const pattern = e.let(e.xmm(at.REC_REG1).read());
+      const text = e.let(kind === 'x' ? e.xmm('second').read() : e.vectorMemory(kind === 'm', false, 'read').read());
+      const pattern = e.let(e.xmm('first').read());
       const [patternLength, textLength] = lengths(e, pattern, text).map((length) => e.let(length)) as [I32, I32];
       const bits = e.let(call32(e.shared.compareStrings, pattern, text, patternLength, textLength, immediate8(e)));
       deliver(e, bits);

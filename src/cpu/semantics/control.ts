@@ -1,7 +1,6 @@
-// Near JMP, Jcc, CALL, RET, LOOP, JCXZ (SDM 2), and the records that are no instructions: where a run of records goes on
-// elsewhere. `near` targets lie in the same page: the record holds the address of the target's slot in its code context.
-// `out` targets are looked up by instruction pointer. Indirect targets are checked before anything is changed
-// (SDM 2: #GP(0) if the target is not canonical).
+// Near JMP, Jcc, CALL, RET, LOOP, JCXZ (SDM 2), and what stands between instructions without being one: where decoded code
+// goes on elsewhere. `near` targets lie in the same page of code; `out` targets are looked up by instruction pointer.
+// Indirect targets are checked before anything is changed (SDM 2: #GP(0) if the target is not canonical).
 
 import { call, call64, type Expr, type I32, type I64, i32, i64, type ValType, when } from '../../wasm/code.ts';
 import { CR4_TSD } from '../../x86/control.ts';
@@ -16,10 +15,9 @@ import { push64 } from './move.ts';
 const GP = 13;
 const RCX = 1;
 const RSP = 4;
-const rsp = i32.const(at.regAddress(RSP));
 
-const takenNear = (e: Emitter): void => e.emit(e.host.taken(i32.load(i32.load(e.pc, at.REC_IMM))));
-const takenOut = (e: Emitter): void => e.emit(e.host.lookup(i64.load(e.pc, at.REC_DISP)));
+const takenNear = (e: Emitter): void => e.emit(e.host.branch('near'));
+const takenOut = (e: Emitter): void => e.emit(e.host.branch('out'));
 
 /** Is a target of at most 32 bits outside the code segment? (Never so in 64-bit mode.) */
 const beyondLimit = (target: I64): I32 => i64.gtU(target, i64.load32u(i32.const(at.CODE_LIMIT)));
@@ -46,11 +44,10 @@ const direct: Handler[] = [
   ]),
 ];
 
-/** Charges the instruction's time and jumps to what follows, because a run of records looks at its budget at jumps. */
+/** Charges the instruction's time and jumps to what follows, because a run looks at its budget at jumps. */
 function lasting(e: Emitter, ns: number | I32): void {
-  const delay = i32.const(at.DELAY);
   const more = typeof ns === 'number' ? i32.const(ns - 1) : e.let(i32.sub(ns, i32.const(1)));
-  e.emit(i32.store(delay, i32.add(i32.load(delay), more)), e.host.delay(more));
+  e.emit(e.host.delay(more));
   takenOut(e);
 }
 
@@ -102,8 +99,8 @@ function input(e: Emitter, port: I32): void {
 }
 
 const ports: Handler[] = [
-  handler('in.i8', (e) => input(e, i32.load(e.pc, at.REC_IMM))),
-  handler('in.dx', (e) => input(e, i32.load16u(i32.const(at.regAddress(RDX))))),
+  handler('in.i8', (e) => input(e, e.constant('i32', 4))),
+  handler('in.dx', (e) => input(e, e.fixed(RDX, 2).read() as I32)),
 ];
 
 const ADDRESS_SIZES = [
@@ -114,14 +111,14 @@ const ADDRESS_SIZES = [
 
 /** LOOP and JCXZ, by the count register's size. LOOP writes its count register as any instruction of that size would. */
 const counted: Handler[] = ADDRESS_SIZES.flatMap(([name, bytes]) => {
-  const loopWith = (condition: () => I32 | undefined) => (e: Emitter) => {
+  const loopWith = (condition: (e: Emitter) => I32 | undefined) => (e: Emitter) => {
     const count = e.fixed(RCX, bytes);
     const w = count.width;
     const left = e.let(w.narrow(w.sub(count.read(), w.const(1))));
     const more = i32.eqz(w.eqz(left));
-    const also = condition();
+    const also = condition(e);
     const taken = e.let(also ? i32.and(more, also) : more);
-    const beyond = beyondLimit(i64.load(e.pc, at.REC_DISP));
+    const beyond = beyondLimit(e.target());
     e.faultWhen(i32.and(taken, i32.and(i32.eqz(i32.load(i32.const(at.MODE64))), beyond)), GP, 0);
     count.write(left);
     jumpWhen(e, taken, takenOut);
@@ -134,7 +131,7 @@ const counted: Handler[] = ADDRESS_SIZES.flatMap(([name, bytes]) => {
     handler(`loope.${name}`, loopWith(readZF)),
     handler(
       `loopne.${name}`,
-      loopWith(() => i32.eqz(readZF())),
+      loopWith((e) => i32.eqz(readZF(e))),
     ),
     handler(`jcxz.${name}`, (e) => {
       const count = e.fixed(RCX, bytes);
@@ -150,7 +147,7 @@ function checkTarget(e: Emitter, target: I64): void {
 }
 
 const target64 = (e: Emitter, kind: 'r' | 'm' | 'g', bytes: Bytes): I64 => {
-  const operand = kind === 'r' ? e.register(at.REC_REG1, bytes) : e.memory(bytes, kind === 'm', 'read');
+  const operand = kind === 'r' ? e.register('first', bytes) : e.memory(bytes, kind === 'm', 'read');
   const value: Expr<ValType> = operand.read();
   return e.let(operand.width.unsigned64(value));
 };
@@ -170,24 +167,24 @@ const indirectJumps: Handler[] = SOURCES.flatMap((kind) =>
 
 const calls: Handler[] = [
   handler('call64.near', (e) => {
-    push64(e, i64.load(e.pc, at.REC_DISP));
+    push64(e, e.returnAddress('near'));
     takenNear(e);
   }),
   handler('call64.out', (e) => {
-    push64(e, i64.load(e.pc, at.REC_IMM));
+    push64(e, e.returnAddress('out'));
     takenOut(e);
   }),
   ...SOURCES.map((kind) =>
     handler(`call64 ${kind}64`, (e) => {
       const target = target64(e, kind, 8);
       checkTarget(e, target);
-      push64(e, i64.load(e.pc, at.REC_IMM));
+      push64(e, e.returnAddress('out'));
       e.emit(e.host.lookup(target));
     }),
   ),
   ...LEGACY_STACK_SIZES.flatMap((bytes) => [
     handler(`callg${bytes * 8}.out`, (e) => {
-      checkLimit(e, i64.load(e.pc, at.REC_DISP));
+      checkLimit(e, e.target());
       pushReturn(e, bytes);
       takenOut(e);
     }),
@@ -203,26 +200,26 @@ const calls: Handler[] = [
 ];
 
 function pushReturn(e: Emitter, bytes: Bytes): void {
-  e.emit(call(e.shared.push, i64.load(e.pc, at.REC_IMM), i32.const(bytes)));
+  e.emit(call(e.shared.push, e.returnAddress('out'), i32.const(bytes)));
   e.checkFault();
 }
 
 const returns: Handler[] = [
   handler('ret64', (e) => return64(e, i64.const(8))),
-  handler('ret64 i16', (e) => return64(e, i64.add(i64.load(e.pc, at.REC_IMM), i64.const(8)))),
+  handler('ret64 i16', (e) => return64(e, i64.add(e.constant('i64', 8), i64.const(8)))),
   ...LEGACY_STACK_SIZES.flatMap((bytes) => [
     handler(`retg${bytes * 8}`, (e) => returnGeneral(e, bytes, i64.const(bytes))),
-    handler(`retg${bytes * 8} i16`, (e) =>
-      returnGeneral(e, bytes, i64.add(i64.load(e.pc, at.REC_IMM), i64.const(bytes))),
-    ),
+    handler(`retg${bytes * 8} i16`, (e) => returnGeneral(e, bytes, i64.add(e.constant('i64', 8), i64.const(bytes)))),
   ]),
 ];
 
 function return64(e: Emitter, released: I64): void {
-  const top = e.let(i64.load(rsp));
+  const stackPointer = e.fixed(RSP, 8);
+  const top = e.let(stackPointer.read()) as I64;
   const target = e.load(top, 8) as I64;
   checkTarget(e, target);
-  e.emit(i64.store(rsp, i64.add(top, released)), e.host.lookup(target));
+  stackPointer.write(i64.add(top, released));
+  e.emit(e.host.lookup(target));
 }
 
 function returnGeneral(e: Emitter, bytes: Bytes, released: I64): void {
@@ -232,10 +229,10 @@ function returnGeneral(e: Emitter, bytes: Bytes, released: I64): void {
   e.emit(call(e.shared.adjustStack, released), e.host.lookup(target));
 }
 
-/** Records that stand for no instruction; the decoder writes them. They are counted as none. */
+/** What stands for no instruction; the decoder puts it there. It is counted as none. */
 const links: Handler[] = [
-  handler('link.near', (e) => e.emit(e.host.linked(i32.load(i32.load(e.pc, at.REC_IMM))))),
-  handler('link.out', (e) => e.emit(e.host.linkedLookup(i64.load(e.pc, at.REC_DISP)))),
+  handler('link.near', (e) => e.emit(e.host.linked('near'))),
+  handler('link.out', (e) => e.emit(e.host.linked('out'))),
   // Before an instruction that runs into the next page: goes on only while that page's decoded bytes are still the ones.
   // Before an instruction that somebody wants to be told of.
   handler('link.probe', (e) => e.emit(e.host.probe())),

@@ -1,6 +1,6 @@
-// What semantics are written against. An Emitter collects the WebAssembly statements of one handler; its operands read
-// and write registers, memory and immediates of the record that `pc` points to (the dynamic binding of DESIGN: one
-// handler serves every instruction of its form). A handler ends by telling its host what comes next.
+// What semantics are written with. An Emitter collects the WebAssembly statements of one handler; its operands read and
+// write registers, memory and immediates of the instruction that it is bound to (emission.ts), whatever the binding. A
+// handler ends by telling its host what comes next.
 // Order matters for precise faults: every read and every address translation happens before the first register or flag
 // is changed; a memory write comes before register and flag writes.
 
@@ -25,86 +25,24 @@ import {
 import { v128 } from '../../wasm/simd.ts';
 import type { FunctionBuilder } from '../../wasm/module.ts';
 import * as at from '../state/layout.ts';
-import { type Bytes, type Width, widthOf } from '../state/width.ts';
-
-/** The module's functions that semantics may call (engineModule.ts defines them). */
-export type Shared = {
-  /** (linear i64, size i32) -> value i64, zero-extended; sets FAULT_VECTOR on a fault. */
-  readonly loadSlow: number;
-  /** The same, but requires that all of it can be written too. */
-  readonly loadForWriteSlow: number;
-  /** (linear i64, size i32, value i64); sets FAULT_VECTOR on a fault, and then nothing is written. */
-  readonly storeSlow: number;
-  /** (linear i64) -> v128; sets FAULT_VECTOR on a fault. */
-  readonly loadVectorSlow: number;
-  /** (linear i64, value v128); sets FAULT_VECTOR on a fault, and then nothing is written. */
-  readonly storeVectorSlow: number;
-  /** (): x87 state as MMX instructions make it: TOP 0, all registers in use. */
-  readonly enterMmx: number;
-  /** (pattern v128, text v128, elements of either i32, i32, immediate i32) -> i32: a bit for each element of the text (PCMPxSTRx). */
-  readonly compareStrings: number;
-  /** (pc i32, size i32, plus 256 for a write) -> linear i64: any addressing form, segment base and limit checks; sets FAULT_VECTOR. */
-  readonly effectiveAddress: number;
-  /** (pc i32) -> offset i64: the operand's offset without its segment, as LEA needs it. */
-  readonly effectiveOffset: number;
-  /** (value i64, size i32): pushes in whatever mode; sets FAULT_VECTOR. */
-  readonly push: number;
-  /** (offset i64, size i32) -> i64: reads the stack at (E/R)SP + offset in whatever mode; sets FAULT_VECTOR. */
-  readonly peekStack: number;
-  /** (delta i64): adds to RSP, ESP or SP as the stack's address size says. */
-  readonly adjustStack: number;
-  /** (segment i32, offset i64, size i32, write i32) -> linear i64: base and limit; sets FAULT_VECTOR. 64-bit mode: FS and GS bases only. */
-  readonly segmentedLinear: number;
-  /** (linear i64, write i32) -> host address of RAM, 0 on a fault (FAULT_VECTOR set), 1 where it is not plain RAM to copy to or from. */
-  readonly hostOf: number;
-};
-
-/** What a handler's surroundings do for it: the run loop's inlined body, or a function of its own. */
-export type Host = {
-  readonly pc: Local<'i32'>;
-  /** Statement that ends the handler: on to the following record. */
-  next(): Stmt;
-  /** A fault is pending in FAULT_VECTOR; nothing has been changed. */
-  fault(): Stmt;
-  /** On to the instruction at this instruction-pointer value. */
-  lookup(target: I64): Stmt;
-  /** On to a record. */
-  taken(record: I32): Stmt;
-  /** This instruction takes so many ns more than the one that each takes. */
-  delay(ns: I32): Stmt;
-  /** ns from here to the end of the engine call's budget; undefined where that is not known. */
-  timeToGo(): I32 | undefined;
-  /** This instruction again (it has done a part of its work). */
-  again(): Stmt;
-  /** Leave the engine: microcode has to do this one. */
-  micro(): Stmt;
-  /** As `taken` and `lookup`, from a record that is no instruction and is not counted. */
-  linked(record: I32): Stmt;
-  linkedLookup(target: I64): Stmt;
-  /** Goes to the following record if the next page's code context is still the one this record names, else leaves. */
-  crossing(): Stmt;
-  /** Leaves before the following record's instruction, because somebody wants to be told of it. */
-  probe(): Stmt;
-};
-
-/** A source or destination of an instruction. Values have the operand's width. */
-export type Operand = {
-  readonly width: Width;
-  read(): Expr<ValType>;
-  write(value: Expr<ValType>): void;
-};
-
-/** What the arithmetic flags now stand for: a - b = r, a result with CF = OF = 0, or just a result (its ZF and SF). */
-export type FlagSource = {
-  readonly kind: 'difference' | 'logic' | 'result';
-  readonly w: Width;
-  readonly a: Expr<ValType>;
-  readonly b: Expr<ValType>;
-  readonly r: Expr<ValType>;
-};
-
-/** An XMM register or 16 bytes of memory. */
-export type VectorOperand = { read(): V128; write(value: V128): void };
+import { type Bytes, widthOf } from '../state/width.ts';
+import type {
+  Binding,
+  FlagSource,
+  FlagWord,
+  Host,
+  ImmediatePlace,
+  Intent,
+  Operand,
+  Operands,
+  Reach,
+  Register,
+  Registers,
+  Shared,
+  Slot,
+  VectorHalf,
+  VectorOperand,
+} from './emission.ts';
 
 const VECTOR_BYTES = 16;
 const GP_VECTOR = 13;
@@ -112,23 +50,21 @@ const GP_VECTOR = 13;
 export class Emitter {
   readonly #fn: FunctionBuilder;
   readonly #out: Code[] = [];
+  readonly #registers: Registers;
+  readonly #operands: Operands;
   readonly shared: Shared;
   readonly host: Host;
   /** Every flag will be overwritten before anybody can see it: none is to be kept. */
   flagsDead = false;
-  /** The record's memory operand has no index register. */
-  unindexed = false;
   /** Set by an instruction that sets all flags whatever its operands are; for the one fused behind it. */
   flags: FlagSource | undefined;
 
-  constructor(fn: FunctionBuilder, shared: Shared, host: Host) {
+  constructor(fn: FunctionBuilder, shared: Shared, { registers, operands, host }: Binding) {
     this.#fn = fn;
+    this.#registers = registers;
+    this.#operands = operands;
     this.shared = shared;
     this.host = host;
-  }
-
-  get pc(): I32 {
-    return get(this.host.pc);
   }
 
   /** Everything emitted so far. */
@@ -178,69 +114,114 @@ export class Emitter {
 
   // Registers ---------------------------------------------------------------------------------------------------------
 
-  /** General register named by the instruction itself (not by its record), e.g. RAX of MUL. */
+  /** General register named by the instruction itself, not by an operand, e.g. RAX of MUL. */
   fixed(index: number, bytes: Bytes): Operand {
-    return this.#register(i32.const(at.regAddress(index)), bytes);
+    return this.#general(this.#registers.general(index, bytes), bytes);
   }
 
   /** High byte registers AH, CH, DH, BH: index 0 to 3. */
   fixedHigh(index: number): Operand {
-    return this.#register(i32.const(at.regAddress(index) + 1), 1);
+    return this.#general(this.#registers.general(index, 1, true), 1);
   }
 
-  /** The record's register field (REC_REG1, REC_REG2 or REC_BASE). */
-  register(field: number, bytes: Bytes, intent: 'read' | 'write' | 'modify' = 'write'): Operand {
-    const address = i32.load16u(this.pc, field);
-    return this.#register(intent === 'modify' ? this.let(address) : address, bytes);
+  /** Writes the low 16 bits of a value to those of a general register. */
+  setLowWord(index: number, value: I64): void {
+    this.emit(this.#registers.setLowWord(index, value));
   }
 
-  #register(address: I32, bytes: Bytes): Operand {
-    const width = widthOf(bytes);
+  /** The general register that is an operand. */
+  register(slot: Slot, bytes: Bytes, intent: Intent = 'write'): Operand {
+    const keep = (value: I32): I32 => (intent === 'modify' ? this.let(value) : value);
+    return this.#general(this.#operands.register(slot, bytes, keep), bytes);
+  }
+
+  /** Low bytes of the general register that is an operand, zero-extended in their type; only read. */
+  registerValue(slot: Slot, bytes: Bytes): Expr<ValType> {
+    return this.#operands.register(slot, bytes, (value) => this.let(value)).read();
+  }
+
+  #general(register: Register, bytes: Bytes): Operand {
     return {
-      width,
-      read: () => width.load(address),
-      // A 32-bit write clears the upper half; smaller ones leave the rest alone (SDM 1 3.4.1.1).
-      write: (value) =>
-        this.emit(bytes === 4 ? i64.store(address, i64.extendU(value as I32)) : width.store(address, value)),
+      width: widthOf(bytes),
+      read: () => register.read(),
+      write: (value) => this.emit(register.write(value)),
     };
+  }
+
+  /** Low bytes of the word that a flag is kept as. */
+  flag(word: FlagWord, bytes: Bytes = 8): Expr<ValType> {
+    return this.#registers.flag(word, bytes);
+  }
+
+  setFlag(word: FlagWord, value: I64): void {
+    this.emit(this.#registers.setFlag(word, value));
   }
 
   // Immediates --------------------------------------------------------------------------------------------------------
 
   immediate(bytes: Bytes): Operand {
     const width = widthOf(bytes);
-    const load = bytes === 8 ? i64.load(this.pc, at.REC_IMM) : width.load(this.pc, at.REC_IMM);
-    return { width, read: () => load, write: () => this.#wrong('an immediate cannot be written') };
+    const value = this.#operands.immediate('first', width.type as 'i32' | 'i64', bytes);
+    return { width, read: () => value, write: () => this.#wrong('an immediate cannot be written') };
   }
 
-  displacement(): I64 {
-    return i64.load(this.pc, at.REC_DISP);
+  /** Low bytes of an immediate, zero-extended to a type of choice. */
+  constant<T extends 'i32' | 'i64'>(type: T, bytes: Bytes, place: ImmediatePlace = 'first'): Expr<T> {
+    return this.#operands.immediate(place, type, bytes);
   }
 
   #wrong(what: string): never {
     throw new Error(what);
   }
 
+  // Targets -----------------------------------------------------------------------------------------------------------
+
+  /** Instruction pointer of the direct branch's target, or of what follows an instruction that goes on as by a jump. */
+  target(): I64 {
+    return this.#operands.target();
+  }
+
+  /** Instruction pointer of what follows the call. */
+  returnAddress(reach: Reach): I64 {
+    return this.#operands.returnAddress(reach);
+  }
+
   // Memory ------------------------------------------------------------------------------------------------------------
 
   /** Address of a flat 64-bit operand: base + index * scale + displacement. */
   flatAddress(): I64 {
-    const base = i64.load(i32.load16u(this.pc, at.REC_BASE));
-    if (this.unindexed) return i64.add(base, i64.load(this.pc, at.REC_DISP));
-    const index = i64.load(i32.load16u(this.pc, at.REC_INDEX));
-    const scaled = i64.shl(index, i64.extendU(i32.load8u(this.pc, at.REC_ADDRESSING)));
-    return i64.add(i64.add(base, scaled), i64.load(this.pc, at.REC_DISP));
+    return this.#operands.flatAddress();
   }
 
-  /** Linear address of the record's memory operand, whatever its form. */
+  /** The memory operand's offset in its segment, whatever its form. */
+  offset(): I64 {
+    return this.#operands.offset();
+  }
+
+  /** The bits of an offset that the instruction's address size keeps. */
+  addressMask(): I64 {
+    return this.#operands.addressMask();
+  }
+
+  /** Number of the segment register that memory is accessed through. */
+  segment(): I32 {
+    return this.#operands.segment();
+  }
+
+  /** Linear address of the memory operand, whatever its form; a fault may be pending behind it. */
+  linear(bytes: number, write: boolean): I64 {
+    return this.#operands.linear(bytes, write);
+  }
+
+  /** The same; leaves on a fault. */
   generalAddress(bytes: number, write = false): I64 {
-    const address = this.let(call64(this.shared.effectiveAddress, this.pc, i32.const(bytes | (write ? 256 : 0))));
+    const address = this.let(this.linear(bytes, write));
     this.checkFault();
     return address;
   }
 
-  /** The record's memory operand. Reading and then writing it is one read-modify-write: the write cannot fault. */
-  memory(bytes: Bytes, flat: boolean, intent: 'read' | 'write' | 'modify'): Operand {
+  /** The memory operand. Reading and then writing it is one read-modify-write: the write cannot fault. */
+  memory(bytes: Bytes, flat: boolean, intent: Intent): Operand {
     return this.memoryAt(
       () => (flat ? this.let(this.flatAddress()) : this.generalAddress(bytes, intent !== 'read')),
       bytes,
@@ -249,7 +230,7 @@ export class Emitter {
   }
 
   /** Memory at a linear address that `locate` makes, once and where it is first needed. */
-  memoryAt(locate: () => I64, bytes: Bytes, intent: 'read' | 'write' | 'modify'): Operand {
+  memoryAt(locate: () => I64, bytes: Bytes, intent: Intent): Operand {
     const width = widthOf(bytes);
     let address: I64 | undefined;
     let host: Expr<'i32'> | undefined;
@@ -339,18 +320,28 @@ export class Emitter {
 
   // Vectors -----------------------------------------------------------------------------------------------------------
 
-  /** Host address of the XMM register that the record's field names, or of its general register. */
-  registerAddress(field: number): I32 {
-    return this.let(i32.load16u(this.pc, field));
+  /** Host address of the vector register that is an operand; an MMX register has it while TOP is 0. */
+  vectorAddress(slot: Slot): I32 {
+    return this.let(this.#operands.vector(slot));
   }
 
-  /** The XMM register that the record's field names. */
-  xmm(field: number): VectorOperand {
-    const address = this.registerAddress(field);
+  /** The same for once: it is evaluated where it stands. */
+  vectorPlace(slot: Slot): I32 {
+    return this.#operands.vector(slot);
+  }
+
+  /** Host address of half a vector register that the instruction itself names. */
+  fixedVector(index: number, half: VectorHalf = 'low'): I32 {
+    return this.#registers.vector(index, half);
+  }
+
+  /** The XMM register that is an operand. */
+  xmm(slot: Slot): VectorOperand {
+    const address = this.vectorAddress(slot);
     return { read: () => v128.load(address), write: (value) => this.emit(v128.store(address, value)) };
   }
 
-  /** The record's 16-byte memory operand. @param aligned #GP(0) where the address is no multiple of 16 (SDM 1 10.4.1.1) */
+  /** The 16-byte memory operand. @param aligned #GP(0) where the address is no multiple of 16 (SDM 1 10.4.1.1) */
   vectorMemory(flat: boolean, aligned: boolean, intent: 'read' | 'write'): VectorOperand {
     const locate = (): I64 => {
       const linear = flat ? this.let(this.flatAddress()) : this.generalAddress(VECTOR_BYTES, intent === 'write');

@@ -1,7 +1,8 @@
 // CMPXCHG CMPXCHG8B CMPXCHG16B XADD (SDM 2). They always write memory: where nothing is exchanged, the old value.
 
 import { type I32, type I64, i32, i64, select, when } from '../../wasm/code.ts';
-import type { Emitter, Operand } from './emitter.ts';
+import type { Operand } from './emission.ts';
+import type { Emitter } from './emitter.ts';
 import { setAddFlags, setSubFlags, setZero } from './flags.ts';
 import { ALL_SIZES, bindOperands, type Handler, handlerKey, type Definition, type OperandSpec } from './handler.ts';
 

@@ -18,11 +18,11 @@ const setRest = (value: I32): Stmt => i32.store(c32(at.FLAGS_REST), value);
 /** AH = SF:ZF:0:AF:0:PF:1:CF. */
 function loadAh(e: Emitter): void {
   const parts = [
-    [readSF(), 7],
-    [readZF(), 6],
-    [readAF(), 4],
-    [readPF(), 2],
-    [readCF(), 0],
+    [readSF(e), 7],
+    [readZF(e), 6],
+    [readAF(e), 4],
+    [readPF(e), 2],
+    [readCF(e), 0],
   ] as const;
   const packed = parts.reduce((sum, [flag, shift]) => i32.or(sum, i32.shl(flag, c32(shift))), c32(2));
   e.fixedHigh(RAX).write(packed);
@@ -32,10 +32,8 @@ function storeAh(e: Emitter): void {
   const ah = e.let(e.fixedHigh(RAX).read()) as I32;
   const flag = (place: number): I32 => i32.and(i32.shrU(ah, c32(place)), c32(1));
   const sign = i64.shl(i64.extendU(flag(7)), i64.const(63));
-  e.emit(
-    i64.store(c32(at.FLAG_ZR), i64.extendU(i32.eqz(flag(6)))),
-    i64.store(c32(at.FLAG_SR), i64.or(sign, i64.extendU(i32.eqz(flag(2))))),
-  );
+  e.setFlag('zero', i64.extendU(i32.eqz(flag(6))));
+  e.setFlag('sign', i64.or(sign, i64.extendU(i32.eqz(flag(2)))));
   setAuxiliary(e, flag(4));
   setCarry(e, flag(0));
 }
@@ -43,11 +41,11 @@ function storeAh(e: Emitter): void {
 export const flagOps: readonly Definition[] = [
   plain('clc', (e) => setCarry(e, c32(0))),
   plain('stc', (e) => setCarry(e, c32(1))),
-  plain('cmc', (e) => setCarry(e, i32.eqz(readCF()))),
+  plain('cmc', (e) => setCarry(e, i32.eqz(readCF(e)))),
   plain('cld', (e) => e.emit(setRest(i32.and(rest(), c32(~DF))))),
   plain('std', (e) => e.emit(setRest(i32.or(rest(), c32(DF))))),
   plain('lahf', loadAh),
   plain('sahf', storeAh),
-  plain('salc', (e) => e.fixed(RAX, 1).write(i32.sub(c32(0), readCF()))),
+  plain('salc', (e) => e.fixed(RAX, 1).write(i32.sub(c32(0), readCF(e)))),
   plain('nop', () => undefined),
 ];

@@ -2,21 +2,19 @@
 // abstract operands; every combination of shape and size becomes a handler with a key such as `add r64,m64`, by which
 // the decoder finds it. Operand letters: r general register, m memory by a flat 64-bit address, g memory by any address,
 // i immediate (sign-extended to the operand's size), a address only (LEA).
-// Nth register operand of an instruction -> nth register field of its record (REC_REG1, REC_REG2, REC_BASE).
 
-import type { Emitter, Operand } from './emitter.ts';
-import * as at from '../state/layout.ts';
+import type { Intent, Operand, Slot } from './emission.ts';
+import type { Emitter } from './emitter.ts';
 import type { Bytes } from '../state/width.ts';
 
 export type Kind = 'r' | 'm' | 'g' | 'i';
 export type OperandSpec = { readonly kind: Kind; readonly bytes: Bytes };
-/** What is done with memory in that place: decides which translation is needed. */
-export type Intent = 'read' | 'write' | 'modify';
 
 export type Handler = { readonly key: string; readonly build: (e: Emitter) => void };
 
 const LETTERS: Record<string, readonly Kind[]> = { r: ['r'], i: ['i'], M: ['m', 'g'], E: ['r', 'm', 'g'] };
-const FIELDS = [at.REC_REG1, at.REC_REG2, at.REC_BASE] as const;
+/** Register operands take the slots in order. */
+const SLOTS: readonly Slot[] = ['first', 'second', 'third'];
 
 export const ALL_SIZES: readonly Bytes[] = [1, 2, 4, 8];
 export const WORD_SIZES: readonly Bytes[] = [2, 4, 8];
@@ -36,15 +34,15 @@ export function expandShape(shape: string): Kind[][] {
   );
 }
 
-/** Operands of one form, bound to the record under the emitter's pc. */
+/** Operands of one form, of the instruction that the emitter is bound to. */
 export function bindOperands(e: Emitter, specs: readonly OperandSpec[], intents: readonly Intent[]): Operand[] {
   let registers = 0;
   return specs.map((spec, place) => {
     if (spec.kind === 'i') return e.immediate(spec.bytes);
     if (spec.kind !== 'r') return e.memory(spec.bytes, spec.kind === 'm', intents[place] ?? 'read');
-    const field = FIELDS[registers++];
-    if (field === undefined) throw new Error('a record has room for three registers');
-    return e.register(field, spec.bytes, intents[place]);
+    const slot = SLOTS[registers++];
+    if (slot === undefined) throw new Error('a form has three registers at most');
+    return e.register(slot, spec.bytes, intents[place]);
   });
 }
 

@@ -54,7 +54,7 @@ export const maskedStores: readonly Handler[] = [
   {
     key: 'maskmovdqu x128,x128',
     build: (e) => {
-      selected(e, e.registerAddress(at.REC_REG1), i8x16.bitmask(e.xmm(at.REC_REG2).read()));
+      selected(e, e.vectorAddress('first'), i8x16.bitmask(e.xmm('second').read()));
       e.next();
     },
   },
@@ -62,8 +62,8 @@ export const maskedStores: readonly Handler[] = [
     key: 'maskmovq y64,y64',
     build: (e) => {
       mmxReady(e);
-      const mask = i8x16.bitmask(i64x2.splat(i64.load(mmxPlace(e, at.REC_REG2))));
-      selected(e, mmxPlace(e, at.REC_REG1), i32.and(mask, i32.const(0xff)));
+      const mask = i8x16.bitmask(i64x2.splat(i64.load(mmxPlace(e, 'second'))));
+      selected(e, mmxPlace(e, 'first'), i32.and(mask, i32.const(0xff)));
       mmxEnter(e);
       e.next();
     },

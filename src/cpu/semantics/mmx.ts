@@ -1,11 +1,12 @@
 // MMX: 64-bit integer vectors in the x87 registers (SDM 1 chapter 9), with what SSE and SSE2 added. Operations are those
-// of SSE2, on the low half of a vector. Operand letter in keys: y64 MMX register. A record names the place a register has
-// while TOP is 0; until an instruction has made it so, the register stands elsewhere.
+// of SSE2, on the low half of a vector. Operand letter in keys: y64 MMX register. A binding names the place a register
+// has while TOP is 0; until an instruction has made it so, the register stands elsewhere.
 
 import { call, type I32, type I64, i32, i64, select, type V128 } from '../../wasm/code.ts';
 import { i8x16, i64x2 } from '../../wasm/simd.ts';
 import { CR0_EM, CR0_TS } from '../../x86/control.ts';
 import { VECTOR } from '../../x86/vectors.ts';
+import type { Slot } from './emission.ts';
 import type { Emitter } from './emitter.ts';
 import { topDistance } from './mmxState.ts';
 import * as at from '../state/layout.ts';
@@ -29,19 +30,19 @@ export function mmxReady(e: Emitter): void {
   e.faultWhen(i32.and(i32.load16u(i32.const(at.FSW)), i32.const(FSW_ES)), VECTOR.MF);
 }
 
-/** Address of the register that the record's field names, wherever TOP has it. */
-export function mmxPlace(e: Emitter, field: number): I32 {
-  const distance = i32.sub(i32.load16u(e.pc, field), i32.add(i32.const(at.ST0), topDistance()));
+/** Address of the register that is an operand, wherever TOP has it. */
+export function mmxPlace(e: Emitter, slot: Slot): I32 {
+  const distance = i32.sub(e.vectorPlace(slot), i32.add(i32.const(at.ST0), topDistance()));
   return e.let(i32.add(i32.and(distance, i32.const(0x7f)), i32.const(at.ST0)));
 }
 
-const mmxRead = (e: Emitter, field: number): I64 => e.let(i64.load(mmxPlace(e, field)));
+const mmxRead = (e: Emitter, slot: Slot): I64 => e.let(i64.load(mmxPlace(e, slot)));
 
 /** TOP becomes 0; nothing may fault from here on. */
 export const mmxEnter = (e: Emitter): void => e.emit(call(e.shared.enterMmx));
 
-function mmxWrite(e: Emitter, field: number, value: I64): void {
-  const address = e.registerAddress(field);
+function mmxWrite(e: Emitter, slot: Slot, value: I64): void {
+  const address = e.vectorAddress(slot);
   e.emit(i64.store(address, value), i64.store(address, ALL_ONES, 8));
 }
 
@@ -69,10 +70,10 @@ export type MmxResult = (e: Emitter, d: I64, s: I64) => I64;
 export const mmxBinary = (name: string, result: MmxResult, bytes: 4 | 8 = 8, immediate = ''): Handler[] =>
   SOURCES.map((kind) =>
     handler(`${name} y64,${kind}${kind === 'y' ? 64 : bytes * 8}${immediate}`, (e) => {
-      const s = kind === 'y' ? mmxRead(e, at.REC_REG2) : memory(e, kind, bytes);
-      const d = mmxRead(e, at.REC_REG1);
+      const s = kind === 'y' ? mmxRead(e, 'second') : memory(e, kind, bytes);
+      const d = mmxRead(e, 'first');
       mmxEnter(e);
-      mmxWrite(e, at.REC_REG1, result(e, d, s));
+      mmxWrite(e, 'first', result(e, d, s));
     }),
   );
 
@@ -119,9 +120,9 @@ function shiftOf({ name, bits, op }: Shift, value: I64, count: I64): I64 {
 const shifts: readonly Handler[] = SHIFTS.flatMap((shift) => [
   ...mmxBinary(shift.name, (_e, d, s) => shiftOf(shift, d, s)),
   handler(`${shift.name} y64,i8`, (e) => {
-    const d = mmxRead(e, at.REC_REG1);
+    const d = mmxRead(e, 'first');
     mmxEnter(e);
-    mmxWrite(e, at.REC_REG1, shiftOf(shift, d, e.let(i64.load8u(e.pc, at.REC_IMM))));
+    mmxWrite(e, 'first', shiftOf(shift, d, e.let(e.constant('i64', 1))));
   }),
 ]);
 
@@ -132,13 +133,13 @@ const load = (name: string, bytes: 4 | 8): Handler[] =>
     handler(`${name} y64,${kind}${bytes * 8}`, (e) => {
       const value = memory(e, kind, bytes);
       mmxEnter(e);
-      mmxWrite(e, at.REC_REG1, value);
+      mmxWrite(e, 'first', value);
     }),
   );
 const store = (name: string, bytes: 4 | 8): Handler[] =>
   MEMORY.map((kind) =>
     handler(`${name} ${kind}${bytes * 8},y64`, (e) => {
-      const value = mmxRead(e, at.REC_REG1);
+      const value = mmxRead(e, 'first');
       const d = e.memory(bytes, kind === 'm', 'write');
       d.write(d.width.from64(value));
       mmxEnter(e);
@@ -147,31 +148,31 @@ const store = (name: string, bytes: 4 | 8): Handler[] =>
 const general = (name: string, bytes: 4 | 8): Handler[] => [
   handler(`${name} y64,r${bytes * 8}`, (e) => {
     mmxEnter(e);
-    const s = e.register(at.REC_REG2, bytes);
-    mmxWrite(e, at.REC_REG1, s.width.unsigned64(s.read()));
+    const s = e.register('second', bytes);
+    mmxWrite(e, 'first', s.width.unsigned64(s.read()));
   }),
   handler(`${name} r${bytes * 8},y64`, (e) => {
-    const value = mmxRead(e, at.REC_REG2);
+    const value = mmxRead(e, 'second');
     mmxEnter(e);
-    const d = e.register(at.REC_REG1, bytes);
+    const d = e.register('first', bytes);
     d.write(d.width.from64(value));
   }),
 ];
 
 const between: readonly Handler[] = [
   handler('movq y64,y64', (e) => {
-    const value = mmxRead(e, at.REC_REG2);
+    const value = mmxRead(e, 'second');
     mmxEnter(e);
-    mmxWrite(e, at.REC_REG1, value);
+    mmxWrite(e, 'first', value);
   }),
   handler('movdq2q y64,x128', (e) => {
     mmxEnter(e);
-    mmxWrite(e, at.REC_REG1, i64.load(e.registerAddress(at.REC_REG2)));
+    mmxWrite(e, 'first', i64.load(e.vectorAddress('second')));
   }),
   handler('movq2dq x128,y64', (e) => {
-    const value = mmxRead(e, at.REC_REG2);
+    const value = mmxRead(e, 'second');
     mmxEnter(e);
-    const address = e.registerAddress(at.REC_REG1);
+    const address = e.vectorAddress('first');
     e.emit(i64.store(address, value), i64.store(address, i64.const(0), 8));
   }),
 ];
@@ -179,30 +180,30 @@ const between: readonly Handler[] = [
 // Words and signs -------------------------------------------------------------------------------------------------------
 
 /** Bits below the word that the immediate names. */
-const wordBits = (e: Emitter): I64 => i64.shl(i64.and(i64.load8u(e.pc, at.REC_IMM), i64.const(3)), i64.const(4));
+const wordBits = (e: Emitter): I64 => i64.shl(i64.and(e.constant('i64', 1), i64.const(3)), i64.const(4));
 
 function insertWord(e: Emitter, word: I64): void {
-  const old = mmxRead(e, at.REC_REG1);
+  const old = mmxRead(e, 'first');
   mmxEnter(e);
   const below = e.let(wordBits(e));
   const kept = i64.and(old, i64.xor(i64.shl(i64.const(0xffff), below), i64.const(-1)));
-  mmxWrite(e, at.REC_REG1, i64.or(kept, i64.shl(i64.and(word, i64.const(0xffff)), below)));
+  mmxWrite(e, 'first', i64.or(kept, i64.shl(i64.and(word, i64.const(0xffff)), below)));
 }
 
 const words: readonly Handler[] = [
   ...MEMORY.map((kind) => handler(`pinsrw y64,${kind}16,i8`, (e) => insertWord(e, memory(e, kind, 2)))),
   ...([4, 8] as const).flatMap((bytes) => [
-    handler(`pinsrw y64,r${bytes * 8},i8`, (e) => insertWord(e, e.let(i64.load(e.registerAddress(at.REC_REG2))))),
+    handler(`pinsrw y64,r${bytes * 8},i8`, (e) => insertWord(e, e.let(e.registerValue('second', 8) as I64))),
     handler(`pextrw r${bytes * 8},y64,i8`, (e) => {
-      const value = mmxRead(e, at.REC_REG2);
+      const value = mmxRead(e, 'second');
       mmxEnter(e);
-      const d = e.register(at.REC_REG1, bytes);
+      const d = e.register('first', bytes);
       d.write(d.width.from64(i64.and(i64.shrU(value, wordBits(e)), i64.const(0xffff))));
     }),
     handler(`pmovmskb r${bytes * 8},y64`, (e) => {
-      const value = mmxRead(e, at.REC_REG2);
+      const value = mmxRead(e, 'second');
       mmxEnter(e);
-      const d = e.register(at.REC_REG1, bytes);
+      const d = e.register('first', bytes);
       d.write(d.width.from32(i32.and(i8x16.bitmask(mmxVector(value)), i32.const(0xff))));
     }),
   ]),

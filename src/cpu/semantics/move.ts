@@ -2,8 +2,8 @@
 // (SDM 2). A conditional move to a 32-bit register clears the upper half even where the condition does not hold.
 
 import { call, call64, type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
-import type { Emitter, Operand } from './emitter.ts';
-import * as at from '../state/layout.ts';
+import type { Operand } from './emission.ts';
+import type { Emitter } from './emitter.ts';
 import { type Bytes, widthOf } from '../state/width.ts';
 import { CONDITIONS, readCondition } from './flags.ts';
 import { ALL_SIZES, type Definition, type Handler, LEGACY_STACK_SIZES, WORD_SIZES } from './handler.ts';
@@ -159,8 +159,8 @@ const leas: readonly Handler[] = WORD_SIZES.flatMap((bytes) =>
   (['m', 'g'] as const).map((kind) => ({
     key: `lea r${bytes * 8},${kind}`,
     build: (e: Emitter) => {
-      const offset = kind === 'm' ? e.flatAddress() : call64(e.shared.effectiveOffset, e.pc);
-      const d = e.register(at.REC_REG1, bytes);
+      const offset = kind === 'm' ? e.flatAddress() : e.offset();
+      const d = e.register('first', bytes);
       d.write(d.width.from64(offset));
       e.next();
     },
@@ -168,11 +168,11 @@ const leas: readonly Handler[] = WORD_SIZES.flatMap((bytes) =>
 );
 
 // 64-bit mode's 8-byte PUSH and POP, the hot ones. PUSH RSP pushes the old value; POP RSP keeps the popped one.
-const rsp = i32.const(at.regAddress(RSP));
+const stackPointer = (e: Emitter): Operand => e.fixed(RSP, 8);
 export const push64 = (e: Emitter, value: I64): void => {
-  const top = e.let(i64.sub(i64.load(rsp), i64.const(8)));
+  const top = e.let(i64.sub(stackPointer(e).read() as I64, i64.const(8)));
   e.store(top, 8, value);
-  e.emit(i64.store(rsp, top));
+  stackPointer(e).write(top);
 };
 
 const stack64: readonly Handler[] = [
@@ -186,17 +186,17 @@ const stack64: readonly Handler[] = [
   {
     key: 'pop64 r64',
     build: (e) => {
-      const top = e.let(i64.load(rsp));
+      const top = e.let(stackPointer(e).read() as I64);
       const value = e.load(top, 8);
-      e.emit(i64.store(rsp, i64.add(top, i64.const(8))));
-      e.register(at.REC_REG1, 8).write(value);
+      stackPointer(e).write(i64.add(top, i64.const(8)));
+      e.register('first', 8).write(value);
       e.next();
     },
   },
 ];
 
 function sourceOf(e: Emitter, kind: 'r' | 'i' | 'm' | 'g'): Operand {
-  if (kind === 'r') return e.register(at.REC_REG1, 8);
+  if (kind === 'r') return e.register('first', 8);
   return kind === 'i' ? e.immediate(8) : e.memory(8, kind === 'm', 'read');
 }
 
@@ -207,7 +207,7 @@ const popGeneral: readonly Handler[] = LEGACY_STACK_SIZES.map((bytes) => ({
     const value = e.let(call64(e.shared.peekStack, i64.const(0), i32.const(bytes)));
     e.checkFault();
     e.emit(call(e.shared.adjustStack, i64.const(bytes)));
-    e.register(at.REC_REG1, bytes).write(widthOf(bytes).from64(value));
+    e.register('first', bytes).write(widthOf(bytes).from64(value));
     e.next();
   },
 }));

@@ -3,7 +3,8 @@
 // (MUL and IMUL on AMD's Zen leave them too), and so do CF and OF after a division.
 
 import { br, brIf, block, type I32, type I64, i32, i64, label, loop, set, get, when, choose } from '../../wasm/code.ts';
-import type { Emitter, Operand } from './emitter.ts';
+import type { Operand } from './emission.ts';
+import type { Emitter } from './emitter.ts';
 import type { Bytes } from '../state/width.ts';
 import { setCarryVector } from './flags.ts';
 import { ALL_SIZES, type Definition, WORD_SIZES } from './handler.ts';

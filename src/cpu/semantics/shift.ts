@@ -4,7 +4,8 @@
 // as AMD's Zen does. Everything is computed in 64 bits: no count can shift past that.
 
 import { type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
-import type { Emitter, Operand } from './emitter.ts';
+import type { Operand } from './emission.ts';
+import type { Emitter } from './emitter.ts';
 import type { Bytes, Width } from '../state/width.ts';
 import { readCF, setAuxiliary, setCarryOverflow, setCarryVector, setResultFlags, topAligned } from './flags.ts';
 import { ALL_SIZES, type Definition, WORD_SIZES } from './handler.ts';
@@ -111,7 +112,7 @@ const rotateCarryLeft: Effect = (e, d, count) => {
   const w = d.width;
   const a = e.let(w.unsigned64(d.read()));
   const places = e.let(turns(w, count));
-  const old = e.let(i64.extendU(readCF()));
+  const old = e.let(i64.extendU(readCF(e)));
   const low = i64.or(i64.shl(a, places), i64.shl(old, lessOne(places)));
   const moved = i64.or(low, i64.shrU(i64.shrU(a, c64(1)), i64.sub(c64(w.bits), places)));
   const r = e.let(select(i64.eqz(places), a, moved));
@@ -124,7 +125,7 @@ const rotateCarryRight: Effect = (e, d, count) => {
   const w = d.width;
   const a = e.let(w.unsigned64(d.read()));
   const places = e.let(turns(w, count));
-  const old = e.let(i64.extendU(readCF()));
+  const old = e.let(i64.extendU(readCF(e)));
   const up = i64.sub(c64(w.bits), places);
   const high = i64.or(i64.shl(old, up), i64.shl(i64.shl(a, c64(1)), up));
   const r = e.let(w.unsigned64(w.from64(select(i64.eqz(places), a, i64.or(i64.shrU(a, places), high)))));

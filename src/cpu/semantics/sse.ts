@@ -4,21 +4,21 @@
 
 import { type I32, type I64, i32, i64, select, type V128 } from '../../wasm/code.ts';
 import { doublewords, i16x8, i32x4, i64x2, i8x16, v128, words } from '../../wasm/simd.ts';
-import type { Emitter, VectorOperand } from './emitter.ts';
-import * as at from '../state/layout.ts';
+import type { Slot, VectorOperand } from './emission.ts';
+import type { Emitter } from './emitter.ts';
 import type { Handler } from './handler.ts';
 
 export type VectorKind = 'x' | 'm' | 'g';
 export const VECTOR_KINDS: readonly VectorKind[] = ['x', 'm', 'g'];
 export type VectorOp = (d: V128, s: V128) => V128;
 
-/** Source operand of 16 bytes: the register in that field of the record, or its memory. */
-export const vectorSource = (e: Emitter, kind: VectorKind, field: number): VectorOperand =>
-  kind === 'x' ? e.xmm(field) : e.vectorMemory(kind === 'm', true, 'read');
+/** Source operand of 16 bytes: the register in that slot, or memory. */
+export const vectorSource = (e: Emitter, kind: VectorKind, slot: Slot): VectorOperand =>
+  kind === 'x' ? e.xmm(slot) : e.vectorMemory(kind === 'm', true, 'read');
 
 const zero = i64x2.splat(i64.const(0));
 
-/** What an operation makes of its two operands; it may emit statements, and look at the record's immediate. */
+/** What an operation makes of its two operands; it may emit statements, and look at the immediate. */
 export type VectorResult = (e: Emitter, d: V128, s: V128) => V128;
 
 /** d = result(d, s) for a register and a register or memory. @param immediate ',i8' where the instruction has one */
@@ -26,8 +26,8 @@ export const vectorForms = (name: string, result: VectorResult, immediate = ''):
   VECTOR_KINDS.map((kind) => ({
     key: `${name} x128,${kind}128${immediate}`,
     build: (e) => {
-      const s = e.let(vectorSource(e, kind, at.REC_REG2).read());
-      const d = e.xmm(at.REC_REG1);
+      const s = e.let(vectorSource(e, kind, 'second').read());
+      const d = e.xmm('first');
       d.write(result(e, d.read(), s));
       e.next();
     },
@@ -132,11 +132,11 @@ export const SHIFTS: readonly Shift[] = [
   { name: 'psrad', bits: 32, op: i32x4.shrS },
 ];
 
-export const immediate8 = (e: Emitter): I32 => i32.load8u(e.pc, at.REC_IMM);
+export const immediate8 = (e: Emitter): I32 => e.constant('i32', 1);
 
 /** A count of the element's bits or more gives zeros; of an arithmetic shift, copies of the sign. */
 function shifted(e: Emitter, { name, bits, op }: Shift, count: I64): void {
-  const d = e.xmm(at.REC_REG1);
+  const d = e.xmm('first');
   const kept = e.let(count);
   const fits = i64.ltU(kept, i64.const(bits));
   if (name.startsWith('psra')) d.write(op(d.read(), select(fits, i32.wrap(kept), i32.const(bits - 1))));
@@ -147,7 +147,7 @@ function shifted(e: Emitter, { name, bits, op }: Shift, count: I64): void {
 const shifts: readonly Handler[] = SHIFTS.flatMap((shift) => [
   ...VECTOR_KINDS.map((kind) => ({
     key: `${shift.name} x128,${kind}128`,
-    build: (e: Emitter) => shifted(e, shift, i64x2.extract(vectorSource(e, kind, at.REC_REG2).read(), 0)),
+    build: (e: Emitter) => shifted(e, shift, i64x2.extract(vectorSource(e, kind, 'second').read(), 0)),
   })),
   { key: `${shift.name} x128,i8`, build: (e: Emitter) => shifted(e, shift, i64.extendU(immediate8(e))) },
 ]);
@@ -158,7 +158,7 @@ export const BYTE_NUMBERS = v128.const([...Array(16).keys()]);
 const byteShift = (name: string, op: VectorOp): Handler => ({
   key: `${name} x128,i8`,
   build: (e) => {
-    const d = e.xmm(at.REC_REG1);
+    const d = e.xmm('first');
     const count = e.let(immediate8(e));
     const most = select(i32.ltU(count, i32.const(16)), count, i32.const(16));
     d.write(i8x16.swizzle(d.read(), op(BYTE_NUMBERS, i8x16.splat(most))));

@@ -4,7 +4,6 @@
 import { type Expr, type I32, i32, i64, type V128 } from '../../wasm/code.ts';
 import { doublewords, i16x8, i32x4, i64x2, i8x16, v128, words } from '../../wasm/simd.ts';
 import type { Emitter } from './emitter.ts';
-import * as at from '../state/layout.ts';
 import { clearSignAndParity } from './bits.ts';
 import { setAuxiliary, setCarryVector, setZero } from './flags.ts';
 import type { Handler } from './handler.ts';
@@ -85,7 +84,7 @@ export const DUPLICATES: readonly (readonly [string, Unary])[] = [
 
 /** A source of fewer than 16 bytes: no alignment is asked of it. Its upper part holds anything. */
 const shortSource = (e: Emitter, kind: VectorKind, bytes: 2 | 4 | 8): V128 => {
-  if (kind === 'x') return e.xmm(at.REC_REG2).read();
+  if (kind === 'x') return e.xmm('second').read();
   const operand = e.memory(bytes, kind === 'm', 'read');
   return i64x2.splat(operand.width.unsigned64(operand.read()));
 };
@@ -94,7 +93,7 @@ const fromShort = (name: string, bytes: 2 | 4 | 8, result: Unary): Handler[] =>
   VECTOR_KINDS.map((kind) =>
     handler(`${name} x128,${kind}${kind === 'x' ? 128 : 8 * bytes}`, (e) => {
       const s = e.let(shortSource(e, kind, bytes));
-      e.xmm(at.REC_REG1).write(result(s));
+      e.xmm('first').write(result(s));
     }),
   );
 
@@ -121,8 +120,6 @@ export const VARIABLE_BLENDS: readonly (readonly [string, (d: V128, s: V128, mas
   ['blendvps', (d, s, mask) => v128.bitselect(s, d, i32x4.shrS(mask, i32.const(31)))],
   ['blendvpd', (d, s, mask) => v128.bitselect(s, d, i64x2.shrS(mask, i32.const(63)))],
 ];
-
-const XMM0 = v128.load(i32.const(at.XMM));
 
 // Sums and searches -------------------------------------------------------------------------------------------------------
 
@@ -195,12 +192,12 @@ const STORES = { 1: i64.store8, 2: i64.store16, 4: i64.store32, 8: i64.store } a
 const LOADS = { 1: i64.load8u, 2: i64.load16u, 4: i64.load32u, 8: i64.load } as const;
 
 const insertElement = (e: Emitter, bytes: 1 | 2 | 4 | 8, value: Expr<'i64'>): void =>
-  e.emit(STORES[bytes](elementAddress(e, e.registerAddress(at.REC_REG1), bytes), value));
+  e.emit(STORES[bytes](elementAddress(e, e.vectorAddress('first'), bytes), value));
 
 const insertion = ({ name, bytes, registers }: Element): Handler[] => [
   ...registers.map((size) =>
     handler(`${name} x128,r${8 * size},i8`, (e) => {
-      insertElement(e, bytes, e.let(i64.load(e.registerAddress(at.REC_REG2))));
+      insertElement(e, bytes, e.let(e.registerValue('second', 8) as Expr<'i64'>));
     }),
   ),
   ...MEMORY.map((kind) =>
@@ -214,8 +211,8 @@ const insertion = ({ name, bytes, registers }: Element): Handler[] => [
 const extraction = ({ name, bytes, registers }: Element): Handler[] => [
   ...registers.map((size) =>
     handler(`${name} r${8 * size},x128,i8`, (e) => {
-      const value = LOADS[bytes](elementAddress(e, e.registerAddress(at.REC_REG2), bytes));
-      const d = e.register(at.REC_REG1, size);
+      const value = LOADS[bytes](elementAddress(e, e.vectorAddress('second'), bytes));
+      const d = e.register('first', size);
       d.write(d.width.from64(value));
     }),
   ),
@@ -225,7 +222,7 @@ const extraction = ({ name, bytes, registers }: Element): Handler[] => [
 const extractionToMemory = (name: string, bytes: 1 | 2 | 4 | 8): Handler[] =>
   MEMORY.map((kind) =>
     handler(`${name} ${kind}${8 * bytes},x128,i8`, (e) => {
-      const value = e.let(LOADS[bytes](elementAddress(e, e.registerAddress(at.REC_REG1), bytes)));
+      const value = e.let(LOADS[bytes](elementAddress(e, e.vectorAddress('first'), bytes)));
       const d = e.memory(bytes, kind === 'm', 'write');
       d.write(d.width.from64(value));
     }),
@@ -250,7 +247,7 @@ const INSERTPS: readonly Handler[] = VECTOR_KINDS.map((kind) =>
   handler(`insertps x128,${kind}${kind === 'x' ? 128 : 32},i8`, (e) => {
     const source = shortSource(e, kind, 4);
     const value = e.let(kind === 'x' ? namedSingle(e, source) : i8x16.shuffle(source, source, FIRST_SINGLE));
-    const d = e.xmm(at.REC_REG1);
+    const d = e.xmm('first');
     d.write(insertSingle(e, d.read(), value));
   }),
 );
@@ -262,13 +259,15 @@ export const sse4: readonly Handler[] = [
   ...fromShort('movddup', 8, movddup),
   ...DUPLICATES.flatMap(([name, result]) => unaryForms(name, (_e, s) => result(s))),
   ...IMMEDIATE_BLENDS.flatMap(([name, result]) => immediateForms(name, result)),
-  ...VARIABLE_BLENDS.flatMap(([name, result]) => vectorForms(name, (_e, d, s) => result(d, s, XMM0))),
+  ...VARIABLE_BLENDS.flatMap(([name, result]) =>
+    vectorForms(name, (e, d, s) => result(d, s, v128.load(e.fixedVector(0)))),
+  ),
   ...unaryForms('phminposuw', leastWord),
   ...immediateForms('mpsadbw', (e, d, s) => sumsOfDifferences(e, d, s, immediate8(e))),
   ...VECTOR_KINDS.map((kind) =>
     handler(`ptest x128,${kind}128`, (e) => {
-      const s = e.let(vectorSource(e, kind, at.REC_REG2).read());
-      testVectors(e, e.xmm(at.REC_REG1).read(), s);
+      const s = e.let(vectorSource(e, kind, 'second').read());
+      testVectors(e, e.xmm('first').read(), s);
     }),
   ),
   ...INSERTED.flatMap(insertion),

@@ -6,6 +6,7 @@ import { type I32, type I64, i32, i64 } from '../../wasm/code.ts';
 import { i32x4, i64x2, i8x16 } from '../../wasm/simd.ts';
 import { CR0_EM, CR4_OSFXSR } from '../../x86/control.ts';
 import { VECTOR } from '../../x86/vectors.ts';
+import type { Slot } from './emission.ts';
 import type { Emitter } from './emitter.ts';
 import * as at from '../state/layout.ts';
 import type { Handler } from './handler.ts';
@@ -38,11 +39,11 @@ const handler = (key: string, build: (e: Emitter) => void): Handler => ({
 // 16 bytes --------------------------------------------------------------------------------------------------------------
 
 const whole = (name: string, aligned: boolean): Handler[] => [
-  handler(`${name} x128,x128`, (e) => e.xmm(at.REC_REG1).write(e.xmm(at.REC_REG2).read())),
+  handler(`${name} x128,x128`, (e) => e.xmm('first').write(e.xmm('second').read())),
   ...MEMORY.flatMap((kind) => [
     handler(`${name} x128,${kind}128`, (e) => {
       const value = e.vectorMemory(kind === 'm', aligned, 'read').read();
-      e.xmm(at.REC_REG1).write(value);
+      e.xmm('first').write(value);
     }),
     ...wholeStore(name, kind, aligned),
   ]),
@@ -50,45 +51,43 @@ const whole = (name: string, aligned: boolean): Handler[] => [
 
 const wholeStore = (name: string, kind: MemoryKind, aligned: boolean): Handler[] => [
   handler(`${name} ${kind}128,x128`, (e) => {
-    e.vectorMemory(kind === 'm', aligned, 'write').write(e.xmm(at.REC_REG1).read());
+    e.vectorMemory(kind === 'm', aligned, 'write').write(e.xmm('first').read());
   }),
 ];
 
 // 4 and 8 bytes ---------------------------------------------------------------------------------------------------------
 
 /** The low half gets a value, the high half 0. */
-function writeLow(e: Emitter, field: number, value: I64): void {
-  const address = e.registerAddress(field);
+function writeLow(e: Emitter, slot: Slot, value: I64): void {
+  const address = e.vectorAddress(slot);
   e.emit(i64.store(address, value), i64.store(address, i64.const(0), 8));
 }
 
-const part = (e: Emitter, field: number, offset = 0): I64 => i64.load(e.registerAddress(field), offset);
+const part = (e: Emitter, slot: Slot, offset = 0): I64 => i64.load(e.vectorAddress(slot), offset);
 
 /** Memory of 8 bytes into one half of a register, and back. */
 const half = (name: string, offset: 0 | 8): Handler[] =>
   MEMORY.flatMap((kind) => [
     handler(`${name} x128,${kind}64`, (e) => {
       const value = e.memory(8, kind === 'm', 'read').read() as I64;
-      e.emit(i64.store(e.registerAddress(at.REC_REG1), value, offset));
+      e.emit(i64.store(e.vectorAddress('first'), value, offset));
     }),
-    handler(`${name} ${kind}64,x128`, (e) => e.memory(8, kind === 'm', 'write').write(part(e, at.REC_REG1, offset))),
+    handler(`${name} ${kind}64,x128`, (e) => e.memory(8, kind === 'm', 'write').write(part(e, 'first', offset))),
   ]);
 
 /** From half to half of two registers. */
 const halfToHalf = (name: string, to: 0 | 8, from: 0 | 8): Handler =>
-  handler(`${name} x128,x128`, (e) =>
-    e.emit(i64.store(e.registerAddress(at.REC_REG1), part(e, at.REC_REG2, from), to)),
-  );
+  handler(`${name} x128,x128`, (e) => e.emit(i64.store(e.vectorAddress('first'), part(e, 'second', from), to)));
 
 /** MOVD, MOVQ, MOVSS, MOVSD with memory: the rest of the register is cleared. */
 const scalar = (name: string, bytes: 4 | 8): Handler[] =>
   MEMORY.flatMap((kind) => [
     handler(`${name} x128,${kind}${bytes * 8}`, (e) => {
       const source = e.memory(bytes, kind === 'm', 'read');
-      writeLow(e, at.REC_REG1, source.width.unsigned64(source.read()));
+      writeLow(e, 'first', source.width.unsigned64(source.read()));
     }),
     handler(`${name} ${kind}${bytes * 8},x128`, (e) => {
-      const address = e.registerAddress(at.REC_REG1);
+      const address = e.vectorAddress('first');
       e.memory(bytes, kind === 'm', 'write').write(bytes === 8 ? i64.load(address) : i32.load(address));
     }),
   ]);
@@ -96,17 +95,17 @@ const scalar = (name: string, bytes: 4 | 8): Handler[] =>
 /** MOVD and MOVQ with a general register. */
 const general = (name: string, bytes: 4 | 8): Handler[] => [
   handler(`${name} x128,r${bytes * 8}`, (e) => {
-    const source = e.register(at.REC_REG2, bytes);
-    writeLow(e, at.REC_REG1, source.width.unsigned64(source.read()));
+    const source = e.register('second', bytes);
+    writeLow(e, 'first', source.width.unsigned64(source.read()));
   }),
   handler(`${name} r${bytes * 8},x128`, (e) => {
-    const address = e.registerAddress(at.REC_REG2);
-    e.register(at.REC_REG1, bytes).write(bytes === 8 ? i64.load(address) : i32.load(address));
+    const address = e.vectorAddress('second');
+    e.register('first', bytes).write(bytes === 8 ? i64.load(address) : i32.load(address));
   }),
 ];
 
 const lowSingle = handler('movss x128,x128', (e) => {
-  e.emit(i32.store(e.registerAddress(at.REC_REG1), i32.load(e.registerAddress(at.REC_REG2))));
+  e.emit(i32.store(e.vectorAddress('first'), i32.load(e.vectorAddress('second'))));
 });
 
 // Signs and words -------------------------------------------------------------------------------------------------------
@@ -115,25 +114,25 @@ const lowSingle = handler('movss x128,x128', (e) => {
 const signs = (name: string, mask: typeof i8x16.bitmask): Handler[] =>
   ([4, 8] as const).map((bytes) =>
     handler(`${name} r${bytes * 8},x128`, (e) => {
-      const d = e.register(at.REC_REG1, bytes);
-      d.write(d.width.from32(mask(e.xmm(at.REC_REG2).read())));
+      const d = e.register('first', bytes);
+      d.write(d.width.from32(mask(e.xmm('second').read())));
     }),
   );
 
 /** Distance of the word that the immediate names from the register's start. */
-const wordOffset = (e: Emitter): I32 => i32.shl(i32.and(i32.load8u(e.pc, at.REC_IMM), i32.const(7)), i32.const(1));
+const wordOffset = (e: Emitter): I32 => i32.shl(i32.and(e.constant('i32', 1), i32.const(7)), i32.const(1));
 
 const insertWord = (e: Emitter, value: I32): void =>
-  e.emit(i32.store16(i32.add(e.registerAddress(at.REC_REG1), wordOffset(e)), value));
+  e.emit(i32.store16(i32.add(e.vectorAddress('first'), wordOffset(e)), value));
 
 const wordMoves: readonly Handler[] = [
   ...([4, 8] as const).flatMap((bytes) => [
     handler(`pinsrw x128,r${bytes * 8},i8`, (e) => {
-      insertWord(e, i32.load(e.registerAddress(at.REC_REG2)));
+      insertWord(e, e.registerValue('second', 4) as I32);
     }),
     handler(`pextrw r${bytes * 8},x128,i8`, (e) => {
-      const value = i32.load16u(i32.add(e.registerAddress(at.REC_REG2), wordOffset(e)));
-      const d = e.register(at.REC_REG1, bytes);
+      const value = i32.load16u(i32.add(e.vectorAddress('second'), wordOffset(e)));
+      const d = e.register('first', bytes);
       d.write(d.width.from32(value));
     }),
   ]),
@@ -160,7 +159,7 @@ export const sseMoves: readonly Handler[] = [
   ...scalar('movq', 8),
   ...general('movd', 4),
   ...general('movq', 8),
-  handler('movq x128,x128', (e) => writeLow(e, at.REC_REG1, e.let(part(e, at.REC_REG2)))),
+  handler('movq x128,x128', (e) => writeLow(e, 'first', e.let(part(e, 'second')))),
   ...signs('pmovmskb', i8x16.bitmask),
   ...signs('movmskps', i32x4.bitmask),
   ...signs('movmskpd', i64x2.bitmask),

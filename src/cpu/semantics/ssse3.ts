@@ -1,10 +1,9 @@
 // SSSE3 (SDM 2B): horizontal sums, byte shuffles, signs and rounded products, for XMM and for MMX registers. An operation
 // on MMX registers is the same one on the low half of a vector; horizontal ones take both operands side by side.
 
-import { type I32, i32, i64, select, type V128 } from '../../wasm/code.ts';
+import { type I32, i32, select, type V128 } from '../../wasm/code.ts';
 import { i16x8, i32x4, i64x2, i8x16, v128, words } from '../../wasm/simd.ts';
 import type { Emitter } from './emitter.ts';
-import * as at from '../state/layout.ts';
 import type { Handler } from './handler.ts';
 import { lowOf, mmxBinary, type MmxResult, mmxVector } from './mmx.ts';
 import {
@@ -111,8 +110,8 @@ export const unaryForms = (name: string, result: (e: Emitter, s: V128) => V128):
   VECTOR_KINDS.map((kind) => ({
     key: `${name} x128,${kind}128`,
     build: (e) => {
-      const s = e.let(vectorSource(e, kind, at.REC_REG2).read());
-      e.xmm(at.REC_REG1).write(result(e, s));
+      const s = e.let(vectorSource(e, kind, 'second').read());
+      e.xmm('first').write(result(e, s));
       e.next();
     },
   }));
@@ -131,7 +130,7 @@ const sideBySide =
   };
 const alignMmx: MmxResult = (e, d, s) => {
   const both = i64x2.replace(mmxVector(s), 1, d);
-  const first = i8x16.splat(atMost(i32.wrap(i64.load8u(e.pc, at.REC_IMM)), 16));
+  const first = i8x16.splat(atMost(i32.wrap(e.constant('i64', 1)), 16));
   return lowOf(i8x16.swizzle(both, i8x16.add(BYTE_NUMBERS, first)));
 };
 

@@ -27,8 +27,10 @@ const RSP = 4;
 const RBP = 5;
 const c32 = i32.const;
 const c64 = i64.const;
-const rsp = c32(at.regAddress(RSP));
-const rbp = c32(at.regAddress(RBP));
+
+const rsp = (e: Emitter): I64 => e.fixed(RSP, 8).read() as I64;
+const rbp = (e: Emitter): I64 => e.fixed(RBP, 8).read() as I64;
+const setRsp = (e: Emitter, value: I64): Stmt => e.capture(() => e.fixed(RSP, 8).write(value));
 
 const faulted = (): I32 => i32.ne(i32.load(c32(at.FAULT_VECTOR)), c32(at.FAULT_NONE));
 
@@ -43,7 +45,7 @@ function onStack(offset: I64): I64 {
 
 /** Value at (E/R)BP + `offset` on the stack. */
 const peekFrame = (e: Emitter, offset: I64, bytes: Bytes): I64 =>
-  call64(e.shared.peekStack, i64.add(i64.sub(i64.load(rbp), i64.load(rsp)), offset), c32(bytes));
+  call64(e.shared.peekStack, i64.add(i64.sub(rbp(e), rsp(e)), offset), c32(bytes));
 
 /** POP m: an address through (E/R)SP sees it already moved (SDM 2B, POP). */
 const popMemory: readonly Handler[] = WORD_SIZES.flatMap((bytes) =>
@@ -52,11 +54,10 @@ const popMemory: readonly Handler[] = WORD_SIZES.flatMap((bytes) =>
     build: (e: Emitter) => {
       const value = e.let(call64(e.shared.peekStack, c64(0), c32(bytes)));
       e.checkFault();
-      const old = e.let(i64.load(rsp));
-      const undo = i64.store(rsp, old);
+      const old = e.let(rsp(e));
+      const undo = setRsp(e, old);
       e.emit(call(e.shared.adjustStack, c64(bytes)));
-      const general = call64(e.shared.effectiveAddress, e.pc, c32(bytes | 256));
-      const linear = e.let(kind === 'm' ? e.flatAddress() : general);
+      const linear = e.let(kind === 'm' ? e.flatAddress() : e.linear(bytes, true));
       leaveOnFault(e, undo);
       e.emit(call(e.shared.storeSlow, linear, c32(bytes), value));
       leaveOnFault(e, undo);
@@ -66,28 +67,28 @@ const popMemory: readonly Handler[] = WORD_SIZES.flatMap((bytes) =>
 );
 
 /**
- * ENTER; the record's immediate is the frame's size, its displacement the nesting level. The write probe at the
+ * ENTER; the first immediate is the frame's size, the second the nesting level. The write probe at the
  * final stack pointer is part of it (SDM 2A, ENTER: #PF), so that the frame can be used without another fault.
  */
 const enter = (bytes: Bytes): Handler => ({
   key: `enter${bytes * 8} i16,i8`,
   build: (e) => {
-    const old = e.let(i64.load(rsp));
-    const undo = i64.store(rsp, old);
+    const old = e.let(rsp(e));
+    const undo = setRsp(e, old);
     const pushed = (value: I64): Stmt => [
       call(e.shared.push, value, c32(bytes)),
       e.capture(() => leaveOnFault(e, undo)),
     ];
-    e.emit(pushed(i64.load(rbp)));
-    const frame = e.let(i64.load(rsp));
-    const level = e.let(i32.and(i32.load8u(e.pc, at.REC_DISP), c32(31)));
+    e.emit(pushed(rbp(e)));
+    const frame = e.let(rsp(e));
+    const level = e.let(i32.and(e.constant('i32', 1, 'second'), c32(31)));
     e.emit(when(level, [copyFrames(e, bytes, level, { pushed, undo }), pushed(frame)]));
-    const final = e.let(onStack(i64.sub(i64.load(rsp), i64.load16u(e.pc, at.REC_IMM))));
+    const final = e.let(onStack(i64.sub(rsp(e), e.constant('i64', 2))));
     const linear = e.let(call64(e.shared.segmentedLinear, c32(SS), final, c32(bytes), c32(1)));
     leaveOnFault(e, undo);
     const probe = call32(e.shared.hostOf, linear, c32(1));
     e.emit(when(i32.eqz(probe), [undo, e.host.fault()]));
-    e.emit(call(e.shared.adjustStack, i64.sub(final, i64.load(rsp))));
+    e.emit(call(e.shared.adjustStack, i64.sub(final, rsp(e))));
     e.fixed(RBP, bytes).write(widthOf(bytes).from64(frame));
     e.next();
   },
@@ -117,7 +118,7 @@ const leaveGeneral = (bytes: Bytes): Handler => ({
   build: (e) => {
     const value = e.let(peekFrame(e, c64(0), bytes));
     e.checkFault();
-    e.emit(call(e.shared.adjustStack, i64.add(i64.sub(i64.load(rbp), i64.load(rsp)), c64(bytes))));
+    e.emit(call(e.shared.adjustStack, i64.add(i64.sub(rbp(e), rsp(e)), c64(bytes))));
     e.fixed(RBP, bytes).write(widthOf(bytes).from64(value));
     e.next();
   },
@@ -126,9 +127,9 @@ const leaveGeneral = (bytes: Bytes): Handler => ({
 const LEAVE64: Handler = {
   key: 'leave64',
   build: (e) => {
-    const frame = e.let(i64.load(rbp));
+    const frame = e.let(rbp(e));
     const value = e.load(frame, 8);
-    e.emit(i64.store(rsp, i64.add(frame, c64(8))));
+    e.fixed(RSP, 8).write(i64.add(frame, c64(8)));
     e.fixed(RBP, 8).write(value);
     e.next();
   },
@@ -138,11 +139,11 @@ const LEAVE64: Handler = {
 const pushAll = (key: string, bytes: 2 | 4): Handler => ({
   key,
   build: (e) => {
-    const old = e.let(i64.load(rsp));
+    const old = e.let(rsp(e));
     for (let index = 0; index < 8; index++) {
-      const value = index === RSP ? old : i64.load(c32(at.regAddress(index)));
+      const value = index === RSP ? old : (e.fixed(index, 8).read() as I64);
       e.emit(call(e.shared.push, value, c32(bytes)));
-      leaveOnFault(e, i64.store(rsp, old));
+      leaveOnFault(e, setRsp(e, old));
     }
     e.next();
   },

@@ -28,7 +28,6 @@ import {
 import type { Emitter } from './emitter.ts';
 import * as at from '../state/layout.ts';
 import { type Bytes, type Width, widthOf } from '../state/width.ts';
-import { addressMask, recordSegment } from './address.ts';
 import { setSubFlags } from './flags.ts';
 import { ALL_SIZES, type Handler } from './handler.ts';
 
@@ -84,31 +83,30 @@ function makeFrame(e: Emitter, bytes: Bytes, form: Form): Frame {
   const down = e.let(i32.and(i32.load(c32(at.FLAGS_REST)), c32(DF)));
   const twice = i32.shrU(down, c32(9 - log));
   const step = e.let(i64.extendS(i32.sub(c32(bytes), twice)));
-  const mask = form === 'm' ? c64(-1) : e.let(addressMask(e));
+  const mask = form === 'm' ? c64(-1) : e.let(e.addressMask());
   return { e, form, w: widthOf(bytes), log, down, step, mask };
 }
 
 // Pointers and the count --------------------------------------------------------------------------------------------------
 
-const registerAt = (index: number): I32 => c32(at.regAddress(index));
+const whole = (e: Emitter, index: number): I64 => e.fixed(index, 8).read() as I64;
 
-const readIndex = ({ form, mask }: Frame, index: number): I64 => {
-  const whole = i64.load(registerAt(index));
-  return form === 'm' ? whole : i64.and(whole, mask);
-};
+const readIndex = ({ e, form, mask }: Frame, index: number): I64 =>
+  form === 'm' ? whole(e, index) : i64.and(whole(e, index), mask);
 
 /** Writes a pointer or the count by the address size: 16 bits leave the rest alone, 32 bits clear the upper half. */
 function writeIndex({ e, form, mask }: Frame, index: number, value: I64): void {
-  const address = registerAt(index);
-  if (form === 'm') return e.emit(i64.store(address, value));
-  const short = i64.eq(mask, c64(0xffff));
-  e.emit(when(short, i64.store16(address, value), i64.store(address, i64.and(value, mask))));
+  const wide = e.fixed(index, 8);
+  if (form === 'm') return wide.write(value);
+  const short = e.capture(() => e.setLowWord(index, value));
+  const long = e.capture(() => wide.write(i64.and(value, mask)));
+  e.emit(when(i64.eq(mask, c64(0xffff)), short, long));
 }
 
 /** Linear address of `size` bytes at an offset of a side; the destination's segment is always ES. */
 function linearOf({ e, form }: Frame, side: Side, offset: I64, size: I32): I64 {
   if (form === 'm') return offset;
-  const segment = side.register === RDI ? c32(ES) : recordSegment(e);
+  const segment = side.register === RDI ? c32(ES) : e.segment();
   return call64(e.shared.segmentedLinear, segment, offset, size, c32(side.write ? 1 : 0));
 }
 
@@ -122,7 +120,7 @@ function elementOf(f: Frame, side: Side): I64 {
 function advance(f: Frame, operation: Operation, elements: I64): void {
   const distance = f.e.let(i64.mul(f.step, elements));
   for (const { register } of SIDES[operation]) {
-    writeIndex(f, register, i64.add(i64.load(registerAt(register)), distance));
+    writeIndex(f, register, i64.add(whole(f.e, register), distance));
   }
 }
 

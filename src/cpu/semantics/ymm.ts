@@ -9,6 +9,7 @@ import { CR0_PE, CR4_OSXSAVE } from '../../x86/control.ts';
 import { FLAGS } from '../../x86/flags.ts';
 import { VECTOR } from '../../x86/vectors.ts';
 import { XSTATE_AVX, XSTATE_SSE } from '../../x86/xstate.ts';
+import type { Slot } from './emission.ts';
 import type { Emitter } from './emitter.ts';
 import { isNotCanonical, raiseNotCanonical } from '../mmu/paging.ts';
 import * as at from '../state/layout.ts';
@@ -54,23 +55,23 @@ export const handler = (key: string, build: (e: Emitter) => void): Handler => ({
 
 // Registers -------------------------------------------------------------------------------------------------------------
 
-/** The register that the record's field names (REC_REG1, REC_REG2, REC_BASE, or REC_IMM for a register beside memory or a fourth). */
-export function readRegister(e: Emitter, field: number, width: Width): Halves {
-  const address = e.registerAddress(field);
+/** The vector register that is an operand. */
+export function readRegister(e: Emitter, slot: Slot, width: Width): Halves {
+  const address = e.vectorAddress(slot);
   return OFFSETS[width].map((offset) => e.let(v128.load(address, offset)));
 }
 
 /** Writes one half or two; the upper half is cleared where there is but one. */
-export function writeRegister(e: Emitter, field: number, value: Halves): void {
-  const address = e.registerAddress(field);
+export function writeRegister(e: Emitter, slot: Slot, value: Halves): void {
+  const address = e.vectorAddress(slot);
   const [low = NONE, high = NONE] = value;
   const kept = e.let(high);
   e.emit(v128.store(address, low), v128.store(address, kept, at.TO_YMM_HIGH));
 }
 
 /** The low half gets a value of 64 bits, everything above it 0. */
-export const writeLow = (e: Emitter, field: number, value: I64): void =>
-  writeRegister(e, field, [i64x2.replace(NONE, 0, value)]);
+export const writeLow = (e: Emitter, slot: Slot, value: I64): void =>
+  writeRegister(e, slot, [i64x2.replace(NONE, 0, value)]);
 
 // Memory ----------------------------------------------------------------------------------------------------------------
 
@@ -138,9 +139,9 @@ export type Source = (typeof SOURCES)[number] | 'flat';
 export const sourceText = (source: Source, width: Width): string =>
   source === 'register' ? letter(width) : `${source === 'flat' ? 'm' : 'g'}${width}`;
 
-/** @param field of the register, where it is one */
-export const readSource = (e: Emitter, source: Source, field: number, width: Width): Halves =>
-  source === 'register' ? readRegister(e, field, width) : readMemory(e, source === 'flat' ? 'm' : 'g', width);
+/** @param slot of the register, where it is one */
+export const readSource = (e: Emitter, source: Source, slot: Slot, width: Width): Halves =>
+  source === 'register' ? readRegister(e, slot, width) : readMemory(e, source === 'flat' ? 'm' : 'g', width);
 
 /** What an instruction makes of one half of its sources; `half` is 0 for the lower one. */
 export type HalfResult = (e: Emitter, a: V128, b: V128, half: 0 | 1) => V128;
@@ -162,11 +163,11 @@ export const ternaryForms = (
   widths.flatMap((width) =>
     (common ? ALL_SOURCES : SOURCES).map((source) =>
       handler(`${name} ${letter(width)},${letter(width)},${sourceText(source, width)}${immediate}`, (e) => {
-        const b = readSource(e, source, at.REC_BASE, width);
-        const a = readRegister(e, at.REC_REG2, width);
+        const b = readSource(e, source, 'third', width);
+        const a = readRegister(e, 'second', width);
         writeRegister(
           e,
-          at.REC_REG1,
+          'first',
           a.map((part, half) => e.let(result(e, part, b[half] as V128, half as 0 | 1))),
         );
       }),
@@ -182,10 +183,10 @@ export const binaryForms = (
   widths.flatMap((width) =>
     SOURCES.map((source) =>
       handler(`${name} ${letter(width)},${sourceText(source, width)}${immediate}`, (e) => {
-        const s = readSource(e, source, at.REC_REG2, width);
+        const s = readSource(e, source, 'second', width);
         writeRegister(
           e,
-          at.REC_REG1,
+          'first',
           s.map((part, half) => e.let(result(e, part, half as 0 | 1))),
         );
       }),
