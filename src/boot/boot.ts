@@ -1,92 +1,56 @@
-// Which protocol an image is entered by: a bzImage by the Linux boot protocol; an ELF file by its Multiboot header where it
-// has one, else by its PVH note, but for a Linux kernel's x86-64 one: that, and one that has neither, as a vmlinux, in long mode.
+// Puts an image into memory by the boot protocol that is asked for or usual for it, behind what firmware has left there.
+// What protocols there are, and all that depends on them, is in their table (protocols/table.ts).
+import { physAddr } from '../bits/address.ts';
 import { InputError } from '../bits/errors.ts';
-import { hex } from '../bits/hex.ts';
-import type { Elf32Image } from '../image/elf32.ts';
-import type { ElfImage } from '../image/elf.ts';
-import type { KernelImage } from '../image/image.ts';
-import {
-  findMultibootHeader,
-  hasMultibootHeader,
-  type MultibootImage,
-  type MultibootLoad,
-} from '../image/multiboot.ts';
-import { pvhEntryOf } from '../image/pvhNote.ts';
-import { type Boot, type BootOptions, bootLinux, type WritableMemory } from './linux.ts';
-import { multiboot } from './multiboot.ts';
-import { bootProgram, type Program, type ProgramOptions } from './program.ts';
-import { pvh } from './pvh.ts';
+import { type KernelImage, parseImage, stubOf } from '../image/image.ts';
+import { firmwareTables } from './firmware.ts';
+import { PROTOCOLS } from './protocols/table.ts';
+import type { Boot, BootProtocol, Entry, ImageOptions, Part, Placed, WritableMemory } from './protocol.ts';
 
-export const ENTRIES = [32, 64, 'multiboot', 'pvh'] as const;
-/** 32 and 64: the entries of the Linux boot protocol. */
-export type Entry = (typeof ENTRIES)[number];
+/** All that `--entry` may say. */
+export const entries = (): readonly Entry[] => PROTOCOLS.flatMap((protocol) => protocol.entries);
 
-export type ImageOptions = Omit<BootOptions, 'entry'> & ProgramOptions & { readonly entry?: Entry | undefined };
+/** Reads an image as the protocol asked for does, or else by what the file says of itself. Throws InputError. */
+export const readImage = (bytes: Uint8Array, entry?: Entry): KernelImage =>
+  (entry === undefined ? undefined : protocolOfEntry(entry).read?.(bytes)) ?? parseImage(bytes);
 
-/** Loads `image` into `memory`. Throws an InputError where the options, the image and the RAM do not go together. */
-export function bootImage(options: ImageOptions, image: KernelImage, memory: WritableMemory): Boot {
-  const { entry = defaultEntry(image), ...rest } = options;
-  if (image.kind === 'bzImage' || (image.kind === 'elf' && typeof entry !== 'string')) {
-    return bootLinux({ ...rest, entry: linuxEntry(entry, options) }, image, memory);
-  }
-  if (typeof entry === 'number') {
-    throw new InputError(`this image has no entry of the Linux boot protocol; it is entered by ${defaultEntry(image)}`);
-  }
-  const cmdline = options.cmdline ?? '';
-  return entry === 'pvh'
-    ? bootProgram(options, pvhProgram(image), pvh(cmdline), memory)
-    : bootProgram(options, multibootProgram(image), multiboot(cmdline), memory);
+/** The protocol by which an image is entered. @param entry as asked for, if it was. Throws InputError where there is none */
+export function protocolOf(entry: Entry | undefined, image: KernelImage): BootProtocol {
+  if (entry !== undefined) return protocolOfEntry(entry);
+  const usual = PROTOCOLS.find((protocol) => protocol.isUsual(image));
+  if (usual === undefined) throw new InputError('nothing says how this image is entered');
+  return usual;
 }
 
-/** Is the image entered by Multiboot, as bare-metal test programs are? */
-export const isMultibootEntry = (entry: Entry | undefined, image: KernelImage): boolean =>
-  (entry ?? defaultEntry(image)) === 'multiboot';
+function protocolOfEntry(entry: Entry): BootProtocol {
+  const protocol = PROTOCOLS.find((each) => each.entries.includes(entry));
+  if (protocol === undefined) throw new InputError(`there is no entry '${entry}', only ${entries().join(', ')}`);
+  return protocol;
+}
 
-/** Is the image entered by another protocol than Linux's? */
-export const isForeign = (entry: Entry | undefined, image: KernelImage): boolean =>
-  typeof (entry ?? defaultEntry(image)) === 'string';
+/** How an image was entered, for reports. */
+export const entryText = ({ protocol, entry }: Pick<Boot, 'protocol' | 'entry'>): string =>
+  PROTOCOLS.find(({ name }) => name === protocol)?.entryText(entry) ?? protocol;
 
-/** No Linux kernel: entered by another protocol, or, as memtest86+ is, a bzImage with nothing to unpack. */
+/** No kernel that will come to a first program. @param entry as asked for, if it was */
 export const isProgram = (entry: Entry | undefined, image: KernelImage): boolean =>
-  isForeign(entry, image) || (image.kind === 'bzImage' && image.payload === undefined);
+  !protocolOf(entry, image).stages(image).isKernel;
 
-/** Undefined where the Linux boot protocol has to choose. */
-function defaultEntry(image: KernelImage): Entry | undefined {
-  if (image.kind === 'bzImage') return undefined;
-  if (image.kind === 'multiboot' || hasMultibootHeader(image.bytes)) return 'multiboot';
-  return image.kind === 'elf32' ? 'pvh' : image.defaultEntry;
+/** Loads `image` into `memory`. Throws an InputError, memory untouched, where options, image and RAM do not go together. */
+export function bootImage(options: ImageOptions, image: KernelImage, memory: WritableMemory): Boot {
+  const protocol = protocolOf(options.entry, image);
+  if (!protocol.accepts.includes(image.kind)) throw refusal(options.entry, protocol, image);
+  const { parts, ...plan } = protocol.plan(options, image);
+  const all = [...(protocol.firmware.includes('tables') ? firmwareTables(options) : []), ...parts];
+  for (const { start, bytes } of all) if (bytes) memory.write(physAddr(start), bytes);
+  return { ...plan, protocol: protocol.name, placement: all.map(placedOf).sort((a, b) => a.start - b.start) };
 }
 
-function linuxEntry(entry: Entry | undefined, { modules }: ImageOptions): 32 | 64 | undefined {
-  if (typeof entry === 'string') {
-    throw new InputError(`a bzImage is entered by the Linux boot protocol, not by ${entry}`);
-  }
-  if (modules !== undefined && modules.length > 0) {
-    throw new InputError('the Linux boot protocol has no modules; it has one initial RAM disk');
-  }
-  return entry;
-}
+const placedOf = ({ name, start, size }: Part): Placed => ({ name, start, size });
 
-type ProgramImage = ElfImage | Elf32Image | MultibootImage;
-
-/** By the header's addresses where it has them, and they go before what an ELF header says (3.1.3); else as ELF. */
-function multibootProgram(image: ProgramImage): Program {
-  if (image.kind === 'multiboot') return addressed(image.bytes, image.load);
-  const header = findMultibootHeader(image.bytes);
-  if (header === undefined) throw new InputError('this ELF file has no Multiboot header in its first 8192 bytes');
-  if (header.load !== undefined) return addressed(image.bytes, header.load);
-  return { bytes: image.bytes, entry: image.entryPhysical, segments: image.segments };
-}
-
-const addressed = (bytes: Uint8Array, load: MultibootLoad): Program => ({ bytes, entry: load.entry, segments: [load] });
-
-function pvhProgram(image: ProgramImage): Program {
-  const entry = image.kind === 'multiboot' ? undefined : pvhEntryOf(image.bytes);
-  if (image.kind === 'multiboot' || entry === undefined) {
-    throw new InputError('this file has no PVH entry (no ELF note XEN_ELFNOTE_PHYS32_ENTRY)');
-  }
-  if (!image.segments.some((s) => entry >= s.physAddr && entry < s.physAddr + s.memSize)) {
-    throw new InputError(`the PVH entry point ${hex(entry)} lies in no loaded segment`);
-  }
-  return { bytes: image.bytes, entry, segments: image.segments };
+function refusal(entry: Entry | undefined, asked: BootProtocol, image: KernelImage): InputError {
+  const usual = protocolOf(undefined, image);
+  return typeof entry === 'number'
+    ? new InputError(`this image has no entry of ${asked.title}; it is entered by ${usual.entries[0]}`)
+    : new InputError(`${stubOf(image) ? 'a bzImage' : 'this image'} is entered by ${usual.title}, not by ${entry}`);
 }

@@ -4,7 +4,7 @@ import * as at from '../cpu/state/layout.ts';
 import { SEG, type SegmentIndex } from '../cpu/state/state.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { EntryState, RegisterName } from './entry-state.ts';
-import { setMemoryTypes, setUpChips } from './firmware.ts';
+import { type FirmwarePart, setMemoryTypes, setUpChips } from './firmware.ts';
 
 const SEGMENT_NAMES: readonly [keyof EntryState['segments'], SegmentIndex][] = [
   ['es', SEG.ES],
@@ -18,8 +18,8 @@ const REGISTERS: readonly RegisterName[] = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r
   ' ',
 ) as RegisterName[];
 
-/** Puts the processor into the state that the boot protocol promises. */
-export function enter(machine: Machine, entry: EntryState): void {
+/** Puts the processor into the state that the boot protocol promises, with what firmware has done to it and to chips. */
+export function enter(machine: Machine, entry: EntryState, firmware: readonly FirmwarePart[]): void {
   const { state } = machine.engine;
   REGISTERS.forEach((name, index) => {
     state.setReg(index, entry.registers[name] ?? 0n);
@@ -35,7 +35,7 @@ export function enter(machine: Machine, entry: EntryState): void {
   if (entry.tr) state.setSegment(SEG.TR, entry.tr);
   for (const [name, index] of SEGMENT_NAMES) state.setSegment(index, entry.segments[name]);
   state.cpl = 0;
-  setMemoryTypes(state);
-  setUpChips(machine);
+  if (firmware.includes('memory-types')) setMemoryTypes(state);
+  if (firmware.includes('chips')) setUpChips(machine);
   machine.engine.modeChanged();
 }

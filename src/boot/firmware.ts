@@ -1,11 +1,70 @@
-// What firmware has done to processor and chips before it hands over, and no boot protocol mentions: kernels find the memory
-// types set (SDM 3A 12.11, "Memory Type Range Registers"), and a timer that ticks.
+// What firmware has done to memory, processor and chips before it hands over, and no boot protocol mentions: its tables and
+// data, the memory types (SDM 3A 12.11, "Memory Type Range Registers"), and a timer that ticks.
+import { putU16 } from '../bits/cursor.ts';
 import * as at from '../cpu/state/layout.ts';
 import type { CpuState } from '../cpu/state/state.ts';
 import type { Machine } from '../machine/machine.ts';
 import { MSR_IA32_MTRR_DEF_TYPE, msrByName, msrSlot } from '../x86/msr.ts';
-import { BIOS_VECTORS } from './interruptVectors.ts';
-import { HIGH_RAM_START, MMIO_HOLE_START } from './layout.ts';
+import { acpiTables } from './acpi.ts';
+import { BIOS_VECTORS, biosHandlers, interruptVectors } from './interruptVectors.ts';
+import {
+  BDA_BASE_MEMORY_KIB,
+  BDA_EBDA_SEGMENT,
+  BIOS_HANDLERS_START,
+  BIOS_START,
+  EBDA_START,
+  HIGH_RAM_START,
+  KIB,
+  MMIO_HOLE_START,
+  type Range,
+  SMBIOS_START,
+} from './layout.ts';
+import type { ImageOptions, Part } from './protocol.ts';
+import { smbiosTables } from './smbios.ts';
+
+/** Tables: in low memory, where there is a PC's. Memory types: of the processor. Chips: clock and interrupt controllers. */
+export type FirmwarePart = 'tables' | 'memory-types' | 'chips';
+/** All that a PC's BIOS does. */
+export const PC_FIRMWARE: readonly FirmwarePart[] = ['tables', 'memory-types', 'chips'];
+
+type Firmware = Pick<ImageOptions, 'memoryBytes' | 'plainRam' | 'apic' | 'processor'>;
+
+/** What it has in memory; nothing where there is plain RAM. */
+export function firmwareTables(options: Firmware): readonly Part[] {
+  if (options.plainRam) return [];
+  const part = (name: Part['name'], start: number, bytes: Uint8Array): Part => ({
+    name,
+    start,
+    size: bytes.length,
+    bytes,
+  });
+  return [
+    part('bios_data_area', BDA_EBDA_SEGMENT, biosData()),
+    part('interrupt_vectors', 0, interruptVectors()),
+    part('bios_handlers', BIOS_HANDLERS_START, biosHandlers()),
+    part('acpi_tables', BIOS_START, acpiTables(BIOS_START, options.apic ?? false).bytes),
+    part('smbios_tables', SMBIOS_START, smbiosTables(SMBIOS_START, options)),
+  ];
+}
+
+/** The two words of the BIOS data area that stubs read; the rest of it is zero. */
+function biosData(): Uint8Array {
+  const bytes = new Uint8Array(BDA_BASE_MEMORY_KIB + 2 - BDA_EBDA_SEGMENT);
+  putU16(bytes, 0, EBDA_START >> 4);
+  putU16(bytes, BDA_BASE_MEMORY_KIB - BDA_EBDA_SEGMENT, EBDA_START / KIB);
+  return bytes;
+}
+
+const BDA: Range = { start: 0x400, size: 0x100 };
+
+/** Of that, what a program may not lie in. */
+export function firmwareKeeps(options: Firmware): readonly Range[] {
+  if (options.plainRam) return [];
+  return [BDA, { start: BIOS_START, size: acpiTables(BIOS_START, options.apic ?? false).bytes.length }];
+}
+
+/** Where a program finds the ACPI tables. */
+export const rsdpOf = ({ plainRam }: Firmware): number | undefined => (plainRam ? undefined : BIOS_START);
 
 const UNCACHEABLE = 0n;
 const WRITE_PROTECTED = 5n;

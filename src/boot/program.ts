@@ -1,16 +1,20 @@
 // What Multiboot and PVH have in common: a program that is loaded where it says and entered in 32-bit protected mode with
-// paging off, modules behind it, and a command line. What is refused is refused before memory is touched.
-import { PAGE_SIZE, physAddr } from '../bits/address.ts';
+// paging off, modules behind it, and a command line.
+import { PAGE_SIZE } from '../bits/address.ts';
 import { InputError } from '../bits/errors.ts';
 import { hex } from '../bits/hex.ts';
+import type { Elf32Image } from '../image/elf32.ts';
+import type { ElfImage } from '../image/elf.ts';
+import type { MultibootImage } from '../image/multiboot.ts';
 import { ATTR_P, TYPE } from '../x86/descriptors.ts';
-import { acpiTables } from './acpi.ts';
 import { type EntryState, entryState, gdtBytes, type RegisterName } from './entry-state.ts';
+import { firmwareKeeps, PC_FIRMWARE, rsdpOf } from './firmware.ts';
 import {
   type Areas,
   alignUp,
   areasFrom,
   BIOS_START,
+  CMDLINE_ROOM,
   checkMemorySize,
   E820_RAM,
   type E820Entry,
@@ -21,32 +25,22 @@ import {
   lowAreas,
   overlap,
   type Range,
-  SMBIOS_START,
 } from './layout.ts';
-import {
-  type Boot,
-  type BootOptions,
-  type Placed,
-  type PlacedName,
-  putBiosData,
-  type WritableMemory,
-} from './linux.ts';
-import { smbiosTables } from './smbios.ts';
+import type { BootProtocol, ImageOptions, Module, Part, PlacedName, Plan } from './protocol.ts';
 
-/** A file for the program, and the text that goes with it. */
-export interface Module {
-  readonly bytes: Uint8Array;
-  readonly text: string;
-  /** What of the text was not given but added, for reports. */
-  readonly added?: string | undefined;
-}
+/** The kinds of image that hold such a program. */
+export type ProgramImage = ElfImage | Elf32Image | MultibootImage;
+export const PROGRAM_KINDS: readonly ProgramImage['kind'][] = ['elf', 'elf32', 'multiboot'];
 
-export type ProgramOptions = Pick<
-  BootOptions,
-  'loadAt' | 'cmdline' | 'initrd' | 'memoryBytes' | 'plainRam' | 'apic' | 'processor'
-> & {
-  /** Behind the initrd, which is the first module where there is one. */
-  readonly modules?: readonly Module[] | undefined;
+/** What a name before the command line takes, as Multiboot has it. */
+export const NAME_ROOM = 'kernel '.length;
+
+/** What holds for each protocol by which such a program is entered. */
+export const PROGRAM_RULES: Pick<BootProtocol, 'accepts' | 'firmware' | 'stages' | 'cmdlineRoom'> = {
+  accepts: PROGRAM_KINDS,
+  firmware: PC_FIRMWARE,
+  stages: () => ({ stub: undefined, isKernel: false, goal: 'end' }),
+  cmdlineRoom: () => CMDLINE_ROOM - NAME_ROOM,
 };
 
 /** What is loaded where: at most 4 GiB, because it is entered in 32-bit mode. */
@@ -72,9 +66,8 @@ export interface ProgramPlaces {
   readonly information: Range;
 }
 
-/** How one of the two protocols tells a program what there is. */
-export interface ProgramProtocol {
-  readonly name: 'multiboot' | 'pvh';
+/** How a program is told what there is. */
+export interface ProgramInformation {
   readonly cmdline: string;
   readonly information: (places: ProgramPlaces) => Uint8Array;
   readonly registers: (information: number) => Partial<Record<RegisterName, bigint>>;
@@ -84,66 +77,55 @@ export interface ProgramProtocol {
 
 /** Their list has to fit the page that the information has. */
 const MOST_MODULES = 64;
-const BDA: Range = { start: 0x400, size: 0x100 };
 /** Where the loader's areas begin if their usual places are the program's. */
 const UPPER_AREAS = 0x80000;
 /** PVH: a busy 32-bit TSS of base 0 and limit 67h. */
 const TASK = { selector: 0, base: 0n, limit: 0x67, attributes: ATTR_P | TYPE.TSS32_BUSY };
 
-/** Loads a program. Throws an InputError where program, modules and RAM do not go together. */
-export function bootProgram(
-  options: ProgramOptions,
-  program: Program,
-  protocol: ProgramProtocol,
-  memory: WritableMemory,
-): Boot {
+/** Throws an InputError where program, modules and RAM do not go together. */
+export function planProgram(options: ImageOptions, program: Program, told: ProgramInformation): Plan {
   checkMemorySize(options.memoryBytes);
   const e820 = e820Table(options.memoryBytes, options.plainRam ?? false);
   const areas = areasBeside(program);
-  const acpi = options.plainRam ? undefined : acpiTables(BIOS_START, options.apic ?? false).bytes;
-  const taken = takenRanges(areas, acpi);
+  const taken = [...loaderKeeps(areas), ...firmwareKeeps(options)];
   const image = placeProgram(options, program, taken, e820);
   const modules = placeModules(modulesOf(options), image, e820);
-  const texts = textBytes([protocol.cmdline, ...modulesOf(options).map((module) => module.text)], areas.cmdline);
-  const places: ProgramPlaces = {
+  const texts = textBytes([told.cmdline, ...modulesOf(options).map((module) => module.text)], areas.cmdline);
+  const information = told.information({
     e820,
     cmdline: texts.starts[0] as number,
     modules: modules.map((range, i) => ({ ...range, text: texts.starts[i + 1] as number })),
-    rsdp: acpi && BIOS_START,
+    rsdp: rsdpOf(options),
     information: areas.boot_params,
-  };
-  const information = protocol.information(places);
-  const placement: Placed[] = [{ name: 'stack', ...areas.stack }];
-  const put = (name: PlacedName, start: number, bytes: Uint8Array): void => {
-    memory.write(physAddr(start), bytes);
-    placement.push({ name, start, size: bytes.length });
-  };
-  if (acpi) {
-    putBiosData(put);
-    put('acpi_tables', BIOS_START, acpi);
-    put('smbios_tables', SMBIOS_START, smbiosTables(SMBIOS_START, options));
-  }
-  for (const s of program.segments) {
-    memory.write(physAddr(s.physAddr), program.bytes.subarray(s.fileOffset, s.fileOffset + s.fileSize));
-    placement.push({ name: 'image', start: s.physAddr, size: s.memSize });
-  }
-  modulesOf(options).forEach((module, i) => put('module', (modules[i] as Range).start, module.bytes));
-  put('boot_information', areas.boot_params.start, information);
-  put('cmdline', areas.cmdline.start, texts.bytes);
-  put('gdt', areas.gdt.start, gdtBytes(32));
+  });
+  const part = (name: PlacedName, start: number, bytes: Uint8Array): Part => ({
+    name,
+    start,
+    size: bytes.length,
+    bytes,
+  });
+  const segments = program.segments.map(({ physAddr: start, memSize: size, fileOffset, fileSize }): Part => {
+    return { name: 'image', start, size, bytes: program.bytes.subarray(fileOffset, fileOffset + fileSize) };
+  });
   return {
-    state: stateOf(program, protocol, areas),
-    protocol: protocol.name,
+    state: stateOf(program, told, areas),
     entry: 32,
     loadAddress: image.start,
     runtime: image,
-    placement: placement.sort((a, b) => a.start - b.start),
     e820,
+    parts: [
+      { name: 'stack', ...areas.stack },
+      ...segments,
+      ...modulesOf(options).map((module, i) => part('module', (modules[i] as Range).start, module.bytes)),
+      part('boot_information', areas.boot_params.start, information),
+      part('cmdline', areas.cmdline.start, texts.bytes),
+      part('gdt', areas.gdt.start, gdtBytes(32)),
+    ],
   };
 }
 
 /** As QEMU has it, the initrd is a module. */
-function modulesOf({ initrd, modules }: ProgramOptions): Module[] {
+function modulesOf({ initrd, modules }: ImageOptions): Module[] {
   return [...(initrd === undefined ? [] : [{ bytes: initrd, text: 'initrd' }]), ...(modules ?? [])];
 }
 
@@ -152,18 +134,15 @@ function areasBeside({ segments }: Program): Areas {
   const isFree = (range: Range): boolean =>
     !segments.some(({ physAddr: start, memSize: size }) => overlap(range, { start, size }));
   const low = lowAreas();
-  return takenRanges(low, undefined).every(isFree) ? low : areasFrom(UPPER_AREAS);
+  return loaderKeeps(low).every(isFree) ? low : areasFrom(UPPER_AREAS);
 }
 
-/** What the loader and the firmware keep: no program may lie there. */
-function takenRanges({ gdt, stack, boot_params, cmdline }: Areas, acpi: Uint8Array | undefined): Range[] {
-  const firmware = acpi === undefined ? [] : [BDA, { start: BIOS_START, size: acpi.length }];
-  return [gdt, stack, boot_params, cmdline, ...firmware];
-}
+/** No program may lie there. */
+const loaderKeeps = ({ gdt, stack, boot_params, cmdline }: Areas): Range[] => [gdt, stack, boot_params, cmdline];
 
 /** From the first byte of the program to the end of its last. */
 function placeProgram(
-  options: ProgramOptions,
+  options: ImageOptions,
   program: Program,
   taken: readonly Range[],
   e820: readonly E820Entry[],
@@ -235,7 +214,7 @@ function textBytes(texts: readonly string[], area: Range): { bytes: Uint8Array; 
   return { bytes, starts };
 }
 
-function stateOf(program: Program, protocol: ProgramProtocol, areas: Areas): EntryState {
+function stateOf(program: Program, told: ProgramInformation, areas: Areas): EntryState {
   const state = entryState({
     entry: 32,
     rip: program.entry,
@@ -245,6 +224,6 @@ function stateOf(program: Program, protocol: ProgramProtocol, areas: Areas): Ent
     cr3: 0,
     levels: 4,
   });
-  const registers = { rsp: BigInt(endOf(areas.stack)), ...protocol.registers(areas.boot_params.start) };
-  return { ...state, registers, ...(protocol.task ? { tr: TASK } : {}) };
+  const registers = { rsp: BigInt(endOf(areas.stack)), ...told.registers(areas.boot_params.start) };
+  return { ...state, registers, ...(told.task ? { tr: TASK } : {}) };
 }

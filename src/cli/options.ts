@@ -1,16 +1,16 @@
 // The options that every command which boots an image has, and what they amount to.
 
 import { InputError } from '../bits/errors.ts';
-import { ENTRIES, type Entry, isForeign, isProgram } from '../boot/boot.ts';
+import { entries, isProgram, protocolOf, readImage } from '../boot/boot.ts';
 import { type CommandLine, type CommandLineRequest, guestOf, withOurWords } from '../run/cmdline.ts';
 import { MIB } from '../boot/layout.ts';
 import { commandInitramfs } from '../boot/initramfs.ts';
-import type { Module } from '../boot/program.ts';
+import type { Entry, Module } from '../boot/protocol.ts';
 import type { BootRun, Goal, RunConfig } from '../run/run.ts';
 import type { Onward } from '../run/snapshot.ts';
 import { STAGES } from '../run/stages.ts';
 import { EXTRA_DEVICES } from '../machine/pci.ts';
-import { type KernelImage, parseImage } from '../image/image.ts';
+import type { KernelImage } from '../image/image.ts';
 import { openFile, originText, ukiOf } from '../image/open.ts';
 import type { UnifiedImage } from '../image/uki.ts';
 import { CPU_MODELS, DEFAULT_MODEL } from '../x86/models.ts';
@@ -251,7 +251,11 @@ export type BootInput = {
  */
 export function readBootInput(given: Given, imagePath: string, farthest: boolean): BootInput {
   const options = runOptions(given, GOALS);
-  const { image, origin, uki } = openNamed(imagePath, readInput(imagePath, LARGEST_IMAGE, 'any kernel image has'));
+  const { image, origin, uki } = openNamed(
+    imagePath,
+    readInput(imagePath, LARGEST_IMAGE, 'any kernel image has'),
+    options.entry,
+  );
   const until = options.until ?? defaultGoal(options.entry, image, farthest);
   const initrd = readInitrd(given, options.memoryBytes) ?? uki?.initrd;
   const modules = given.all.get('module')?.map((text) => readModule(text, options.memoryBytes));
@@ -268,7 +272,7 @@ export function readBootInput(given: Given, imagePath: string, farthest: boolean
 /** A program of its own has no banner to wait for. */
 function defaultGoal(entry: Entry | undefined, image: KernelImage, farthest: boolean): Goal {
   if (farthest) return isProgram(entry, image) && guestOf(image, entry)?.name !== 'Linux' ? 'end' : 'init';
-  return isForeign(entry, image) ? 'end' : 'banner';
+  return protocolOf(entry, image).stages(image).goal;
 }
 
 /** The command lines of the guest and of its modules. */
@@ -312,7 +316,7 @@ function runOptions(given: Given, goals: readonly Goal[]): RunOptions {
   const choice = <T extends string | number>(name: string, choices: readonly T[]): T | undefined =>
     convert(name, (option, text) => choiceValue(option, text, choices));
   return {
-    entry: choice('entry', ENTRIES),
+    entry: choice('entry', entries()),
     loadAt: convert('load-at', addressValue),
     paging: choice('paging', [4, 5]),
     cpu: values.get('cpu') ?? DEFAULT_MODEL,
@@ -350,10 +354,10 @@ type NamedImage = {
 };
 
 /** Opens what the image is packed in. Says which file it is that cannot be used. */
-function openNamed(path: string, bytes: Uint8Array): NamedImage {
+function openNamed(path: string, bytes: Uint8Array, entry: Entry | undefined): NamedImage {
   try {
     const opened = openFile(bytes);
-    return { image: parseImage(opened.bytes), origin: originText(opened.layers), uki: ukiOf(opened) };
+    return { image: readImage(opened.bytes, entry), origin: originText(opened.layers), uki: ukiOf(opened) };
   } catch (error) {
     if (error instanceof InputError) throw new InputError(`cannot boot '${path}': ${error.message}`);
     throw error;

@@ -6,7 +6,7 @@ import { inside, putU32, viewOf } from '../bits/cursor.ts';
 import { InputError } from '../bits/errors.ts';
 import { hex, hexBytes } from '../bits/hex.ts';
 import type { BzImage } from '../image/bzimage.ts';
-import { parseImage } from '../image/image.ts';
+import { parseImage, stubOf } from '../image/image.ts';
 import { findCode } from './codeMap.ts';
 import { programOfBzImage } from './program.ts';
 
@@ -94,8 +94,8 @@ export function repairedMovBytes(mov: Uint8Array, linkAddress: number): Uint8Arr
 }
 
 function bzImageOf(bytes: Uint8Array): BzImage {
-  const image = parseImage(bytes);
-  if (image.kind !== 'bzImage') throw new InputError('mutants are made of a bzImage, and this is an ELF file');
+  const image = stubOf(parseImage(bytes));
+  if (image === undefined) throw new InputError('mutants are made of a bzImage, and this is an ELF file');
   return image;
 }
 

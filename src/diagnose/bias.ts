@@ -1,7 +1,6 @@
 // The load bias of what a culprit means, in another machine than the one it was met in: found by running.
 
 import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
-import { parseImage } from '../image/image.ts';
 import { ReferenceRecorder } from '../record/references.ts';
 import { driveUntil } from './drive.ts';
 import type { Change } from './repair.ts';
@@ -19,10 +18,10 @@ export function* biasIn(
   { executed, bias }: Change,
   death: Outcome,
 ): Generator<Tick, bigint | undefined> {
-  const image = parseImage(config.image);
-  if (image.kind !== 'bzImage') return undefined;
-  const run = new BootRun(config, image);
-  const recorder = new ReferenceRecorder(run, image, (r) => r.constant === executed.reference.constant);
+  const run = new BootRun(config);
+  const { stub } = run.rules;
+  if (stub === undefined) return undefined;
+  const recorder = new ReferenceRecorder(run, stub, (r) => r.constant === executed.reference.constant);
   const isOwn = bias === executed.runtime - executed.link;
   const found = (): bigint | undefined => {
     const here = [...recorder.executed.values()].find((other) => other.fileOffset === executed.fileOffset);

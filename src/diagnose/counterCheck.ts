@@ -11,7 +11,7 @@ import { putU32, viewOf } from '../bits/cursor.ts';
 import * as at from '../cpu/state/layout.ts';
 import type { ReferenceForm } from '../code/references.ts';
 import type { BzImage } from '../image/bzimage.ts';
-import { parseImage } from '../image/image.ts';
+import { parseImage, stubOf } from '../image/image.ts';
 import { biasIn } from './bias.ts';
 import { rangesOf } from './likelihood.ts';
 import { type End, endOf, sameEnd } from './progress.ts';
@@ -184,8 +184,7 @@ function withLargerInitSize(image: BzImage, more: number): BzImage {
   if (more === 0) return image;
   const bytes = new Uint8Array(image.bytes);
   putU32(bytes, INIT_SIZE_OFFSET, viewOf(bytes).getUint32(INIT_SIZE_OFFSET, true) + more);
-  const changed = parseImage(bytes);
-  return changed.kind === 'bzImage' ? changed : image;
+  return stubOf(parseImage(bytes)) ?? image;
 }
 
 /** What a second sight of memory may not hide. */

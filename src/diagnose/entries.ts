@@ -3,7 +3,7 @@
 
 import type { RunConfig } from '../run/run.ts';
 import { HIGH_MEMORY_START } from '../boot/layout.ts';
-import type { KernelImage } from '../image/image.ts';
+import { type KernelImage, stubOf } from '../image/image.ts';
 
 /**
  * Configurations that differ in how the image is entered. Loaders that start from a BIOS, and QEMU's -kernel, load a
@@ -11,8 +11,8 @@ import type { KernelImage } from '../image/image.ts';
  * what differs between the entries is over where the unpacked kernel starts. None where an entry was asked for.
  */
 export function otherEntries(config: RunConfig, image: KernelImage): RunConfig[] {
-  if (config.entry !== undefined || image.kind !== 'bzImage') return [];
-  if (!image.has64BitEntry || image.payload === undefined) return [];
-  const loadAt = config.loadAt ?? (image.header.relocatable_kernel ? HIGH_MEMORY_START : undefined);
+  const stub = stubOf(image);
+  if (config.entry !== undefined || !stub?.has64BitEntry || stub.payload === undefined) return [];
+  const loadAt = config.loadAt ?? (stub.header.relocatable_kernel ? HIGH_MEMORY_START : undefined);
   return [{ ...config, entry: 32, paging: undefined, loadAt, until: 'handoff', untilText: undefined }];
 }

@@ -105,8 +105,8 @@ function* comingThere(
 /** Steps to the end. Undefined where the last code before the end is not known to be the image's. */
 function lastJump(run: BootRun, end: bigint, symbols: SymbolTable | undefined): Jump | undefined {
   const { engine } = run.machine;
-  const { image } = run;
-  if (image.kind !== 'bzImage') return undefined;
+  const { stub } = run.rules;
+  if (stub === undefined) return undefined;
   let found: Jump | undefined;
   let inside = true;
   const here = (): bigint => engine.state.rip + engine.mode.base;
@@ -116,7 +116,7 @@ function lastJump(run: BootRun, end: bigint, symbols: SymbolTable | undefined): 
     const { retired } = engine;
     if (run.advance(1n) || engine.retired === retired) break;
     const wasInside = inside && instruction?.fileOffset !== undefined;
-    inside = locateInMemory(run, image, here()) !== undefined;
+    inside = locateInMemory(run, stub, here()) !== undefined;
     if (inside) found = undefined;
     else if (wasInside && instruction) found = { instruction, instructions: retired, target: here() };
   }

@@ -21,7 +21,7 @@ export function instructionAt(
   const bytes = fetched.slice(0, insn.code === Code.INVALID ? Math.min(8, fetched.length) : insn.length);
   const text = insn.code === Code.INVALID ? '(bad)' : attText(insn);
   insn.free();
-  const place = run.image.kind === 'bzImage' ? locateInMemory(run, run.image, linear) : undefined;
+  const place = run.rules.stub && locateInMemory(run, run.rules.stub, linear);
   const physical = place ? undefined : engine.translate(linear, { fetch: true, implicit: true });
   const owner = physical === undefined || isFault(physical) ? undefined : ownerOf(run, physical);
   const hit = place && symbols ? symbolAt(symbols, place.link) : undefined;

@@ -25,7 +25,7 @@ export function endOf(run: BootRun, outcome: Outcome): End {
 
 /** Relative to the stub's copy that it lies in, if it lies in one. */
 function placeOf(run: BootRun, rip: bigint): bigint {
-  const size = run.image.kind === 'bzImage' ? run.image.protectedMode.size : 0;
+  const size = run.rules.stub?.protectedMode.size ?? 0;
   const copy = [...run.stages.copies].reverse().find((start) => rip >= start && rip < start + size + BEHIND);
   return copy === undefined ? rip : rip - BigInt(copy);
 }

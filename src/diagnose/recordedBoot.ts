@@ -3,7 +3,6 @@
 
 import { BootRun, type RunConfig } from '../run/run.ts';
 import type { BzImage } from '../image/bzimage.ts';
-import { parseImage } from '../image/image.ts';
 import { type ExecutedReference, ReferenceRecorder } from '../record/references.ts';
 import { likelihood, rangesOf } from './likelihood.ts';
 
@@ -11,11 +10,11 @@ export type RecordedBoot = { readonly run: BootRun; readonly recorder: Reference
 
 /** Throws InputError as BootRun does. */
 export function recordedBoot(config: RunConfig): RecordedBoot {
-  const run = new BootRun(config, parseImage(config.image));
-  if (run.image.kind !== 'bzImage') return { run, recorder: undefined };
-  const image: BzImage = run.image;
-  const ranges = rangesOf(image);
-  const recorder = new ReferenceRecorder(run, image, (reference) => likelihood(reference, ranges) > 0);
+  const run = new BootRun(config);
+  const { stub } = run.rules;
+  if (stub === undefined) return { run, recorder: undefined };
+  const ranges = rangesOf(stub);
+  const recorder = new ReferenceRecorder(run, stub, (reference) => likelihood(reference, ranges) > 0);
   return { run, recorder };
 }
 

@@ -2,8 +2,7 @@
 // A generator: it yields between stretches of guest time, so that a front end can show progress and stop.
 
 import { InputError } from '../bits/errors.ts';
-import { isProgram } from '../boot/boot.ts';
-import type { Boot } from '../boot/linux.ts';
+import type { Boot } from '../boot/protocol.ts';
 import { endedAsAsked, type Outcome, type RunConfig, type RunResult } from '../run/run.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import { findPositionDependentReference } from './classes/positionDependentReference.ts';
@@ -77,13 +76,14 @@ function* diagnoseWay(config: RunConfig, options: WhyOptions): Generator<Tick, W
     const evidence = yield* gatherEvidence(run, outcome, options.symbols);
     const unsolved = { ...so, unexplained: evidence, last: run.result() };
     // A program that is no kernel may go on for ever in good health, as a memory test does.
-    const goesOn = outcome.kind === 'instruction-limit' && isProgram(config.entry, run.image);
-    if (run.image.kind !== 'bzImage' || !recorder || goesOn || causes.length >= MAX_CAUSES) return unsolved;
+    const goesOn = outcome.kind === 'instruction-limit' && !run.rules.isKernel;
+    const { stub } = run.rules;
+    if (stub === undefined || !recorder || goesOn || causes.length >= MAX_CAUSES) return unsolved;
     const end = endOf(run, outcome);
     const { maxInstructions } = config;
     const work = new Work(outcome);
     const asked = { ...run.config, maxInstructions };
-    const dead = { config: asked, image: run.image, outcome, end, evidence, recorder, work };
+    const dead = { config: asked, image: stub, outcome, end, evidence, recorder, work };
     const found = yield* findPositionDependentReference(dead, options);
     suspicions.push(...found.suspicions);
     if (!found.cause || !found.repaired) return { ...unsolved, untried: work.untried };

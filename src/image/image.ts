@@ -7,7 +7,16 @@ import { type ElfImage, parseElf } from './elf.ts';
 import { type MultibootImage, parseMultiboot } from './multiboot.ts';
 import { pvhEntryOf } from './pvhNote.ts';
 
-export type KernelImage = BzImage | ElfImage | Elf32Image | MultibootImage;
+/** Bytes that say nothing of themselves, for a boot protocol that is asked for by its name. */
+export interface FlatImage {
+  readonly kind: 'flat';
+  readonly bytes: Uint8Array;
+}
+
+export type KernelImage = BzImage | ElfImage | Elf32Image | MultibootImage | FlatImage;
+
+/** Has the image a stub that is linked at 0, runs wherever it was loaded, and unpacks the kernel? A bzImage has. */
+export const stubOf = (image: KernelImage): BzImage | undefined => (image.kind === 'bzImage' ? image : undefined);
 
 /** Reads a kernel image. Throws an InputError, one line in plain words, for whatever cannot be booted here. */
 export function parseImage(bytes: Uint8Array): KernelImage {

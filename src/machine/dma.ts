@@ -22,7 +22,7 @@ export function guestDma(
     const old = memory.bytes[flags] ?? 0;
     if (old & at.PAGE_ROM) return true;
     memory.bytes.set(bytes, host);
-    memory.bytes[flags] = old | at.PAGE_WRITTEN | at.PAGE_FRESH;
+    memory.bytes[flags] = old | at.PAGE_STORED;
     forgetCode(host >>> 12);
     return true;
   };

@@ -79,6 +79,7 @@ export class SerialInput {
     this.#replayed = saved.number('replayed', 0, this.#recorded.length);
     this.#log.length = 0;
     for (const byte of readInputBytes(saved, 'log')) this.#log.push(byte);
+    for (const { bytes } of this.#waiting) bytes.length = 0;
     for (const line of saved.objects('waiting', PORTS.length)) {
       this.type(line.bytes('bytes', MOST_INPUT), line.choice('port', PORTS));
     }

@@ -354,6 +354,10 @@ export class Machine {
    */
   restore(saved: Fields): void {
     this.engine.restore(readEngine(saved.object('engine'), this.memory, this.engine.mode));
+    this.#reset = undefined;
+    this.#poweredOff = false;
+    this.#debugExit = undefined;
+    this.#stopRequested = false;
     this.#slept = saved.bigint('slept', 0n, 1n << 62n);
     this.#random.state = saved.bigint('random', 0n, (1n << 64n) - 1n);
     this.#leftEarly = saved.flag('leftEarly');

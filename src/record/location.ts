@@ -4,7 +4,7 @@
 import { type PhysAddr, physAddr } from '../bits/address.ts';
 import type { BootRun } from '../run/run.ts';
 import { endOf } from '../boot/layout.ts';
-import type { PlacedName } from '../boot/linux.ts';
+import type { PlacedName } from '../boot/protocol.ts';
 import { locateInStub } from '../run/stubCopies.ts';
 import { isFault } from '../cpu/state/cpu.ts';
 import type { BzImage } from '../image/bzimage.ts';

@@ -3,13 +3,13 @@
 
 import { hex } from '../bits/hex.ts';
 import { givenPart } from '../run/cmdline.ts';
-import type { Boot } from '../boot/linux.ts';
+import type { Boot } from '../boot/protocol.ts';
 import type { Outcome, RunConfig, RunResult } from '../run/run.ts';
 import { E820_RAM } from '../boot/layout.ts';
 import type { StageReached } from '../run/stages.ts';
 import type { FaultLink } from '../cpu/microcode/delivery.ts';
-import type { KernelImage } from '../image/image.ts';
-import { protocolText } from '../image/bzimage.ts';
+import { type KernelImage, stubOf } from '../image/image.ts';
+import { type BzImage, protocolText } from '../image/bzimage.ts';
 import { exceptionText } from '../x86/vectors.ts';
 import { outcomeText, RESET_PORTS } from './outcome.ts';
 
@@ -166,12 +166,16 @@ const linkJson = (link: FaultLink): JsonLink => ({
   met: link.met === undefined ? null : exceptionJson(link.met),
 });
 
+const headerJson = (header: BzImage | undefined): Pick<JsonImage, 'protocol' | 'version'> => ({
+  protocol: header ? protocolText(header.protocol) : null,
+  version: header?.version ?? null,
+});
+
 const imageJson = (image: KernelImage, origin: string | undefined): JsonImage => ({
   kind: image.kind,
   origin: origin ?? null,
   bytes: image.bytes.length,
-  protocol: image.kind === 'bzImage' ? protocolText(image.protocol) : null,
-  version: image.kind === 'bzImage' ? (image.version ?? null) : null,
+  ...headerJson(stubOf(image)),
 });
 
 function machineJson(config: RunConfig, image: KernelImage, { boot }: RunResult): JsonMachine {

@@ -2,12 +2,18 @@
 
 import { hex } from '../bits/hex.ts';
 import type { RunConfig } from '../run/run.ts';
-import type { Boot } from '../boot/linux.ts';
+import { entryText } from '../boot/boot.ts';
+import type { Boot } from '../boot/protocol.ts';
 import { protocolText } from '../image/bzimage.ts';
 import type { KernelImage } from '../image/image.ts';
 import { sizeText } from './numbers.ts';
 
-const IMAGE_NAMES = { elf: 'ELF image', elf32: '32-bit ELF image', multiboot: 'Multiboot image' } as const;
+const IMAGE_NAMES = {
+  elf: 'ELF image',
+  elf32: '32-bit ELF image',
+  multiboot: 'Multiboot image',
+  flat: 'flat image',
+} as const;
 
 /** "bzImage 6.1.0-56-amd64 (boot protocol 2.15)", "ELF image". */
 export function imageText(image: KernelImage): string {
@@ -19,9 +25,6 @@ export function imageText(image: KernelImage): string {
     image.payload === undefined && image.protocol >= 0x208 ? 'program with a Linux setup header,' : 'bzImage';
   return `${kind}${version === undefined ? '' : ` ${version}`} (boot protocol ${protocolText(image.protocol)})`;
 }
-
-const entryText = ({ protocol, entry }: Boot): string =>
-  protocol === 'multiboot' ? 'entered by Multiboot' : protocol === 'pvh' ? 'PVH entry' : `${entry}-bit entry`;
 
 const movesText = ({ alignment, to }: NonNullable<Boot['moves']>): string =>
   `no multiple of kernel_alignment, ${hex(alignment)}: it moves itself to ${hex(to)}`;

@@ -2,7 +2,7 @@
 
 import { hex, hexBytes } from '../bits/hex.ts';
 import type { Cause, Culprit, Evidence, InstructionAt, RepairedInstruction } from '../diagnose/types.ts';
-import type { KernelImage } from '../image/image.ts';
+import { type KernelImage, stubOf } from '../image/image.ts';
 import { firstExceptionText } from './chain.ts';
 import { instructionText, placeText } from './instruction.ts';
 import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
@@ -62,14 +62,15 @@ function arithmeticLines(culprit: Culprit, loadAddress: number | undefined, imag
 }
 
 function homeText(constant: bigint, moved: boolean, image: KernelImage): string {
-  if (image.kind === 'bzImage' && constant >= BigInt(image.protectedMode.size)) return "in the stub's .bss";
+  const stub = stubOf(image);
+  if (stub && constant >= BigInt(stub.protectedMode.size)) return "in the stub's .bss";
   return moved ? 'in the image where it runs' : 'in the loaded image';
 }
 
 /** What the constant alone hits. */
 function strayText(constant: bigint, loadAddress: number | undefined, image: KernelImage): string {
   const offset = constant - BigInt(loadAddress ?? 0);
-  const size = image.kind === 'bzImage' ? image.protectedMode.size : 0;
+  const size = stubOf(image)?.protectedMode.size ?? 0;
   if (offset < 0n || offset >= BigInt(size)) return `${hex(constant)} alone lies outside the image.`;
   return `${hex(constant)} alone is another place in the image as it was loaded: link address ${hex(offset)}.`;
 }

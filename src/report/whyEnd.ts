@@ -2,7 +2,7 @@
 // only mute.
 
 import { hex } from '../bits/hex.ts';
-import type { Boot } from '../boot/linux.ts';
+import type { Boot } from '../boot/protocol.ts';
 import type { Outcome, RunConfig } from '../run/run.ts';
 import { wellEnded } from '../diagnose/ending.ts';
 import { livesMute } from '../diagnose/mute.ts';
@@ -115,7 +115,7 @@ const dies = (entry: OtherEntry): boolean =>
 export function entriesLines({ entries, config, first }: Diagnosis): Line[] {
   const good = entries.flatMap((entry) => entryText(entry) ?? []);
   if (entries.length > 0) return good.map((text): Line => ({ text, tone: 'note' }));
-  return first.boot.protocol === 'linux' && config.entry !== undefined
+  return typeof config.entry === 'number'
     ? [{ text: `The ${first.boot.entry}-bit entry was asked for; no other was tried.`, tone: 'note' }]
     : [];
 }

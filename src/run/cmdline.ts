@@ -1,74 +1,16 @@
-// The words that make a kernel say what it does where somebody listens, the first serial port: who understands which, and
-// how they go together with a command line that was given. A kernel without such words is not dead, only mute.
+// How the words that make a kernel speak (boot/guests.ts) go together with a command line that was given.
 
 import { InputError } from '../bits/errors.ts';
-import { findBanner } from '../image/banner.ts';
 import { type KernelImage, parseImage } from '../image/image.ts';
-import { searchFor } from '../image/search.ts';
-import { type Entry, isForeign, isMultibootEntry } from '../boot/boot.ts';
-import { CMDLINE_ROOM } from '../boot/layout.ts';
-import { VMLINUX_CMDLINE_SIZE } from '../boot/linux.ts';
-import type { Module } from '../boot/program.ts';
+import { protocolOf } from '../boot/boot.ts';
+import { type Guest, LINUX, nameOf, programOf, XEN, XEN_DOM0 } from '../boot/guests.ts';
+import { NAME_ROOM } from '../boot/program.ts';
+import type { Entry, Module } from '../boot/protocol.ts';
 import type { RunConfig } from './runConfig.ts';
-
-type Word = {
-  readonly text: string;
-  /** Names of words that settle the same thing: where the given line has one of them, this is left out. */
-  readonly settledBy: readonly string[];
-  /** Several of its name count side by side, as Linux's consoles do; of others one does. */
-  readonly addsUp?: boolean;
-};
-
-export type Guest = {
-  readonly name: 'Linux' | 'Xen' | 'GNU Mach' | 'Memtest86+';
-  readonly words: readonly Word[];
-};
-
-const nameOf = (text: string): string => text.split('=')[0] as string;
-const word = (text: string, ...others: readonly string[]): Word => ({ text, settledBy: [nameOf(text), ...others] });
-
-/** Documentation/admin-guide/kernel-parameters.txt; the boot stub prints by the same words. */
-const LINUX: Guest = {
-  name: 'Linux',
-  words: [word('earlyprintk=serial,ttyS0,115200', 'earlycon'), { ...word('console=ttyS0'), addsUp: true }],
-};
-/** docs/misc/xen-command-line: without them Xen speaks on the VGA only, which is what `console` is by default. */
-const XEN: Guest = { name: 'Xen', words: [word('com1=115200,8n1'), word('console=com1,vga')] };
-/** The first domain of Xen has its console there. */
-const XEN_DOM0: Guest = {
-  name: 'Linux',
-  words: [word('earlyprintk=xen', 'earlycon'), { ...word('console=hvc0'), addsUp: true }],
-};
-/** comcninit() takes the unit's number behind the name. */
-const MACH: Guest = { name: 'GNU Mach', words: [word('console=com0')] };
-/** Version 6 has a serial console; its screen stays. */
-const MEMTEST: Guest = { name: 'Memtest86+', words: [word('console=ttyS0,115200')] };
-
-const searcher = (text: string): ((bytes: Uint8Array) => boolean) => {
-  const search = searchFor(new TextEncoder().encode(text));
-  return (bytes) => search(bytes) >= 0;
-};
-/** Guests are known by what they say of themselves, and understand a word where it is in them. */
-const PROGRAMS: readonly { readonly guest: Guest; readonly says: readonly ((bytes: Uint8Array) => boolean)[] }[] = [
-  { guest: XEN, says: [searcher('Xen version %d.%d'), searcher('com1')] },
-  { guest: MACH, says: [searcher('GNU Mach '), searcher('console=com')] },
-  { guest: MEMTEST, says: [searcher('Memtest86+ v'), searcher('ttyS')] },
-];
-
-const programOf = ({ bytes }: KernelImage): Guest | undefined =>
-  PROGRAMS.find(({ says }) => says.every((is) => is(bytes)))?.guest;
-
-/** Protocol 2.08 brought the payload's place: kernels have had it since, and loaders in this form leave it out. */
-const PAYLOAD_PROTOCOL = 0x208;
-
-const isLinux = (image: KernelImage, entry: Entry | undefined): boolean =>
-  image.kind === 'bzImage'
-    ? image.payload !== undefined || (image.protocol < PAYLOAD_PROTOCOL && /^\d+\.\d+/.test(image.version ?? ''))
-    : !isMultibootEntry(entry, image) && findBanner(image.bytes) !== undefined;
 
 /** Undefined for a guest of which it is not known what it understands. @param entry as asked for, if it was */
 export const guestOf = (image: KernelImage, entry?: Entry): Guest | undefined =>
-  isLinux(image, entry) ? LINUX : programOf(image);
+  protocolOf(entry, image).guest(image) ?? programOf(image);
 
 /** A word of a command line; quotes keep spaces in it. */
 const WORD = /(?:[^\s"]|"[^"]*(?:"|$))+/g;
@@ -165,15 +107,11 @@ export const givenPart = ({ cmdline, cmdlineAdded = '' }: Pick<RunConfig, 'cmdli
 
 const sizeOf = (text: string): number => new TextEncoder().encode(text).length;
 
-/** Multiboot and PVH put the texts of modules into the same place, and Multiboot a name before the line. */
-const NAME_ROOM = 'kernel '.length;
+/** Protocols with modules put their texts into the same place. */
 const textsOf = (modules: readonly Module[] = []): number =>
   modules.reduce((sum, { text }) => sum + sizeOf(text) + 1, modules.length > 0 ? NAME_ROOM : 0);
 
-function roomOf(image: KernelImage, entry: Entry | undefined): number {
-  if (image.kind === 'bzImage') return Math.min(image.header.cmdline_size, CMDLINE_ROOM);
-  return isForeign(entry, image) ? CMDLINE_ROOM - NAME_ROOM : Math.min(VMLINUX_CMDLINE_SIZE, CMDLINE_ROOM);
-}
+const roomOf = (image: KernelImage, entry: Entry | undefined): number => protocolOf(entry, image).cmdlineRoom(image);
 
 /**
  * Xen's first module is the kernel of its first domain. Xen takes the first word of the module's text for a file name, so

@@ -86,6 +86,7 @@ export class EndWatch {
     this.#faults.restore(saved.object('faults'));
     this.#zeroRun.restore(saved, 'zeroPages');
     this.#windowEnd = saved.bigint('windowEnd', retired, retired + HANG_WINDOW);
+    this.#found = undefined;
     this.#look = saved.has('look') ? RepeatLook.restore(this.#machine, saved.object('look')) : undefined;
     const number = (name: string): number => saved.number(name, 0, Number.MAX_SAFE_INTEGER);
     [this.#ports, this.#interrupts, this.#printed] = [number('ports'), number('interrupts'), number('printed')];

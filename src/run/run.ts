@@ -5,16 +5,16 @@ import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
 import type { VariantName } from '../cpu/binding/variants.ts';
 import { FLAGS } from '../cpu/state/state.ts';
-import { type KernelImage, parseImage } from '../image/image.ts';
+import type { KernelImage } from '../image/image.ts';
 import { commandStatus } from '../machine/command.ts';
 import { Machine, type MachineStop, MOST_MOVED } from '../machine/machine.ts';
 import type { Unimplemented } from '../machine/unimplemented.ts';
 import { cpuModel, withApic } from '../x86/models.ts';
-import { bootImage, isMultibootEntry, isProgram } from '../boot/boot.ts';
+import { bootImage, protocolOf, readImage } from '../boot/boot.ts';
 import { EndWatch } from './endWatch.ts';
 import { OwnLog } from './ownLog.ts';
 import { enter } from '../boot/enter.ts';
-import type { Boot, WritableMemory } from '../boot/linux.ts';
+import type { Boot, StageRules, WritableMemory } from '../boot/protocol.ts';
 import { exitCode, type Goal, type Outcome, type OutcomeBody } from './outcome.ts';
 import { callTrace, PANIC } from './panic.ts';
 import {
@@ -78,6 +78,8 @@ export class BootRun {
   readonly image: KernelImage;
   readonly machine: Machine;
   readonly boot: Boot;
+  /** What the boot protocol says of this image's stages. */
+  readonly rules: StageRules;
   readonly stages: StageTracker;
   readonly #ends: EndWatch;
   readonly #ownLog: OwnLog;
@@ -91,20 +93,27 @@ export class BootRun {
    * @param load false leaves memory empty, for `restore` to be called when it is filled
    * @param variant which engine; no part of the configuration, since nothing of a run hangs on it
    */
-  constructor(config: RunConfig, image: KernelImage = parseImage(config.image), load = true, variant?: VariantName) {
+  constructor(
+    config: RunConfig,
+    image: KernelImage = readImage(config.image, config.entry),
+    load = true,
+    variant?: VariantName,
+  ) {
     const model = config.apic === false ? cpuModel(config.cpu) : withApic(cpuModel(config.cpu));
     checkOptions(config, model);
     this.#config = config;
     this.image = image;
-    const testDevice = config.testDevice ?? isMultibootEntry(config.entry, image);
+    const protocol = protocolOf(config.entry, image);
+    this.rules = protocol.stages(image);
+    const testDevice = config.testDevice ?? protocol.testDevice;
     this.machine = new Machine({ ...machineConfig(config, model), testDevice }, variant);
     if (config.alias) this.machine.memory.alias(config.alias.from, config.alias.to, config.alias.size);
     this.boot = bootImage({ ...config, ...linuxOptions(model) }, image, load ? this.machine.memory : NOWHERE);
     checkEntry(this.boot, model);
-    enter(this.machine, this.boot.state);
+    enter(this.machine, this.boot.state, protocol.firmware);
     this.stages = this.#trackStages(config.relocated);
     this.#ownLog = new OwnLog(this.machine);
-    this.#ends = new EndWatch(this.machine, isProgram(config.entry, image));
+    this.#ends = new EndWatch(this.machine, !this.rules.isKernel);
     this.machine.engine.code.onContext = (context) => {
       this.stages.codePage(context);
       this.#ends.codePage(context);
@@ -123,10 +132,11 @@ export class BootRun {
   }
 
   #trackStages(fields: readonly RelocatedField[] | undefined): StageTracker {
-    const { machine, image } = this;
+    const { machine } = this;
     const { loadAddress } = this.boot;
-    if (fields === undefined || image.kind !== 'bzImage') return new StageTracker(machine, image, loadAddress);
-    const loaded = relocateLoaded({ machine, image, loadAddress }, fields);
+    const { stub } = this.rules;
+    if (fields === undefined || stub === undefined) return new StageTracker(machine, stub, loadAddress);
+    const loaded = relocateLoaded({ machine, image: stub, loadAddress }, fields);
     const stages = new StageTracker(machine, loaded, loadAddress);
     relocateCopies({ machine, image: loaded, loadAddress }, stages, fields);
     return stages;
@@ -170,7 +180,10 @@ export class BootRun {
     };
   }
 
-  /** Takes a run that was made with `load` false to where another one was saved. Throws InputError. */
+  /**
+   * Takes a run to where another one of the same configuration was saved, or it was itself; memory has its contents of then
+   * already, and pages their flags. Throws InputError.
+   */
   restore(saved: Fields): void {
     this.machine.restore(saved.object('machine'));
     this.stages.restore(saved.object('stages'));
@@ -180,6 +193,7 @@ export class BootRun {
     const isPanic = saved.has('panicMessage');
     this.#panicMessage = isPanic ? saved.text('panicMessage', LONGEST_MESSAGE) : undefined;
     this.#panicDeadline = isPanic ? saved.bigint('panicDeadline', 0n, retired + PANIC_GRACE) : undefined;
+    this.#outcome = undefined;
     this.#watchText();
   }
 

@@ -7,11 +7,9 @@ import type { InputByte } from '../machine/input.ts';
 import type { MachineConfig } from '../machine/pc.ts';
 import { type ExtraDevice, MOST_DISKS } from '../machine/pci.ts';
 import type { CpuModel } from '../x86/models.ts';
-import type { Entry } from '../boot/boot.ts';
 import { GIB, HIGH_MEMORY_START, HIGH_RAM_START, MMIO_HOLE_START, ramRanges } from '../boot/layout.ts';
-import type { Boot } from '../boot/linux.ts';
+import type { Boot, Entry, Module } from '../boot/protocol.ts';
 import type { Goal } from './outcome.ts';
-import type { Module } from '../boot/program.ts';
 import type { Processor } from '../boot/smbios.ts';
 
 /** The RAM at [from, from + size) is that at [to, to + size); all are multiples of 64 KiB. */

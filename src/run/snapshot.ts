@@ -17,8 +17,8 @@ import type { DiskImage } from '../devices/disk.ts';
 import { isZero } from '../machine/hash.ts';
 import { readInputBytes } from '../machine/input.ts';
 import { EXTRA_DEVICES } from '../machine/pci.ts';
-import { ENTRIES } from '../boot/boot.ts';
-import type { Module } from '../boot/program.ts';
+import { entries } from '../boot/boot.ts';
+import type { Module } from '../boot/protocol.ts';
 import { BootRun, type Goal, type RunConfig } from './run.ts';
 
 const MAGIC = 'firstlight state';
@@ -46,7 +46,7 @@ type Kept = Exclude<
   'image' | 'initrd' | 'modules' | 'disks' | 'until' | 'untilText' | 'maxInstructions' | 'alias' | 'relocated'
 >;
 const KEPT: { readonly [K in Kept]-?: (saved: Fields) => RunConfig[K] } = {
-  entry: (saved) => saved.choice('entry', ENTRIES),
+  entry: (saved) => saved.choice('entry', entries()),
   loadAt: (saved) => saved.number('loadAt', 0, Number.MAX_SAFE_INTEGER),
   paging: (saved) => saved.choice('paging', [4, 5]),
   cpu: (saved) => saved.text('cpu', 100),
@@ -132,7 +132,12 @@ function* chunksOf(memory: GuestMemory): Generator<Uint8Array> {
       4,
       filled.reduce((map, is, i) => map | (is ? 1 << i : 0), 0),
     );
-    header.set(memory.bytes.subarray(at.PAGE_FLAGS + (host >>> 12), at.PAGE_FLAGS + (host >>> 12) + PAGES), 6);
+    const flags = memory.bytes.slice(at.PAGE_FLAGS + (host >>> 12), at.PAGE_FLAGS + (host >>> 12) + PAGES);
+    // Whether somebody keeps versions of pages is nothing of the run.
+    header.set(
+      flags.map((each) => each & ~at.PAGE_CHANGED),
+      6,
+    );
     yield header;
     yield* pages.filter((_, i) => filled[i]);
   }

@@ -19,7 +19,6 @@ import type { Watched } from '../cpu/interpret/engine.ts';
 import * as at from '../cpu/state/layout.ts';
 import { FLAGS } from '../cpu/state/state.ts';
 import type { BzImage } from '../image/bzimage.ts';
-import type { KernelImage } from '../image/image.ts';
 import type { Machine } from '../machine/machine.ts';
 import { HIGH_MEMORY_START } from '../boot/layout.ts';
 import { findStubCopy } from './stubCopies.ts';
@@ -61,13 +60,13 @@ export class StageTracker {
   /** Physical addresses at which the stub puts, or has put, copies of itself, whether their code has run or not. */
   readonly destinations: number[] = [];
   readonly #machine: Machine;
-  readonly #image: KernelImage;
+  readonly #stub: BzImage | undefined;
   #line = '';
   /** Told of each line on the console as it ends. */
   onLine: ((line: string) => void) | undefined;
   /** To be called for each page of code that is about to run for the first time as it now is. */
   codePage(context: Context): void {
-    if (this.#image.kind === 'bzImage') this.#codePage(context);
+    if (this.#stub) this.#codePage(context);
   }
 
   /** Told of each further copy of the stub, when its code is about to run for the first time. */
@@ -78,10 +77,13 @@ export class StageTracker {
   /** Told of each stage as it is reached. */
   onStage: ((stage: StageReached) => void) | undefined;
 
-  /** @param loadAddress where the image's first byte was put */
-  constructor(machine: Machine, image: KernelImage, loadAddress: number) {
+  /**
+   * @param stub whose doings tell decompress and handoff; undefined where what is entered is the kernel itself
+   * @param loadAddress where the image's first byte was put
+   */
+  constructor(machine: Machine, stub: BzImage | undefined, loadAddress: number) {
     this.#machine = machine;
-    this.#image = image;
+    this.#stub = stub;
     this.copies.push(loadAddress);
     machine.console.onByte = (byte) => this.#console(byte);
     machine.engine.onUserMode = () => this.#userMode();
@@ -90,7 +92,7 @@ export class StageTracker {
   /** To be called once, when all is in place and nothing has run. */
   start(): void {
     this.#reach('entry');
-    if (this.#image.kind !== 'bzImage') {
+    if (this.#stub === undefined) {
       this.#reach('handoff');
       return;
     }
@@ -121,8 +123,8 @@ export class StageTracker {
     );
     this.#line = saved.text('line', LONGEST_LINE);
     const { engine } = this.#machine;
-    if (this.#image.kind === 'bzImage') engine.onWatch = (watched) => this.#payloadTouched(watched);
-    if (this.has('init')) engine.onUserMode = undefined;
+    if (this.#stub) engine.onWatch = (watched) => this.#payloadTouched(watched);
+    engine.onUserMode = this.has('init') ? undefined : () => this.#userMode();
   }
 
   has(stage: Stage): boolean {
@@ -165,7 +167,7 @@ export class StageTracker {
 
   /** Where the payload's first byte lies in a copy of the stub. */
   #payloadAt(copy: number): number | undefined {
-    const image = this.#image as BzImage;
+    const image = this.#stub as BzImage;
     return image.payload && copy + image.payload.fileOffset - image.protectedMode.fileOffset;
   }
 
@@ -198,7 +200,7 @@ export class StageTracker {
   #runsPayload(): boolean {
     const { engine } = this.#machine;
     const rip = engine.translate(engine.state.rip + engine.mode.base, { fetch: true, implicit: true });
-    const { payload } = this.#image as BzImage;
+    const { payload } = this.#stub as BzImage;
     if (isFault(rip) || payload === undefined) return false;
     return this.copies.some((copy) => {
       const start = this.#payloadAt(copy) as number;
@@ -247,7 +249,7 @@ export class StageTracker {
       this.#reach('handoff');
       return;
     }
-    const copy = findStubCopy(this.#machine.memory, this.#image as BzImage, rip);
+    const copy = findStubCopy(this.#machine.memory, this.#stub as BzImage, rip);
     if (copy === undefined || this.copies.includes(copy)) return;
     this.copies.push(copy);
     this.#watchPayload(copy, true);
@@ -257,7 +259,7 @@ export class StageTracker {
   /** Does it lie in the copy of the stub that ran last, or in the data behind that? */
   #isRunningStub(rip: number): boolean {
     const start = this.copies.at(-1) as number;
-    return rip >= start && rip < start + (this.#image as BzImage).protectedMode.size + STUB_DATA;
+    return rip >= start && rip < start + (this.#stub as BzImage).protectedMode.size + STUB_DATA;
   }
 
   #isEmpty(address: number): boolean {
@@ -266,12 +268,13 @@ export class StageTracker {
 
   /** Is what is about to run the stub's own code, in one of its copies? */
   #isStubCode(rip: number): boolean {
-    const { fileOffset, size } = (this.#image as BzImage).protectedMode;
+    const { bytes, protectedMode } = this.#stub as BzImage;
+    const { fileOffset, size } = protectedMode;
     const now = this.#machine.memory.read(rip as PhysAddr, PROBE);
     return this.copies.some((copy) => {
       const offset = rip - copy;
       if (offset < 0 || offset >= size) return false;
-      const file = this.#image.bytes.subarray(fileOffset + offset, fileOffset + Math.min(offset + PROBE, size));
+      const file = bytes.subarray(fileOffset + offset, fileOffset + Math.min(offset + PROBE, size));
       return file.every((byte, i) => byte === now[i] || this.relocatedBytes.has(offset + i));
     });
   }

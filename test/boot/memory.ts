@@ -1,5 +1,5 @@
 // A memory for tests: remembers every write, and reads zeros where there was none.
-import type { WritableMemory } from '../../src/boot/linux.ts';
+import type { WritableMemory } from '../../src/boot/protocol.ts';
 
 export interface TestMemory extends WritableMemory {
   readonly writes: readonly { readonly start: number; readonly size: number }[];

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
 import { bytesOfHex } from '../../src/bits/hex.ts';
-import { bootImage, type ImageOptions } from '../../src/boot/boot.ts';
+import { bootImage } from '../../src/boot/boot.ts';
+import type { ImageOptions } from '../../src/boot/protocol.ts';
 import { MIB } from '../../src/boot/layout.ts';
 import { BootRun, endedAsAsked, runToEnd } from '../../src/run/run.ts';
 import { parseImage } from '../../src/image/image.ts';

@@ -1,5 +1,5 @@
 // A made-up result of a run, to be reported.
-import type { Boot } from '../../src/boot/linux.ts';
+import type { Boot } from '../../src/boot/protocol.ts';
 import type { Outcome, RunConfig, RunResult } from '../../src/run/run.ts';
 
 type Ending = Outcome extends infer O

@@ -1,6 +1,6 @@
 // What is put before the command line, for whom, and what of it is left out.
 import { describe, expect, it } from 'vitest';
-import type { Entry } from '../../src/boot/boot.ts';
+import type { Entry } from '../../src/boot/protocol.ts';
 import { type CommandLineRequest, givenPart, guestOf, withOurWords } from '../../src/run/cmdline.ts';
 import { type KernelImage, parseImage } from '../../src/image/image.ts';
 import { concat, makeBzImage, makeElf } from '../image/synthetic.ts';

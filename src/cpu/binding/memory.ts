@@ -138,7 +138,7 @@ function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: numbe
     const map = i64.load(i32.shl(flagsAt(), c32(3)), at.CODE_GRANULES);
     const hitsCode = i32.and(i32.ne(has(at.PAGE_CODE), c32(0)), i32.eqz(i64.eqz(i64.and(map, touched))));
     const onWrite: Code = [
-      i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_WRITTEN | at.PAGE_FRESH)), at.PAGE_FLAGS),
+      i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_STORED)), at.PAGE_FLAGS),
       when(has(at.PAGE_ROM), ret(c32(at.SCRATCH + 64))),
       when(has(at.PAGE_CODE | at.PAGE_WATCH_WRITE), [
         when(i32.eqz(bypass), when(has(at.PAGE_WATCH_WRITE), stop(at.FAULT_WATCH))),

@@ -168,6 +168,10 @@ export class Engine implements Cpu {
   restore(saved: SavedEngine): void {
     this.#budget.retired = saved.retired;
     this.#budget.charged = saved.charged;
+    this.#told = undefined;
+    this.#resume = 0;
+    this.#repeated = false;
+    this.#pendingCode = [];
     this.memory.bytes.set(saved.state, at.REGS);
     this.state.clearTransient();
     this.modeChanged();
@@ -508,6 +512,16 @@ export class Engine implements Cpu {
   /** As `takePages`, and leaves the flag where it is. */
   pagesWith(flag: number): number[] {
     return this.#translations.pagesWith(flag);
+  }
+
+  /** Host pages whose bytes may differ from what they were when this was last asked; others do not. Has one reader. */
+  takeChanged(): Set<number> {
+    return this.#translations.takeChanged();
+  }
+
+  /** As `takeChanged`, and goes on counting from where it was. */
+  changed(): Set<number> {
+    return this.#translations.changed();
   }
 
   pageHas(hostPage: number, flag: number): boolean {

@@ -144,7 +144,7 @@ export class LinearAccess {
     const old = bytes[flags] ?? 0;
     if (old & at.PAGE_ROM) return;
     this.#put(host, size, value);
-    bytes[flags] = old | at.PAGE_WRITTEN | at.PAGE_FRESH;
+    bytes[flags] = old | at.PAGE_STORED;
     this.#code.invalidate(host >>> 12);
   }
 }

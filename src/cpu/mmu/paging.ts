@@ -193,10 +193,16 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
       set(allowed, i64.and(get(allowed), get(entry))),
       set(noExecute, i64.or(get(noExecute), get(entry))),
     ];
-    const markAccessed: Code = when(
-      i32.and(i32.eqz(has64(i64.const(PTE_A))), i32.ne(get(host), i32.const(1))),
-      i64.store32(get(host), i64.or(get(entry), i64.const(PTE_A))),
+    const flagsAt = (): I32 => i32.shrU(get(host), i32.const(12));
+    const changed: Stmt = i32.store8(
+      flagsAt(),
+      i32.or(i32.load8u(flagsAt(), at.PAGE_FLAGS), i32.const(at.PAGE_CHANGED)),
+      at.PAGE_FLAGS,
     );
+    const markAccessed: Code = when(i32.and(i32.eqz(has64(i64.const(PTE_A))), i32.ne(get(host), i32.const(1))), [
+      i64.store32(get(host), i64.or(get(entry), i64.const(PTE_A))),
+      changed,
+    ]);
     const descend: Code = [
       markAccessed,
       set(table, i64.and(get(entry), i64.const(PTE_ADDRESS))),
@@ -212,7 +218,7 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
           select(i32.and(access, i32.const(ACCESS.WRITE)), i64.const(PTE_A | PTE_D), i64.const(PTE_A)),
         ),
       ),
-      when(i64.ne(get(allowed), get(entry)), i64.store32(get(host), get(allowed))),
+      when(i64.ne(get(allowed), get(entry)), [i64.store32(get(host), get(allowed)), changed]),
     ];
     // The caches hold 4 KiB pieces of it: INVLPG has to know that there may be others (SDM 3A 4.10.4.1).
     const region = (bits: number): I32 =>

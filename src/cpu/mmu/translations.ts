@@ -39,6 +39,8 @@ export class Translations {
   readonly #state: CpuState;
   /** Was anything put into the fetch table of the context that checks alignment? Nothing ever is into its others. */
   #aligned = true;
+  /** Pages that could be stored to without setting PAGE_CHANGED when that was last taken. */
+  #unnoticed: readonly number[] = [];
 
   constructor(memory: GuestMemory, state: CpuState) {
     this.#memory = memory;
@@ -177,6 +179,35 @@ export class Translations {
     for (const page of pages) bytes[at.PAGE_FLAGS + page] = (bytes[at.PAGE_FLAGS + page] as number) & ~flag;
     this.clear();
     return pages;
+  }
+
+  /** Host pages that can be stored to with nobody noticing: they have a write translation. Some twice. */
+  #storable(): number[] {
+    const { view } = this.#memory;
+    const pages: number[] = [];
+    for (let set = 0; set < at.MMU_CONTEXTS; set++) {
+      const table = at.TLB + set * at.TLB_SET_BYTES + at.TLB_WRITE;
+      for (let entry = table; entry < table + at.TLB_TABLE_BYTES; entry += at.TLB_ENTRY_BYTES) {
+        const linear = view.getUint32(entry, true);
+        if ((linear & 0xfff) === 0) pages.push((linear + view.getUint32(entry + 8, true)) >>> 12);
+      }
+    }
+    return pages;
+  }
+
+  /** Host pages whose bytes may differ from what they were when this was last asked; others do not. Leaves translations alone. */
+  takeChanged(): Set<number> {
+    const { bytes } = this.#memory;
+    const changed = this.changed();
+    for (const page of changed)
+      bytes[at.PAGE_FLAGS + page] = (bytes[at.PAGE_FLAGS + page] as number) & ~at.PAGE_CHANGED;
+    this.#unnoticed = this.#storable();
+    return changed;
+  }
+
+  /** As `takeChanged`, and goes on counting from where it was. */
+  changed(): Set<number> {
+    return new Set([...this.#unnoticed, ...this.pagesWith(at.PAGE_CHANGED)]);
   }
 
   /** Host pages that have a flag. Changes nothing. */

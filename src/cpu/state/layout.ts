@@ -228,6 +228,13 @@ export const PAGE_FRESH = 32;
 export const PAGE_READ = 64;
 /** Stores are ignored (ROM). */
 export const PAGE_ROM = 16;
+/**
+ * Its bytes may differ from what they were when the flag was last cleared: stores, as for PAGE_WRITTEN, but also accessed and
+ * dirty bits that a page walk set, and what the host wrote. For whoever keeps versions of pages.
+ */
+export const PAGE_CHANGED = 128;
+/** What a store sets. */
+export const PAGE_STORED = PAGE_WRITTEN | PAGE_FRESH | PAGE_CHANGED;
 
 /** For each page of host memory a 64-bit map of its 64-byte granules that hold decoded code. */
 export const CODE_GRANULES = 0x600000;

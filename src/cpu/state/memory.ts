@@ -127,6 +127,8 @@ export class GuestMemory {
         throw new InputError('what is to be loaded is more than this machine can hold');
       if (host === undefined) throw new Error(`host write outside RAM at 0x${(address + done).toString(16)}`);
       this.#u8.set(data.subarray(done, done + length), host);
+      const flags = at.PAGE_FLAGS + (host >>> 12);
+      this.#u8[flags] = (this.#u8[flags] as number) | at.PAGE_CHANGED;
       this.onHostWrite?.(host, length);
       done += length;
     }
@@ -174,6 +176,23 @@ export class GuestMemory {
     this.#u8.fill(0, at.PAGE_FLAGS, at.PAGE_FLAGS + (this.#next >>> 12));
     this.#next = at.RAM_BASE;
     this.#touched.length = 0;
+  }
+
+  /**
+   * As if exactly these chunks had been touched, in that order: what others held is forgotten, and more is touched. One of the
+   * two lists begins with the other. Throws InputError where there is no room.
+   */
+  setTouched(chunks: readonly number[]): void {
+    for (const chunk of this.#touched.slice(chunks.length)) {
+      this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, at.CHUNK_UNTOUCHED, true);
+    }
+    const kept = Math.min(this.#next, at.RAM_BASE + chunks.length * at.CHUNK_BYTES);
+    this.#u8.fill(0, kept, this.#next);
+    this.#u8.fill(0, at.PAGE_FLAGS + (kept >>> 12), at.PAGE_FLAGS + (this.#next >>> 12));
+    this.#next = kept;
+    this.#touched.length = Math.min(this.#touched.length, chunks.length);
+    this.full = false;
+    for (const chunk of chunks.slice(this.#touched.length)) this.takeChunk(chunk);
   }
 
   /** Touches a chunk that is RAM and that nobody has touched. @returns its host address. Throws InputError for others. */

@@ -1,8 +1,18 @@
 // Multiboot 1 (Multiboot Specification 0.6.96): the information structure of section 3.3 and the machine state of 3.2.
 // GRUB, and QEMU with -kernel, load programs so.
-import { putU32, putU64 } from '../bits/cursor.ts';
-import { E820_RAM, type E820Entry, endOf, HIGH_MEMORY_START, KIB } from './layout.ts';
-import type { ProgramPlaces, ProgramProtocol } from './program.ts';
+import { putU32, putU64 } from '../../bits/cursor.ts';
+import { InputError } from '../../bits/errors.ts';
+import { findMultibootHeader, hasMultibootHeader, type MultibootLoad } from '../../image/multiboot.ts';
+import { E820_RAM, type E820Entry, endOf, HIGH_MEMORY_START, KIB } from '../layout.ts';
+import {
+  planProgram,
+  type Program,
+  type ProgramImage,
+  type ProgramInformation,
+  type ProgramPlaces,
+  PROGRAM_RULES,
+} from '../program.ts';
+import type { BootProtocol } from '../protocol.ts';
 
 const BOOTLOADER_MAGIC = 0x2bad_b002n;
 
@@ -30,12 +40,36 @@ const MODULE_SIZE = 16;
 const MMAP_SIZE = 24;
 const LOADER_NAME = 'Firstlight\0';
 
+export const multiboot: BootProtocol = {
+  ...PROGRAM_RULES,
+  name: 'multiboot',
+  title: 'Multiboot',
+  entries: ['multiboot'],
+  isUsual: (image) => image.kind === 'multiboot' || (image.kind !== 'bzImage' && hasMultibootHeader(image.bytes)),
+  plan: (options, image) => planProgram(options, programOf(image as ProgramImage), informing(options.cmdline ?? '')),
+  // What is loaded so is no Linux, whatever it holds.
+  guest: () => undefined,
+  // Bare-metal test programs are entered so.
+  testDevice: true,
+  entryText: () => 'entered by Multiboot',
+};
+
+/** By the header's addresses where it has them, and they go before what an ELF header says (3.1.3); else as ELF. */
+function programOf(image: ProgramImage): Program {
+  if (image.kind === 'multiboot') return addressed(image.bytes, image.load);
+  const header = findMultibootHeader(image.bytes);
+  if (header === undefined) throw new InputError('this ELF file has no Multiboot header in its first 8192 bytes');
+  if (header.load !== undefined) return addressed(image.bytes, header.load);
+  return { bytes: image.bytes, entry: image.entryPhysical, segments: image.segments };
+}
+
+const addressed = (bytes: Uint8Array, load: MultibootLoad): Program => ({ bytes, entry: load.entry, segments: [load] });
+
 /**
  * @param cmdline what follows the program's name: like QEMU and GRUB's first versions, the command line starts with a
  * name. It is the same for every program, so that a run does not hang on how a file is called
  */
-export const multiboot = (cmdline: string): ProgramProtocol => ({
-  name: 'multiboot',
+const informing = (cmdline: string): ProgramInformation => ({
   cmdline: `kernel ${cmdline}`.trimEnd(),
   information,
   registers: (at) => ({ rax: BOOTLOADER_MAGIC, rbx: BigInt(at) }),

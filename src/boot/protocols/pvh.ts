@@ -1,7 +1,20 @@
 // The PVH entry: struct hvm_start_info, version 1 (Xen's public/arch-x86/hvm/start_info.h), in 32-bit protected mode as
 // docs/misc/pvh describes it. Linux has this entry in its vmlinux where it is built with CONFIG_PVH.
-import { putU32, putU64 } from '../bits/cursor.ts';
-import type { ProgramPlaces, ProgramProtocol } from './program.ts';
+import { putU32, putU64 } from '../../bits/cursor.ts';
+import { InputError } from '../../bits/errors.ts';
+import { hex } from '../../bits/hex.ts';
+import { findBanner } from '../../image/banner.ts';
+import { pvhEntryOf } from '../../image/pvhNote.ts';
+import { LINUX } from '../guests.ts';
+import {
+  planProgram,
+  type Program,
+  type ProgramImage,
+  type ProgramInformation,
+  type ProgramPlaces,
+  PROGRAM_RULES,
+} from '../program.ts';
+import type { BootProtocol } from '../protocol.ts';
 
 const MAGIC = 0x336e_c578;
 const VERSION = 1;
@@ -24,8 +37,31 @@ const MODULE_SIZE = 32;
 /** addr, size: 64 bits each; type as in e820, reserved: 32 bits each. */
 const MEMMAP_SIZE = 24;
 
-export const pvh = (cmdline: string): ProgramProtocol => ({
+export const pvh: BootProtocol = {
+  ...PROGRAM_RULES,
   name: 'pvh',
+  title: 'PVH',
+  entries: ['pvh'],
+  // Linux's vmlinux has such a note too, and is entered by its own protocol.
+  isUsual: (image) => image.kind === 'elf32' || (image.kind === 'elf' && image.defaultEntry === 'pvh'),
+  plan: (options, image) => planProgram(options, programOf(image as ProgramImage), informing(options.cmdline ?? '')),
+  guest: ({ bytes }) => (findBanner(bytes) === undefined ? undefined : LINUX),
+  testDevice: false,
+  entryText: () => 'PVH entry',
+};
+
+function programOf(image: ProgramImage): Program {
+  const entry = image.kind === 'multiboot' ? undefined : pvhEntryOf(image.bytes);
+  if (image.kind === 'multiboot' || entry === undefined) {
+    throw new InputError('this file has no PVH entry (no ELF note XEN_ELFNOTE_PHYS32_ENTRY)');
+  }
+  if (!image.segments.some((s) => entry >= s.physAddr && entry < s.physAddr + s.memSize)) {
+    throw new InputError(`the PVH entry point ${hex(entry)} lies in no loaded segment`);
+  }
+  return { bytes: image.bytes, entry, segments: image.segments };
+}
+
+const informing = (cmdline: string): ProgramInformation => ({
   cmdline,
   information,
   registers: (at) => ({ rbx: BigInt(at) }),

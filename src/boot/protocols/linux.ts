@@ -1,118 +1,86 @@
-// Puts a kernel image into memory as the Linux boot protocol wants it, and says what state the processor starts in.
-// A pure function of its options and the image: memory is only written to. Read layout.ts first.
-import { PAGE_SIZE, type PhysAddr, physAddr } from '../bits/address.ts';
-import { putU16 } from '../bits/cursor.ts';
-import { InputError } from '../bits/errors.ts';
-import { hex } from '../bits/hex.ts';
-import type { BzImage } from '../image/bzimage.ts';
-import type { ElfImage } from '../image/elf.ts';
-import { ENTRY_64_OFFSET } from '../image/setup-header.ts';
-import { acpiTables } from './acpi.ts';
-import { bootParamsForBzImage, bootParamsForElf } from './boot-params.ts';
-import { type EntryState, entryState, gdtBytes } from './entry-state.ts';
+// The Linux boot protocol (Documentation/arch/x86/boot.rst): a bzImage's protected-mode part, or a vmlinux in its place, with
+// boot_params and the entry state it promises. Read layout.ts first.
+import { PAGE_SIZE } from '../../bits/address.ts';
+import { InputError } from '../../bits/errors.ts';
+import { hex } from '../../bits/hex.ts';
+import { findBanner } from '../../image/banner.ts';
+import type { BzImage } from '../../image/bzimage.ts';
+import type { ElfImage } from '../../image/elf.ts';
+import { type KernelImage, stubOf } from '../../image/image.ts';
+import { hasMultibootHeader } from '../../image/multiboot.ts';
+import { ENTRY_64_OFFSET } from '../../image/setup-header.ts';
+import { bootParamsForBzImage, bootParamsForElf } from '../boot-params.ts';
+import { type EntryState, entryState, gdtBytes } from '../entry-state.ts';
+import { PC_FIRMWARE, rsdpOf } from '../firmware.ts';
+import { LINUX } from '../guests.ts';
 import {
   type Areas,
   alignDown,
   areasFrom,
-  BDA_BASE_MEMORY_KIB,
-  BDA_EBDA_SEGMENT,
-  BIOS_HANDLERS_START,
-  BIOS_START,
   CMDLINE_ROOM,
   checkMemorySize,
   E820_RAM,
   type E820Entry,
-  EBDA_START,
   e820Table,
   endOf,
   GIB,
   HIGH_MEMORY_START,
   HIGH_RAM_START,
-  KIB,
   lowAreas,
   MAPPED_RAM_LIMIT,
   overlap,
   type Range,
-  SMBIOS_START,
-} from './layout.ts';
-import { type LoadPlace, type LoadRequest, placeBzImage, placeElf } from './load-address.ts';
-import { biosHandlers, interruptVectors } from './interruptVectors.ts';
-import { identityTables } from './page-tables.ts';
-import { type Processor, smbiosTables } from './smbios.ts';
+} from '../layout.ts';
+import { type LoadPlace, type LoadRequest, placeBzImage, placeElf } from '../load-address.ts';
+import { identityTables } from '../page-tables.ts';
+import type { BootProtocol, ImageOptions, Part, Plan, PlacedName } from '../protocol.ts';
 
-export interface BootOptions {
-  /** The protocol's entry; by default the 64-bit one where the image has it. */
-  readonly entry?: 32 | 64 | undefined;
-  /** Guest-physical address of the image's first byte; by default what the header prefers. */
-  readonly loadAt?: number | undefined;
-  /** Levels of the page tables at the 64-bit entry (5 sets CR4.LA57). The 32-bit entry has paging off. Default 4. */
-  readonly paging?: 4 | 5 | undefined;
-  readonly cmdline?: string | undefined;
-  readonly initrd?: Uint8Array | undefined;
-  /** RAM in bytes; what does not fit below 3 GiB lies above 4 GiB. */
-  readonly memoryBytes: number;
-  /** RAM from 0 on without the PC's hole below 1 MiB, so that a stub can run at its link address 0. Default false. */
-  readonly plainRam?: boolean | undefined;
-  /** The CPU has 1 GiB pages (CPUID.80000001H:EDX.Page1GB). Default false. */
-  readonly gigabytePages?: boolean | undefined;
-  /** The machine has a local APIC and an I/O APIC, and the ACPI tables say so. Default false. */
-  readonly apic?: boolean | undefined;
-  /** What the SMBIOS tables say of it; nothing where undefined. */
-  readonly processor?: Processor | undefined;
-}
-
-/** What can be entered by the Linux boot protocol. */
-export type LinuxImage = BzImage | ElfImage;
-
-/** All that booting needs of a machine's memory. It must read as zero where nothing was written. */
-export interface WritableMemory {
-  write(address: PhysAddr, bytes: Uint8Array): void;
-}
-
-export type PlacedName =
-  | 'image'
-  | 'boot_params'
-  | 'cmdline'
-  | 'initrd'
-  | 'page_tables'
-  | 'gdt'
-  | 'stack'
-  | 'interrupt_vectors'
-  | 'bios_data_area'
-  | 'bios_handlers'
-  | 'acpi_tables'
-  | 'smbios_tables'
-  | 'boot_information'
-  | 'module';
-
-/** One thing in memory that belongs to somebody. */
-export interface Placed extends Range {
-  readonly name: PlacedName;
-}
-
-export interface Boot {
-  readonly state: EntryState;
-  /** How the image was entered; Multiboot and PVH enter in 32-bit mode. */
-  readonly protocol: 'linux' | 'multiboot' | 'pvh';
-  readonly entry: 32 | 64;
-  /** Where the image's first byte lies. For a bzImage this is also the load bias: its stub is linked at 0. */
-  readonly loadAddress: number;
-  /** Set where a relocatable kernel was loaded off its alignment, which no loader does by itself. */
-  readonly moves?: { readonly alignment: number; readonly to: number };
-  /** What the kernel overwrites while it unpacks itself: init_size bytes from its run-time start. */
-  readonly runtime: Range;
-  /** Everything that was put into memory, by address. */
-  readonly placement: readonly Placed[];
-  readonly e820: readonly E820Entry[];
-}
+/** What can be entered by it. */
+type LinuxImage = BzImage | ElfImage;
 
 /** The kernel proper's COMMAND_LINE_SIZE on x86; a vmlinux has no header that would say it. */
-export const VMLINUX_CMDLINE_SIZE = 2047;
+const VMLINUX_CMDLINE_SIZE = 2047;
 /** initrd_addr_max of every x86-64 kernel, for images without a header. */
 const VMLINUX_INITRD_ADDR_MAX = 0x7fff_ffff;
 
-/** Loads `image` into `memory`. Throws an InputError where the options, the image and the RAM do not go together. */
-export function bootLinux(options: BootOptions, image: LinuxImage, memory: WritableMemory): Boot {
+/** Protocol 2.08 brought the payload's place: kernels have had it since, and loaders in this form leave it out. */
+const PAYLOAD_PROTOCOL = 0x208;
+
+/** By the header: a kernel has a payload, or is of a time in which its header said its version only. */
+const isLinux = (image: KernelImage): boolean =>
+  image.kind === 'bzImage'
+    ? image.payload !== undefined || (image.protocol < PAYLOAD_PROTOCOL && /^\d+\.\d+/.test(image.version ?? ''))
+    : findBanner(image.bytes) !== undefined;
+
+const cmdlineSize = (image: KernelImage): number =>
+  image.kind === 'bzImage' ? image.header.cmdline_size : VMLINUX_CMDLINE_SIZE;
+
+export const linux: BootProtocol = {
+  name: 'linux',
+  title: 'the Linux boot protocol',
+  entries: [32, 64],
+  accepts: ['bzImage', 'elf'],
+  // An ELF file that has no header of another protocol is entered as a vmlinux is.
+  isUsual: (image) =>
+    image.kind === 'bzImage' ||
+    (image.kind === 'elf' && image.defaultEntry === undefined && !hasMultibootHeader(image.bytes)),
+  plan: (options, image) => plan(options, image as LinuxImage),
+  firmware: PC_FIRMWARE,
+  // As memtest86+ is, a bzImage with nothing to unpack is a program of its own.
+  stages: (image) => {
+    const stub = stubOf(image);
+    return { stub, isKernel: stub === undefined || stub.payload !== undefined, goal: 'banner' };
+  },
+  guest: (image) => (isLinux(image) ? LINUX : undefined),
+  cmdlineRoom: (image) => Math.min(cmdlineSize(image), CMDLINE_ROOM),
+  testDevice: false,
+  entryText: (entry) => `${entry}-bit entry`,
+};
+
+function plan(options: ImageOptions, image: LinuxImage): Plan {
+  if (options.modules !== undefined && options.modules.length > 0) {
+    throw new InputError('the Linux boot protocol has no modules; it has one initial RAM disk');
+  }
   checkMemorySize(options.memoryBytes);
   const plainRam = options.plainRam ?? false;
   const request: LoadRequest = {
@@ -122,24 +90,22 @@ export function bootLinux(options: BootOptions, image: LinuxImage, memory: Writa
     e820: e820Table(options.memoryBytes, plainRam),
     plainRam,
   };
-  return image.kind === 'bzImage'
-    ? bootBzImage(options, request, image, memory)
-    : bootElf(options, request, image, memory);
+  return image.kind === 'elf' ? planElf(options, request, image) : planBzImage(options, request, image);
 }
 
-function chooseEntry(options: BootOptions, image: LinuxImage): 32 | 64 {
+function chooseEntry(options: ImageOptions, image: LinuxImage): 32 | 64 {
   const has64 = image.kind === 'elf' || image.has64BitEntry;
   if (options.entry === 64 && !has64) {
     throw new InputError(
       'this kernel has no 64-bit entry (xloadflags without XLF_KERNEL_64): it is a 32-bit kernel, or too old; try the 32-bit entry',
     );
   }
-  return options.entry ?? (has64 ? 64 : 32);
+  return options.entry === 32 || options.entry === 64 ? options.entry : has64 ? 64 : 32;
 }
 
 /** What is common to both kinds of image once it is clear where they go. */
 interface Load {
-  readonly options: BootOptions;
+  readonly options: ImageOptions;
   readonly request: LoadRequest;
   readonly place: LoadPlace;
   readonly areas: Areas;
@@ -148,28 +114,27 @@ interface Load {
   readonly rip: number;
 }
 
-function bootBzImage(options: BootOptions, request: LoadRequest, image: BzImage, memory: WritableMemory): Boot {
+function planBzImage(options: ImageOptions, request: LoadRequest, image: BzImage): Plan {
   const place = placeBzImage(image, request);
   const { cmdline_size, initrd_addr_max } = image.header;
   const rip = place.loadAddress + (request.entry === 64 ? ENTRY_64_OFFSET : 0);
   const load = prepare({ options, request, place, rip }, cmdline_size, initrd_addr_max);
   const { fileOffset, size } = image.protectedMode;
-  memory.write(physAddr(place.loadAddress), image.bytes.subarray(fileOffset, fileOffset + size));
-  return finish(load, memory, bootParamsForBzImage(image, paramsInput(load)), [{ name: 'image', ...place.loaded }]);
+  const bytes = image.bytes.subarray(fileOffset, fileOffset + size);
+  return finish(load, bootParamsForBzImage(image, paramsInput(load)), [{ name: 'image', ...place.loaded, bytes }]);
 }
 
-function bootElf(options: BootOptions, request: LoadRequest, image: ElfImage, memory: WritableMemory): Boot {
+function planElf(options: ImageOptions, request: LoadRequest, image: ElfImage): Plan {
   const place = placeElf(image, request);
   const rip = image.entryPhysical + place.bias;
   const load = prepare({ options, request, place, rip }, VMLINUX_CMDLINE_SIZE, VMLINUX_INITRD_ADDR_MAX);
-  const images = image.segments.map((s): Placed => {
-    memory.write(physAddr(s.physAddr + place.bias), image.bytes.subarray(s.fileOffset, s.fileOffset + s.fileSize));
-    return { name: 'image', start: s.physAddr + place.bias, size: s.memSize };
+  const images = image.segments.map((s): Part => {
+    const bytes = image.bytes.subarray(s.fileOffset, s.fileOffset + s.fileSize);
+    return { name: 'image', start: s.physAddr + place.bias, size: s.memSize, bytes };
   });
-  return finish(load, memory, bootParamsForElf(paramsInput(load), VMLINUX_CMDLINE_SIZE), images);
+  return finish(load, bootParamsForElf(paramsInput(load), VMLINUX_CMDLINE_SIZE), images);
 }
 
-/** Everything that can be refused is refused here, before memory is touched. */
 function prepare(base: Omit<Load, 'areas' | 'cmdline' | 'initrd'>, cmdlineSize: number, initrdMax: number): Load {
   const { options, place, request } = base;
   const cmdline = cmdlineBytes(options.cmdline ?? '', cmdlineSize);
@@ -238,23 +203,17 @@ function placeInitrd(
 
 function paramsInput(load: Load): Parameters<typeof bootParamsForElf>[0] {
   const { request, areas, initrd, place } = load;
-  const rsdp = request.plainRam ? undefined : BIOS_START;
+  const rsdp = rsdpOf(load.options);
   return { e820: request.e820, cmdline: areas.cmdline, initrd, loadAddress: place.loadAddress, rsdp };
 }
 
-/** Writes what is not image, and gathers the result. */
-function finish(load: Load, memory: WritableMemory, bootParams: Uint8Array, images: readonly Placed[]): Boot {
+/** Adds what is not image. */
+function finish(load: Load, bootParams: Uint8Array, images: readonly Part[]): Plan {
   const { areas, request, options, place, initrd, cmdline } = load;
-  const placement: Placed[] = [...images, { name: 'stack', ...areas.stack }];
+  const parts: Part[] = [...images, { name: 'stack', ...areas.stack }];
   const put = (name: PlacedName, start: number, bytes: Uint8Array): void => {
-    memory.write(physAddr(start), bytes);
-    placement.push({ name, start, size: bytes.length });
+    parts.push({ name, start, size: bytes.length, bytes });
   };
-  if (!request.plainRam) {
-    putBiosData(put);
-    put('acpi_tables', BIOS_START, acpiTables(BIOS_START, options.apic ?? false).bytes);
-    put('smbios_tables', SMBIOS_START, smbiosTables(SMBIOS_START, options));
-  }
   put('boot_params', areas.boot_params.start, bootParams);
   put('cmdline', areas.cmdline.start, cmdline);
   put('gdt', areas.gdt.start, gdtBytes(request.entry));
@@ -262,24 +221,13 @@ function finish(load: Load, memory: WritableMemory, bootParams: Uint8Array, imag
   if (initrd !== undefined && options.initrd !== undefined) put('initrd', initrd.start, options.initrd);
   return {
     state: stateOf(load),
-    protocol: 'linux',
     entry: request.entry,
     loadAddress: place.loadAddress,
     ...(place.moves === undefined ? {} : { moves: place.moves }),
     runtime: place.runtime,
-    placement: placement.sort((a, b) => a.start - b.start),
     e820: request.e820,
+    parts,
   };
-}
-
-/** Interrupt vectors with their handlers, and the two words of the BIOS data area that stubs read; the rest of it is zero. */
-export function putBiosData(put: (name: PlacedName, start: number, bytes: Uint8Array) => void): void {
-  const bytes = new Uint8Array(BDA_BASE_MEMORY_KIB + 2 - BDA_EBDA_SEGMENT);
-  putU16(bytes, 0, EBDA_START >> 4);
-  putU16(bytes, BDA_BASE_MEMORY_KIB - BDA_EBDA_SEGMENT, EBDA_START / KIB);
-  put('bios_data_area', BDA_EBDA_SEGMENT, bytes);
-  put('interrupt_vectors', 0, interruptVectors());
-  put('bios_handlers', BIOS_HANDLERS_START, biosHandlers());
 }
 
 function pageTables(load: Load): Uint8Array {
