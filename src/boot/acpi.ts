@@ -6,8 +6,8 @@ import { putU16, putU32, putU64 } from '../bits/cursor.ts';
 import { ACPI_PM, SLP_TYP_S5 } from '../devices/acpiPm.ts';
 import { HPET_BASE, HPET_ID, HPET_SIZE } from '../devices/hpet.ts';
 import { IO_APIC_BASE } from '../devices/ioApic.ts';
-import { PCI_SLOTS } from '../devices/pciConfig.ts';
-import { pciRoute } from '../devices/pciSpace.ts';
+import { PCI_SLOTS } from '../devices/pci/mechanism.ts';
+import { pciRoute } from '../devices/pci/space.ts';
 import { IRQ, PORTS } from '../devices/ports.ts';
 import {
   type Aml,

@@ -9,7 +9,7 @@ import type { Entry, Module } from '../boot/protocol.ts';
 import type { BootRun, Goal, RunConfig } from '../run/run.ts';
 import type { Onward } from '../run/snapshot.ts';
 import { STAGES } from '../run/stages.ts';
-import { EXTRA_DEVICES } from '../machine/pci.ts';
+import { extraDevices } from '../machine/pciFunctions.ts';
 import type { KernelImage } from '../image/image.ts';
 import { openFile, originText, ukiOf } from '../image/open.ts';
 import type { UnifiedImage } from '../image/uki.ts';
@@ -312,7 +312,7 @@ function runOptions(given: Given, goals: readonly Goal[]): RunOptions {
     const text = values.get(name);
     return text === undefined ? undefined : value(name, text);
   };
-  const extras = given.all.get('device')?.map((text) => choiceValue('device', text, EXTRA_DEVICES));
+  const extras = given.all.get('device')?.map((text) => choiceValue('device', text, extraDevices()));
   const choice = <T extends string | number>(name: string, choices: readonly T[]): T | undefined =>
     convert(name, (option, text) => choiceValue(option, text, choices));
   return {

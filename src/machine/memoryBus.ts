@@ -69,13 +69,13 @@ export class MemoryBus implements DeviceBus {
   }
 
   read(address: PhysAddr, size: AccessBytes): bigint {
-    if (isVga(address, size)) return this.#readVga(address, size);
     const window = this.#windowAt(address);
     if (window) {
       this.#delay(window);
       this.onChip?.(window.device.name, false);
       return readDevice(window, address, size);
     }
+    if (isVga(address, size)) return this.#readVga(address, size);
     this.#nothing(address);
     return (1n << BigInt(8 * size)) - 1n;
   }

@@ -13,7 +13,7 @@ import type { Device, GuestClock, InterruptLine, ResetRequest, TimedDevice } fro
 import { createFwCfg } from '../devices/fwCfg.ts';
 import { createHpet, HPET_BASE, HPET_SIZE, type Hpet } from '../devices/hpet.ts';
 import { createI8042 } from '../devices/i8042.ts';
-import { createPciConfig } from '../devices/pciConfig.ts';
+import { createPciConfig } from '../devices/pci/mechanism.ts';
 import { createPit8254 } from '../devices/pit8254.ts';
 import { type ChipPorts, ELCR2, IRQ, PORTS } from '../devices/ports.ts';
 import { createResetControl } from '../devices/reset.ts';
@@ -29,7 +29,8 @@ import { guestDma } from './dma.ts';
 import type { InputByte, InputPort, Receiver } from './input.ts';
 import { createInterrupts, type Interrupts } from './interrupts.ts';
 import { MemoryBus } from './memoryBus.ts';
-import { createPci, type ExtraDevice, type Pci, PCI_IRQS } from './pci.ts';
+import { createPci, type Pci, PCI_IRQS } from './pci.ts';
+import type { ExtraDevice } from './pciFunctions.ts';
 import { PortBus } from './portBus.ts';
 import { TextScreen } from './textScreen.ts';
 
@@ -48,7 +49,7 @@ export type MachineConfig = {
   readonly seed: number;
   /** What arrives at the serial port and when, in the order of time: the input log of an earlier run. */
   readonly input?: readonly InputByte[] | undefined;
-  /** Disks, MOST_DISKS at most. Guests write to memory above them. */
+  /** Disks, `mostDisks()` at most. Guests write to memory above them. */
   readonly disks?: readonly DiskImage[] | undefined;
   readonly extras?: readonly ExtraDevice[] | undefined;
 };
@@ -150,7 +151,7 @@ export function attachChips(board: Board): Pc {
   attachWindows(board, hpet, pci);
   const screen = new TextScreen(bus, vga);
   const timed = [pit, cmos, acpiPm, hpet, ...interrupts.timed, ...pci.functions.values()];
-  const receivers = new Map<InputPort, Receiver>([['com1', uart], ...(pci.hvc0 ? [['hvc0', pci.hvc0] as const] : [])]);
+  const receivers = new Map<InputPort, Receiver>([['com1', uart], ...pci.receivers]);
   return { screen, uart, postCode, command, devices, timed, receivers };
 }
 
@@ -248,11 +249,12 @@ function attachPci(board: Board): Pci {
   return pci;
 }
 
-/** The chips that are reached in memory. */
-function attachWindows({ bus, devices, interrupts }: Board, hpet: Hpet, pci: Pci): void {
+/** The chips that are reached in memory, and those whose places in memory or port space the guest moves. */
+function attachWindows({ bus, ports, devices, interrupts }: Board, hpet: Hpet, pci: Pci): void {
   devices.push(hpet, ...interrupts.devices, ...pci.functions.values());
   bus.attach({ base: () => HPET_BASE, size: HPET_SIZE, device: hpet, accessNs: HPET_ACCESS_NS });
   for (const window of [...interrupts.windows, ...pci.windows]) bus.attach(window);
+  for (const window of pci.portWindows) ports.attachWindow(window);
 }
 
 /** Empty ROM sockets read as all ones. */

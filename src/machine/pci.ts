@@ -1,30 +1,26 @@
-// The devices on PCI bus 0, as firmware leaves them: each in a slot, its BAR in the hole below 4 GiB, its INTA routed.
-// A line is asserted while any device on it asks.
+// PCI bus 0 as firmware leaves it: each function in a slot, its BARs in the hole below 4 GiB or in port space, its INTA
+// routed. A line is asserted while any function on it asks. What there is on the bus is a table (pciFunctions.ts).
 
 import type { GuestClock, InterruptLine } from '../devices/device.ts';
 import { type Dma, writeU32s } from '../devices/dma.ts';
-import type { SendMessage } from '../devices/msix.ts';
-import { PCI_SLOTS } from '../devices/pciConfig.ts';
-import { pciRoute } from '../devices/pciSpace.ts';
-import { createVirtioBlk } from '../devices/virtio/blk.ts';
-import { createVirtioConsole, type VirtioConsole } from '../devices/virtio/console.ts';
-import type { DiskImage } from '../devices/disk.ts';
-import type { VirtioModel } from '../devices/virtio/model.ts';
-import { createVirtioRng } from '../devices/virtio/rng.ts';
-import { createVirtioPci, VIRTIO_BAR_SIZE, type VirtioPci } from '../devices/virtio/virtioPci.ts';
-import type { Receiver } from './input.ts';
+import { type Bar, createPciFunction, type PciFunction, type PciModel } from '../devices/pci/function.ts';
+import { PCI_SLOTS } from '../devices/pci/mechanism.ts';
+import type { SendMessage } from '../devices/pci/msix.ts';
+import { pciRoute } from '../devices/pci/space.ts';
+import type { InputPort, Receiver } from './input.ts';
 import type { PciInput } from './interrupts.ts';
 import type { DeviceWindow } from './memoryBus.ts';
+import { type ExtraDevice, extraDevices, PCI_FUNCTIONS, type PciAsked } from './pciFunctions.ts';
 
-/** Devices that a machine has only when it is asked for them. */
-export const EXTRA_DEVICES = ['virtio-rng', 'virtio-console'] as const;
-export type ExtraDevice = (typeof EXTRA_DEVICES)[number];
-
-/** Slots 1 to 31, less those of the devices that are no disks. */
-export const MOST_DISKS = PCI_SLOTS - 1 - EXTRA_DEVICES.length;
+/** Slots 1 to 31, less those of what is asked for by name. */
+export const mostDisks = (): number => PCI_SLOTS - 1 - extraDevices().length;
 
 /** BARs begin here, one behind the other; the I/O APIC is well above the last. */
-const BAR_BASE = 0xfe00_0000;
+const MEMORY_START = 0xfe00_0000;
+const MEMORY_END = 0xfec0_0000;
+/** No chip of a PC has ports there. */
+const IO_START = 0xc000;
+const IO_END = 0x1_0000;
 /** Writes to here are interrupt messages; elsewhere they are what they look like. */
 const MESSAGES = 0xfee0_0000;
 const MESSAGES_END = 0xfef0_0000;
@@ -32,17 +28,10 @@ const MESSAGES_END = 0xfef0_0000;
 /** A bit for each input of the 8259A pair that PCI lines come to. */
 export const PCI_IRQS = [0, 1, 2, 3].reduce((bits, slot) => bits | (1 << pciRoute(slot).irq), 0);
 
-/** Bytes that the guest may change on all its disks together. */
-const DISK_ROOM = 512 * 2 ** 20;
-
-export type PciOptions = {
-  readonly disks: readonly DiskImage[];
+export type PciOptions = PciAsked & {
   readonly extras: readonly ExtraDevice[];
-  readonly seed: number;
   readonly dma: Dma;
   readonly clock: GuestClock;
-  /** What the guest sends through the virtio console. */
-  readonly transmit: (byte: number) => void;
   readonly line: (input: PciInput) => InterruptLine;
   /** Takes an interrupt message. */
   readonly message: SendMessage;
@@ -51,34 +40,55 @@ export type PciOptions = {
 
 export type Pci = {
   /** By slot. */
-  readonly functions: ReadonlyMap<number, VirtioPci>;
+  readonly functions: ReadonlyMap<number, PciFunction>;
+  /** Where BARs answer in memory, and in port space. Guests move them. */
   readonly windows: readonly DeviceWindow[];
-  /** The virtio console as something that is typed at. */
-  readonly hvc0: Receiver | undefined;
+  readonly portWindows: readonly DeviceWindow[];
+  /** What on it can be typed at. */
+  readonly receivers: readonly (readonly [InputPort, Receiver])[];
 };
 
 export function createPci(options: PciOptions): Pci {
-  const { disks, extras, seed } = options;
-  const room = Math.floor(DISK_ROOM / Math.max(1, disks.length));
-  const blocks = disks.map((image, index) => createVirtioBlk({ image, room, serial: `firstlight-${index}` }));
-  const rng = extras.includes('virtio-rng') ? [createVirtioRng(seed)] : [];
-  const console = extras.includes('virtio-console') ? createVirtioConsole(options.transmit) : undefined;
-  const functions = place([...blocks, ...rng, ...(console ? [console] : [])], options);
-  const hvc = [...functions.values()].at(-1);
+  const { extras } = options;
+  const rows = PCI_FUNCTIONS.filter(({ device }) => device === undefined || extras.includes(device));
+  const functions = place(
+    rows.flatMap((row) => row.functions(options)),
+    options,
+  );
+  const all = [...functions.values()];
+  const windowsOf = (wanted: (bar: Bar) => boolean): DeviceWindow[] => all.flatMap((each) => barWindows(each, wanted));
   return {
     functions,
-    windows: [...functions.values()].map((device) => ({
-      base: () => device.barBase(),
-      size: VIRTIO_BAR_SIZE,
-      device,
-    })),
-    hvc0: console && hvc ? receiverOf(console, hvc) : undefined,
+    windows: windowsOf(({ kind }) => kind !== 'io'),
+    portWindows: windowsOf(({ kind }) => kind === 'io'),
+    receivers: all.flatMap(({ typedAt }) => (typedAt ? [[typedAt.port, typedAt] as const] : [])),
   };
 }
 
-/** Puts the devices into slots, from 1 on. */
-function place(models: readonly VirtioModel[], options: PciOptions): Map<number, VirtioPci> {
-  const functions = new Map<number, VirtioPci>();
+function barWindows(device: PciFunction, wanted: (bar: Bar) => boolean): DeviceWindow[] {
+  return device.bars.flatMap((bar, index) => {
+    if (!wanted(bar)) return [];
+    const read: DeviceWindow['device']['read'] = (offset, size) => device.readBar(index, offset, size);
+    const write: DeviceWindow['device']['write'] = (offset, size, value) => device.writeBar(index, offset, size, value);
+    return [{ base: () => device.barBase(index), size: bar.size, device: { name: device.name, read, write } }];
+  });
+}
+
+/** Gives out addresses, each at a multiple of its size. What does not fit is left unplaced, as firmware does. */
+function allocator(start: number, end: number): (size: number) => number {
+  let next = start;
+  return (size) => {
+    const address = Math.ceil(next / size) * size;
+    if (address + size > end) return 0;
+    next = address + size;
+    return address;
+  };
+}
+
+/** Puts the functions into slots, from 1 on. */
+function place(models: readonly PciModel[], options: PciOptions): Map<number, PciFunction> {
+  if (models.length >= PCI_SLOTS) throw new Error(`${models.length} PCI functions have no slots`);
+  const functions = new Map<number, PciFunction>();
   const asks = (wanted: 'gsi' | 'irq', input: number): boolean =>
     [...functions].some(([slot, device]) => pciRoute(slot)[wanted] === input && device.interruptLevel());
   const interruptOf = (slot: number): (() => void) => {
@@ -93,34 +103,18 @@ function place(models: readonly VirtioModel[], options: PciOptions): Map<number,
     if (address >= MESSAGES && address < MESSAGES_END) options.message(address, data);
     else writeU32s(options.dma, address, data);
   };
+  const inMemory = allocator(MEMORY_START, MEMORY_END);
+  const inPorts = allocator(IO_START, IO_END);
+  const { dma, clock, changed } = options;
   models.forEach((model, index) => {
     const slot = index + 1;
-    const bar = BAR_BASE + index * VIRTIO_BAR_SIZE;
-    const { irq } = pciRoute(slot);
-    const { dma, clock, changed } = options;
-    functions.set(
-      slot,
-      createVirtioPci({
-        model,
-        name: `${model.name}${index}`,
-        bar,
-        irq,
-        dma,
-        clock,
-        interrupt: interruptOf(slot),
-        message,
-        changed,
-      }),
-    );
+    const placement = {
+      name: `${model.name}${index}`,
+      bars: model.bars.map(({ kind, size }) => (kind === 'io' ? inPorts(size) : inMemory(size))),
+      irq: pciRoute(slot).irq,
+      interrupt: interruptOf(slot),
+    };
+    functions.set(slot, createPciFunction(model, { ...placement, dma, clock, message, changed }));
   });
   return functions;
 }
-
-const receiverOf = (console: VirtioConsole, device: VirtioPci): Receiver => ({
-  // Before its driver is at work nobody is there to read.
-  receiveRoom: () => (device.live() ? console.room() : 0),
-  receive: (byte) => {
-    console.receive(byte);
-    device.kick(0);
-  },
-});

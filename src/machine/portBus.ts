@@ -4,14 +4,17 @@
 import type { PortIo } from '../cpu/state/cpu.ts';
 import type { Device } from '../devices/device.ts';
 import type { ChipPorts } from '../devices/ports.ts';
+import type { DeviceWindow } from './memoryBus.ts';
 
 /** An access to an 8-bit ISA port: six clocks of 8.33 MHz with the recovery between two; over LPC it takes about as long. */
 const PORT_ACCESS_NS = 1000n;
 
 type Claim = { readonly device: Device; readonly base: number };
+type Answer = { readonly device: DeviceWindow['device']; readonly base: number };
 
 export class PortBus implements PortIo {
   readonly #claims = new Map<number, Claim>();
+  readonly #windows: DeviceWindow[] = [];
   readonly #unclaimed: (port: number, write: boolean) => void;
   /** Told before every access of the guest how long it takes, in ns. */
   onAccess: ((ns: bigint) => void) | undefined;
@@ -37,6 +40,21 @@ export class PortBus implements PortIo {
     }
   }
 
+  /** Ports that the guest moves. Where others have theirs they do not answer. */
+  attachWindow(window: DeviceWindow): void {
+    this.#windows.push(window);
+  }
+
+  #answering(port: number): Answer | undefined {
+    const claim = this.#claims.get(port);
+    if (claim) return claim;
+    for (const window of this.#windows) {
+      const base = window.base();
+      if (base !== undefined && port >= base && port < base + window.size) return { device: window.device, base };
+    }
+    return undefined;
+  }
+
   /** A byte written before the guest's time begins: it costs none. A port nobody claims is our bug. */
   preset(port: number, value: number): void {
     const claim = this.#claims.get(port);
@@ -46,7 +64,7 @@ export class PortBus implements PortIo {
 
   in(port: number, size: 1 | 2 | 4): number {
     this.onAccess?.(PORT_ACCESS_NS);
-    const claim = this.#claims.get(port);
+    const claim = this.#answering(port);
     this.onChip?.(claim?.device.name ?? '', false);
     if (claim) return claim.device.read(port - claim.base, size) >>> 0;
     this.#unclaimed(port, false);
@@ -55,7 +73,7 @@ export class PortBus implements PortIo {
 
   out(port: number, size: 1 | 2 | 4, value: number): void {
     this.onAccess?.(PORT_ACCESS_NS);
-    const claim = this.#claims.get(port);
+    const claim = this.#answering(port);
     this.onChip?.(claim?.device.name ?? '', true);
     if (claim) claim.device.write(port - claim.base, size, value >>> 0);
     else this.#unclaimed(port, true);

@@ -5,7 +5,8 @@ import * as at from '../cpu/state/layout.ts';
 import { type DiskImage, SECTOR } from '../devices/disk.ts';
 import type { InputByte } from '../machine/input.ts';
 import type { MachineConfig } from '../machine/pc.ts';
-import { type ExtraDevice, MOST_DISKS } from '../machine/pci.ts';
+import { mostDisks } from '../machine/pci.ts';
+import type { ExtraDevice } from '../machine/pciFunctions.ts';
 import type { CpuModel } from '../x86/models.ts';
 import { GIB, HIGH_MEMORY_START, HIGH_RAM_START, MMIO_HOLE_START, ramRanges } from '../boot/layout.ts';
 import type { Boot, Entry, Module } from '../boot/protocol.ts';
@@ -97,7 +98,7 @@ export function checkEntry({ entry }: Pick<Boot, 'entry'>, model: CpuModel): voi
 }
 
 function checkDisks(disks: readonly DiskImage[]): void {
-  if (disks.length > MOST_DISKS) throw new InputError(`this machine can have ${MOST_DISKS} disks at most`);
+  if (disks.length > mostDisks()) throw new InputError(`this machine can have ${mostDisks()} disks at most`);
   for (const { size } of disks) {
     if (size === 0 || size % SECTOR !== 0) {
       throw new InputError(`a disk consists of whole sectors of ${SECTOR} bytes; ${size} bytes do not`);

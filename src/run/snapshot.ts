@@ -16,7 +16,7 @@ import type { GuestMemory } from '../cpu/state/memory.ts';
 import type { DiskImage } from '../devices/disk.ts';
 import { isZero } from '../machine/hash.ts';
 import { readInputBytes } from '../machine/input.ts';
-import { EXTRA_DEVICES } from '../machine/pci.ts';
+import { extraDevices } from '../machine/pciFunctions.ts';
 import { entries } from '../boot/boot.ts';
 import type { Module } from '../boot/protocol.ts';
 import { BootRun, type Goal, type RunConfig } from './run.ts';
@@ -61,7 +61,7 @@ const KEPT: { readonly [K in Kept]-?: (saved: Fields) => RunConfig[K] } = {
   plainRam: (saved) => saved.flag('plainRam'),
   apic: (saved) => saved.flag('apic'),
   input: (saved) => readInputBytes(saved, 'input'),
-  extras: (saved) => saved.list('extras', 16).flatMap((name) => EXTRA_DEVICES.filter((known) => known === name)),
+  extras: (saved) => saved.list('extras', 16).flatMap((name) => extraDevices().filter((known) => known === name)),
 };
 
 // Writing ---------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { createDebugConsole, createDebugExit, createPostCode } from '../../src/devices/debugPorts.ts';
-import { createPciConfig } from '../../src/devices/pciConfig.ts';
+import { createPciConfig } from '../../src/devices/pci/mechanism.ts';
 import { createVgaPorts } from '../../src/devices/vgaPorts.ts';
 import { bytePorts, noUnknowns, recorded } from './support.ts';
 

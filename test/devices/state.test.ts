@@ -10,7 +10,7 @@ import { createHpet } from '../../src/devices/hpet.ts';
 import { createI8042 } from '../../src/devices/i8042.ts';
 import { createIoApic } from '../../src/devices/ioApic.ts';
 import { createLocalApic } from '../../src/devices/localApic.ts';
-import { createPciConfig } from '../../src/devices/pciConfig.ts';
+import { createPciConfig } from '../../src/devices/pci/mechanism.ts';
 import { createPic8259 } from '../../src/devices/pic8259.ts';
 import { createPit8254 } from '../../src/devices/pit8254.ts';
 import { createResetControl } from '../../src/devices/reset.ts';

@@ -182,9 +182,8 @@ describe('virtio-console', () => {
   });
 
   it('keeps what is typed until the driver has a buffer, and a buffer until something is typed', () => {
-    const { ram, model, device, add, settle, used } = setUp();
-    model.receive(0x41);
-    device.kick(0);
+    const { ram, device, add, settle, used } = setUp();
+    device.typedAt?.receive(0x41);
     settle();
     add(0, [{ address: DATA, length: 8, write: true }]);
     settle();
@@ -192,15 +191,14 @@ describe('virtio-console', () => {
     add(0, [{ address: DATA, length: 1, write: true }]);
     settle();
     expect(used(0).count).toBe(1);
-    for (const byte of [0x42, 0x43]) model.receive(byte);
-    device.kick(0);
+    for (const byte of [0x42, 0x43]) device.typedAt?.receive(byte);
     settle();
-    expect([used(0).count, ram.bytes[DATA], model.room()]).toEqual([2, 0x42, 63]);
+    expect([used(0).count, ram.bytes[DATA], device.typedAt?.receiveRoom()]).toEqual([2, 0x42, 63]);
   });
 
   it('takes no more than it has room for', () => {
     const { model } = setUp();
-    expect(Array.from({ length: 65 }, () => model.receive(1)).filter(Boolean).length).toBe(64);
+    expect(Array.from({ length: 65 }, () => model.typed?.receive(1)).filter(Boolean).length).toBe(64);
   });
 });
 

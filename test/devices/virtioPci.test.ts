@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import type { DeviceState } from '../../src/devices/device.ts';
-import { createPciConfig } from '../../src/devices/pciConfig.ts';
+import { createPciConfig } from '../../src/devices/pci/mechanism.ts';
 import { createVirtioBlk } from '../../src/devices/virtio/blk.ts';
 import { imageOf } from '../../src/devices/disk.ts';
 import type { VirtioModel } from '../../src/devices/virtio/model.ts';

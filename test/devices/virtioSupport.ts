@@ -3,7 +3,8 @@
 import type { AccessSize } from '../../src/devices/device.ts';
 import type { Dma } from '../../src/devices/dma.ts';
 import type { VirtioModel } from '../../src/devices/virtio/model.ts';
-import { createVirtioPci } from '../../src/devices/virtio/virtioPci.ts';
+import { createPciFunction } from '../../src/devices/pci/function.ts';
+import { virtioFunction } from '../../src/devices/virtio/virtioPci.ts';
 import { handClock } from './support.ts';
 
 /** RAM from 0 on. */
@@ -66,10 +67,9 @@ export function driven(model: VirtioModel) {
   const ram = ramOf(0x10_0000);
   const clock = handClock();
   const messages: (readonly [number, number])[] = [];
-  const device = createVirtioPci({
-    model,
+  const device = createPciFunction(virtioFunction(model), {
     name: model.name,
-    bar: BAR,
+    bars: [BAR],
     irq: 10,
     dma: ram.dma,
     clock,

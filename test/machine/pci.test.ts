@@ -6,7 +6,7 @@ import type { PhysAddr } from '../../src/bits/address.ts';
 import { SEG } from '../../src/cpu/state/state.ts';
 import { imageOf } from '../../src/devices/disk.ts';
 import { Machine, MOST_MOVED } from '../../src/machine/machine.ts';
-import { MOST_DISKS } from '../../src/machine/pci.ts';
+import { mostDisks } from '../../src/machine/pci.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';
 
 const CODE = 0x1000;
@@ -172,7 +172,7 @@ describe('a run in which a disk moves much', () => {
 
 describe('the PCI bus', () => {
   it('has slots for as many disks as it says', () => {
-    const disks = Array.from({ length: MOST_DISKS }, () => imageOf(IMAGE));
+    const disks = Array.from({ length: mostDisks() }, () => imageOf(IMAGE));
     const ram = [{ start: 0, end: 0x10000 }];
     const extras = ['virtio-rng', 'virtio-console'] as const;
     const machine = new Machine({ model: cpuModel('max'), ram, seed: 0, disks, extras });

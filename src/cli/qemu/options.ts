@@ -3,7 +3,7 @@
 
 import { InputError } from '../../bits/errors.ts';
 import { MIB } from '../../boot/layout.ts';
-import type { ExtraDevice } from '../../machine/pci.ts';
+import type { ExtraDevice } from '../../machine/pciFunctions.ts';
 import { meant } from '../nearest.ts';
 import { cpuOf, DEFAULT_CPU } from './cpu.ts';
 

@@ -11,14 +11,7 @@ const FIFO_DEPTH = 64;
 /** Bytes sent in one buffer; drivers send a page at most. */
 const LONGEST = 64 * 1024;
 
-export type VirtioConsole = VirtioModel & {
-  /** A byte arrives. @returns false when there was no room for it */
-  receive(byte: number): boolean;
-  /** Bytes that receive() would take now. */
-  room(): number;
-};
-
-export const createVirtioConsole = (transmit: (byte: number) => void): VirtioConsole => {
+export const createVirtioConsole = (transmit: (byte: number) => void): VirtioModel => {
   const name = 'virtioConsole';
   const powerOn: { fifo: number[] } = { fifo: [] };
   let s = copyState(powerOn);
@@ -46,12 +39,16 @@ export const createVirtioConsole = (transmit: (byte: number) => void): VirtioCon
     config: [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
     ready: (queue) => queue !== RECEIVE || s.fifo.length > 0,
     handle: (queue, chain, dma) => (queue === RECEIVE ? receiveInto(chain, dma) : send(chain, dma)),
-    receive: (byte) => {
-      if (s.fifo.length >= FIFO_DEPTH) return false;
-      s.fifo.push(byte & 0xff);
-      return true;
+    typed: {
+      port: 'hvc0',
+      queue: RECEIVE,
+      receive: (byte) => {
+        if (s.fifo.length >= FIFO_DEPTH) return false;
+        s.fifo.push(byte & 0xff);
+        return true;
+      },
+      room: () => FIFO_DEPTH - s.fifo.length,
     },
-    room: () => FIFO_DEPTH - s.fifo.length,
     state: () => copyState(s),
     restore: (state) => {
       s = adoptState(name, s, state);

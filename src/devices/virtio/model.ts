@@ -4,6 +4,7 @@
 import type { DeviceState } from '../device.ts';
 import type { BulkMemory } from '../device.ts';
 import type { Dma } from '../dma.ts';
+import type { TypedAt } from '../pci/function.ts';
 import type { Chain } from './queue.ts';
 
 /** What became of a buffer: bytes written into it; 'broken' where the driver broke the rules. */
@@ -24,6 +25,15 @@ export type VirtioModel = {
   ready(queue: number): boolean;
   handle(queue: number, chain: Chain, dma: Dma): Handled;
   readonly bulk?: BulkMemory;
+  /** What is typed at it comes to a queue of its own. */
+  readonly typed?: {
+    readonly port: TypedAt['port'];
+    readonly queue: number;
+    /** Bytes that receive() would take now. */
+    room(): number;
+    /** A byte arrives. @returns false when there was no room for it */
+    receive(byte: number): boolean;
+  };
   state(): DeviceState;
   restore(state: DeviceState): void;
   /** The guest resets the device. What is stored on it stays. */

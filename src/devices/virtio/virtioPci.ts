@@ -2,9 +2,9 @@
 // pending bits, a page each. Buffers are handled between two instructions, one at a time, the first as soon as it is
 // told of; a byte moved takes a nanosecond, so that what a guest can ask for in a time is bounded.
 
-import type { AccessSize, GuestClock, TimedDevice } from '../device.ts';
+import type { AccessSize } from '../device.ts';
 import { adoptState, copyState } from '../device.ts';
-import type { Dma } from '../dma.ts';
+import type { PciBehaviour, PciModel, PciSlot } from '../pci/function.ts';
 import {
   flushMsix,
   MSIX_CONTROL_WRITABLE,
@@ -15,33 +15,9 @@ import {
   raiseMsix,
   readPending,
   readTable,
-  type SendMessage,
   writeTable,
-} from '../msix.ts';
-import {
-  type ByteRow,
-  CAP_ID_VENDOR,
-  COMMAND_INTX_DISABLE,
-  COMMAND_MASTER,
-  COMMAND_MEMORY,
-  PCI_BASE_ADDRESS_0,
-  PCI_CACHE_LINE_SIZE,
-  PCI_CAPABILITY_LIST,
-  PCI_CLASS_REVISION,
-  PCI_COMMAND,
-  PCI_INTERRUPT_LINE,
-  PCI_INTERRUPT_PIN,
-  PCI_LATENCY_TIMER,
-  PCI_STATUS,
-  PCI_SUBSYSTEM_VENDOR_ID,
-  PCI_VENDOR_ID,
-  type PciFunction,
-  readSpace,
-  spaceOf,
-  STATUS_CAP_LIST,
-  STATUS_INTERRUPT,
-  writeSpace,
-} from '../pciSpace.ts';
+} from '../pci/msix.ts';
+import { type ByteRow, CAP_ID_VENDOR, COMMAND_MASTER, PCI_COMMAND, u32 } from '../pci/space.ts';
 import {
   COMMON_SIZE,
   type CommonState,
@@ -89,9 +65,6 @@ const WINDOW_OFFSET = CAP.pci + 8;
 const WINDOW_LENGTH = CAP.pci + 12;
 const WINDOW_DATA = CAP.pci + 16;
 
-const u16 = (value: number): number[] => [value & 0xff, (value >>> 8) & 0xff];
-const u32 = (value: number): number[] => [...u16(value), ...u16(value >>> 16)];
-
 /** 4.1.4: a capability that says where a structure is. */
 const vendorCap = (
   next: number,
@@ -112,62 +85,30 @@ const capabilities = (model: VirtioModel): readonly ByteRow[] => [
     : []),
 ];
 
-const configSpace = ({ model, bar, irq }: VirtioPciOptions): number[] =>
-  spaceOf([
-    [PCI_VENDOR_ID, [...u16(VENDOR), ...u16(FIRST_DEVICE_ID + model.id)]],
-    [PCI_COMMAND, u16(COMMAND_MEMORY)],
-    [PCI_STATUS, [STATUS_CAP_LIST]],
-    [PCI_CLASS_REVISION, [REVISION, ...u32(model.classCode).slice(0, 3)]],
-    [PCI_BASE_ADDRESS_0, u32(bar)],
-    [PCI_SUBSYSTEM_VENDOR_ID, [...u16(VENDOR), ...u16(SUBSYSTEM_ID)]],
-    [PCI_CAPABILITY_LIST, [CAP.msix]],
-    [PCI_INTERRUPT_LINE, [irq]],
-    [PCI_INTERRUPT_PIN, [1]],
-    ...capabilities(model),
-  ]);
-
-const CONFIG_WRITABLE: readonly number[] = spaceOf([
-  [PCI_COMMAND, u16(COMMAND_MEMORY | COMMAND_MASTER | COMMAND_INTX_DISABLE)],
-  [PCI_CACHE_LINE_SIZE, [0xff]],
-  [PCI_LATENCY_TIMER, [0xff]],
-  [PCI_BASE_ADDRESS_0, u32(~(VIRTIO_BAR_SIZE - 1))],
-  [PCI_INTERRUPT_LINE, [0xff]],
+/** The window and MSI-X's control. */
+const WRITABLE: readonly ByteRow[] = [
   [MSIX_CONTROL, [0, MSIX_CONTROL_WRITABLE]],
   [WINDOW_BAR, [0xff]],
   [WINDOW_OFFSET, u32(0xffff_ffff)],
   [WINDOW_LENGTH, u32(0xffff_ffff)],
-]);
+];
 
-export type VirtioPciOptions = {
-  readonly model: VirtioModel;
-  /** Distinguishes devices of a kind: "virtioBlk0". */
-  readonly name: string;
-  /** Where firmware put the BAR, and the interrupt input of the 8259A pair it wrote down. */
-  readonly bar: number;
-  readonly irq: number;
-  readonly dma: Dma;
-  readonly clock: GuestClock;
-  /** The level of INTA may have changed. */
-  readonly interrupt: () => void;
-  readonly message: SendMessage;
-  /** Called when the guest wrote something that may move the next event. */
-  readonly changed: () => void;
-};
-
-export type VirtioPci = TimedDevice &
-  PciFunction & {
-    /** Where the BAR is in memory; undefined while it does not answer. */
-    barBase(): number | undefined;
-    /** Does it drive INTA? */
-    interruptLevel(): boolean;
-    /** Is its driver at work? */
-    live(): boolean;
-    /** Something has come that a queue waited for. */
-    kick(queue: number): void;
-  };
+/** A virtio device as the PCI function that it is. */
+export const virtioFunction = (model: VirtioModel): PciModel => ({
+  name: model.name,
+  vendor: VENDOR,
+  device: FIRST_DEVICE_ID + model.id,
+  revision: REVISION,
+  classCode: model.classCode,
+  subsystemVendor: VENDOR,
+  subsystem: SUBSYSTEM_ID,
+  bars: [{ kind: 'memory', size: VIRTIO_BAR_SIZE }],
+  hasInterrupt: true,
+  capabilities: { first: CAP.msix, rows: capabilities(model), writable: WRITABLE },
+  create: (slot) => createTransport(model, slot),
+});
 
 type State = {
-  config: number[];
   common: CommonState;
   msix: MsixState;
   isr: number;
@@ -177,18 +118,18 @@ type State = {
   busyUntil: string;
 };
 
-const powerOn = (options: VirtioPciOptions): State => ({
-  config: configSpace(options),
-  common: powerOnCommon(options.model.queues),
-  msix: powerOnMsix(options.model.queues + 1),
+const powerOn = (model: VirtioModel): State => ({
+  common: powerOnCommon(model.queues),
+  msix: powerOnMsix(model.queues + 1),
   isr: 0,
   kicked: 0,
   busyUntil: '0',
 });
 
-export const createVirtioPci = (options: VirtioPciOptions): VirtioPci => {
-  const { model, name, dma, message } = options;
-  let s = powerOn(options);
+const createTransport = (model: VirtioModel, slot: PciSlot): PciBehaviour => {
+  const { name } = model;
+  const { dma, message, config } = slot;
+  let s = powerOn(model);
 
   const reset = (): void => {
     s.common = powerOnCommon(model.queues);
@@ -196,12 +137,12 @@ export const createVirtioPci = (options: VirtioPciOptions): VirtioPci => {
     s.kicked = 0;
     s.msix.pending = 0;
     model.resetByGuest();
-    options.interrupt();
+    slot.interrupt();
   };
   const common = { features: model.features, vectors: model.queues + 1, reset };
 
-  const command = (): number => readSpace(s.config, PCI_COMMAND, 2);
-  const msixControl = (): number => readSpace(s.config, MSIX_CONTROL, 2);
+  const command = (): number => config(PCI_COMMAND, 2);
+  const msixControl = (): number => config(MSIX_CONTROL, 2);
   const hasFeature = (bit: number): boolean => ((s.common.accepted[0] ?? 0) & bit) !== 0;
   const live = (): boolean =>
     (s.common.status & (AGREED | STATUS.needsReset)) === AGREED && (command() & COMMAND_MASTER) !== 0;
@@ -211,7 +152,7 @@ export const createVirtioPci = (options: VirtioPciOptions): VirtioPci => {
     const messages = msixEnabled(msixControl());
     if (!messages || isr === ISR_CONFIG) s.isr |= isr;
     if (messages && vector !== NO_VECTOR) raiseMsix(s.msix, msixControl(), vector, message);
-    options.interrupt();
+    slot.interrupt();
   };
 
   /** 2.1.2: the driver broke the rules; nothing happens any more until it resets the device. */
@@ -258,7 +199,7 @@ export const createVirtioPci = (options: VirtioPciOptions): VirtioPci => {
   const kick = (queue: number): void => {
     if (queue >= model.queues) return;
     s.kicked |= 1 << queue;
-    options.changed();
+    slot.changed();
   };
 
   // Registers in memory -------------------------------------------------------------------------------------------------
@@ -266,7 +207,7 @@ export const createVirtioPci = (options: VirtioPciOptions): VirtioPci => {
   const readIsr = (): number => {
     const { isr } = s;
     s.isr = 0;
-    options.interrupt();
+    slot.interrupt();
     return isr;
   };
 
@@ -296,64 +237,58 @@ export const createVirtioPci = (options: VirtioPciOptions): VirtioPci => {
       writeTable(s.msix, at, value);
       flushMsix(s.msix, msixControl(), message);
     }
-    options.changed();
+    slot.changed();
   };
 
   // Configuration space -------------------------------------------------------------------------------------------------
 
   /** The window: an access to its data is one to the BAR, of the length set (4.1.4.9). */
   const window = (): { readonly offset: number; readonly size: AccessSize } | undefined => {
-    const size = readSpace(s.config, WINDOW_LENGTH, 4);
-    const offset = readSpace(s.config, WINDOW_OFFSET, 4);
-    if (s.config[WINDOW_BAR] !== 0 || (size !== 1 && size !== 2 && size !== 4)) return undefined;
+    const size = config(WINDOW_LENGTH, 4);
+    const offset = config(WINDOW_OFFSET, 4);
+    if (config(WINDOW_BAR, 1) !== 0 || (size !== 1 && size !== 2 && size !== 4)) return undefined;
     return offset % size === 0 && offset < VIRTIO_BAR_SIZE ? { offset, size } : undefined;
   };
 
-  const readConfig = (register: number, size: AccessSize): number => {
-    const through = register === WINDOW_DATA ? window() : undefined;
-    if (through) return read(through.offset, through.size);
-    const value = readSpace(s.config, register, size);
-    const hasStatus = register <= PCI_STATUS && register + size > PCI_STATUS;
-    return hasStatus && s.isr !== 0 ? (value | (STATUS_INTERRUPT << (8 * (PCI_STATUS - register)))) >>> 0 : value;
-  };
-
-  const writeConfig = (register: number, size: AccessSize, value: number): void => {
-    const through = register === WINDOW_DATA ? window() : undefined;
-    if (through) return write(through.offset, through.size, value);
-    writeSpace(s.config, CONFIG_WRITABLE, register, size, value);
-    flushMsix(s.msix, msixControl(), message);
-    options.interrupt();
-    options.changed();
-  };
-
+  const { typed } = model;
   return {
-    name,
-    read,
-    write,
-    readConfig,
-    writeConfig,
-    barBase: () => {
-      const base = readSpace(s.config, PCI_BASE_ADDRESS_0, 4);
-      // A BAR at 0 is one that nobody has placed.
-      return (command() & COMMAND_MEMORY) !== 0 && base !== 0 ? base : undefined;
+    read: (_bar, offset, size) => read(offset, size),
+    write: (_bar, offset, size, value) => write(offset, size, value),
+    asks: () => s.isr !== 0,
+    sendsMessages: () => msixEnabled(msixControl()),
+    readConfig: (register) => {
+      const through = register === WINDOW_DATA ? window() : undefined;
+      return through && read(through.offset, through.size);
     },
-    interruptLevel: () => s.isr !== 0 && !msixEnabled(msixControl()) && (command() & COMMAND_INTX_DISABLE) === 0,
-    live,
-    kick,
+    writeConfig: (register, _size, value) => {
+      const through = register === WINDOW_DATA ? window() : undefined;
+      if (through) write(through.offset, through.size, value);
+      return through !== undefined;
+    },
+    configChanged: () => flushMsix(s.msix, msixControl(), message),
     nextEvent: () => (s.kicked !== 0 && live() ? BigInt(s.busyUntil) : undefined),
     advance: (now) => {
       if (s.kicked !== 0 && live() && BigInt(s.busyUntil) <= now) handleNext(now);
     },
-    ...(model.bulk ? { bulk: model.bulk } : {}),
+    bulk: model.bulk,
+    typedAt: typed && {
+      port: typed.port,
+      // Before its driver is at work nobody is there to read.
+      receiveRoom: () => (live() ? typed.room() : 0),
+      receive: (byte) => {
+        typed.receive(byte);
+        kick(typed.queue);
+      },
+    },
     state: () => ({ ...copyState(s), model: model.state() }),
     restore: (saved) => {
       const { model: inner, ...own } = adoptState(name, { ...s, model: model.state() }, saved);
-      checkState(name, own, powerOn(options));
-      s = own;
+      checkState(name, own, powerOn(model));
       model.restore(inner);
+      s = own;
     },
     reset: () => {
-      s = powerOn(options);
+      s = powerOn(model);
       model.reset();
     },
   };
@@ -362,8 +297,8 @@ export const createVirtioPci = (options: VirtioPciOptions): VirtioPci => {
 /** Throws Error where a saved state has parts of another size than it can have. */
 const checkState = (name: string, saved: State, like: State): void => {
   BigInt(saved.busyUntil); // throws where it is no time
-  const sizes = ({ config, common, msix }: State): string =>
-    [config.length, common.accepted.length, common.queues.length, msix.table.length].join();
+  const sizes = ({ common, msix }: State): string =>
+    [common.accepted.length, common.queues.length, msix.table.length].join();
   const fits = sizes(saved) === sizes(like) && saved.common.queues.every((q) => isQueue(name, q));
   if (!fits) throw new Error(`${name}: saved state has parts of the wrong size`);
 };

@@ -1,8 +1,8 @@
 // MSI-X (PCI 3.0, 6.8.2): a table of messages in the function's memory, a pending bit for each, and masks for one and for
 // all. A message is a write of 4 bytes to an address that the guest chose.
 
-import { zeros } from './device.ts';
-import { CAP_ID_MSIX } from './pciSpace.ts';
+import { zeros } from '../device.ts';
+import { CAP_ID_MSIX } from './space.ts';
 
 /** Bytes of a table entry: address, upper address, data, vector control. */
 const ENTRY_WORDS = 4;

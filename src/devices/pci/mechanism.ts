@@ -3,8 +3,8 @@
 // 32-bit accesses only; narrower ones pass it by, as the specification says (PCI 2.1, 3.7.4.1), so a probe for
 // mechanism 2 (bytes at 0xcf8 and 0xcfa) finds nothing.
 
-import type { AccessSize, Device, Unimplemented } from './device.ts';
-import { adoptState, copyState, hexByte, sayOnce } from './device.ts';
+import type { AccessSize, Device, Unimplemented } from '../device.ts';
+import { adoptState, copyState, hexByte, sayOnce } from '../device.ts';
 import {
   allOnes,
   type ByteRow,
@@ -18,7 +18,7 @@ import {
   readSpace,
   spaceOf,
   writeSpace,
-} from './pciSpace.ts';
+} from './space.ts';
 
 const CONFIG_ADDRESS = 0;
 const CONFIG_DATA = 4;

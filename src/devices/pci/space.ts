@@ -1,8 +1,8 @@
 // The configuration space of a PCI function: 256 bytes, of which a mask says what the guest may write (PCI 2.1,
 // chapter 6). And what every function of this machine has in common, seen from the configuration mechanism.
 
-import type { AccessSize } from './device.ts';
-import { zeros } from './device.ts';
+import type { AccessSize } from '../device.ts';
+import { zeros } from '../device.ts';
 
 export const PCI_VENDOR_ID = 0x00;
 export const PCI_COMMAND = 0x04;
@@ -17,6 +17,7 @@ export const PCI_INTERRUPT_LINE = 0x3c;
 export const PCI_INTERRUPT_PIN = 0x3d;
 export const PCI_HEADER_END = 0x40;
 
+export const COMMAND_IO = 0x001;
 export const COMMAND_MEMORY = 0x002;
 export const COMMAND_MASTER = 0x004;
 export const COMMAND_INTX_DISABLE = 0x400;
@@ -29,6 +30,10 @@ export const CAP_ID_MSIX = 0x11;
 export const PCI_SPACE_SIZE = 256;
 
 export type ByteRow = readonly [register: number, bytes: readonly number[]];
+
+/** Little-endian. */
+export const u16 = (value: number): number[] => [value & 0xff, (value >>> 8) & 0xff];
+export const u32 = (value: number): number[] => [...u16(value), ...u16(value >>> 16)];
 
 /** 256 bytes: the rows, and zeros. */
 export const spaceOf = (rows: readonly ByteRow[]): number[] => {
