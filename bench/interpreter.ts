@@ -4,6 +4,7 @@
 //   tsx bench/interpreter.ts IMAGE   prints one JSON object (InterpreterRun)
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { drive, finish } from '../src/run/drive.ts';
 import { BootRun } from '../src/run/run.ts';
 import type { Stage } from '../src/run/stages.ts';
 import { setV8Flags } from '../src/cli/v8Flags.ts';
@@ -49,7 +50,7 @@ function measure(image: Uint8Array): InterpreterRun {
   const run = new BootRun({ ...config, until: 'banner', maxInstructions: 20_000_000_000n });
   const built = performance.now();
   const times = new Map<Stage, Moment>();
-  while (!run.advance(SLICE)) note();
+  finish(drive(run, { piece: () => SLICE }), note);
   note();
   function note(): void {
     for (const { name, instructions } of run.stages.reached) {

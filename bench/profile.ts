@@ -7,6 +7,7 @@
 // stands on is counted. Strides vary, so that no loop of the guest keeps step with them.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { drive, finish } from '../src/run/drive.ts';
 import { BootRun } from '../src/run/run.ts';
 import type { Stage } from '../src/run/stages.ts';
 import { setV8Flags } from '../src/cli/v8Flags.ts';
@@ -68,7 +69,9 @@ function profileBoot(image: Uint8Array, from: Stage, until: Stage, mean: number)
     seed: 0,
   });
   const stride = strides(mean);
-  while (!run.advance(stride())) if (run.stages.has(from)) sample(run, names, profile);
+  finish(drive(run, { piece: stride }), () => {
+    if (run.stages.has(from)) sample(run, names, profile);
+  });
   return profile;
 }
 

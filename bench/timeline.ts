@@ -6,14 +6,14 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { setV8Flags } from '../src/cli/v8Flags.ts';
+import { drive, finish } from '../src/run/drive.ts';
 import { BootRun, type RunConfig } from '../src/run/run.ts';
-import { atOnce, Timeline } from '../src/run/timeline.ts';
+import { Timeline } from '../src/run/timeline.ts';
 import { kernels } from '../test/support/kernels.ts';
 import { random } from '../test/support/random.ts';
 import { CMDLINE, MEMORY_MIB } from './kernels.ts';
 
 const MOST = 20_000_000_000n;
-const PIECE = 500_000n;
 
 const { values } = parseArgs({
   options: {
@@ -55,13 +55,13 @@ function configOf(): RunConfig {
 
 function plain(config: RunConfig): BootRun {
   const run = new BootRun(config);
-  while (!run.advance(PIECE));
+  finish(drive(run));
   return run;
 }
 
 function kept(config: RunConfig): Timeline {
   const timeline = new Timeline(new BootRun(config));
-  atOnce(timeline.record(MOST));
+  finish(timeline.record(MOST));
   return timeline;
 }
 
@@ -93,7 +93,7 @@ function seeks(timeline: Timeline, config: RunConfig): void {
   for (let i = 0; i < Number(values.moments); i++) {
     last = BigInt(from.below(end));
     const clock = performance.now();
-    used.push(timed(() => atOnce(timeline.seek({ instructions: last }))).ms);
+    used.push(timed(() => finish(timeline.seek({ instructions: last }))).ms);
     passed.push(performance.now() - clock);
   }
   for (const [what, times] of [

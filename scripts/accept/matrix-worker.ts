@@ -1,7 +1,8 @@
 // Boots one combination of scripts/accept/matrix.ts at a time, in a process of its own.
 import { readFileSync } from 'node:fs';
 import { InputError } from '../../src/bits/errors.ts';
-import { BootRun, type Outcome, runToEnd } from '../../src/run/run.ts';
+import { runToEnd } from '../../src/run/drive.ts';
+import { BootRun, type Outcome } from '../../src/run/run.ts';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
 import { outcomeText } from '../../src/report/outcome.ts';
 import { answer } from './pool.ts';

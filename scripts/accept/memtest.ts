@@ -10,6 +10,7 @@
 // Exit status: 0 all passes without an error, 1 errors or another end, 2 usage.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { drive } from '../../src/run/drive.ts';
 import { BootRun } from '../../src/run/run.ts';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
 import { DEFAULT_MODEL } from '../../src/x86/models.ts';
@@ -57,9 +58,9 @@ function options() {
 
 function runPasses(run: BootRun, passes: number): Screen {
   let shown: Screen | undefined;
-  let again = true;
-  while (again) {
-    again = run.advance(SLICE) === undefined;
+  const going = drive(run, { piece: () => SLICE });
+  for (let again = true; again; ) {
+    again = !going.next().done;
     const screen = readScreen(run.machine.screen.rows());
     if (screen.test !== '' && screen.test !== shown?.test) {
       console.log(`pass ${screen.passes + 1}, test ${screen.test}, errors ${screen.errors}`);

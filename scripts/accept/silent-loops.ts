@@ -5,7 +5,8 @@
 //
 // Exit status: 0 all went on, 1 one was given up.
 import { bytesOfHex } from '../../src/bits/hex.ts';
-import { BootRun, runToEnd } from '../../src/run/run.ts';
+import { runToEnd } from '../../src/run/drive.ts';
+import { BootRun } from '../../src/run/run.ts';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
 import { outcomeText } from '../../src/report/outcome.ts';
 import { makeElf } from '../../test/image/synthetic.ts';

@@ -3,6 +3,7 @@
 // What is typed and when makes the run no pure function of its options; the machine's input log makes it one again.
 
 import { InputError } from '../bits/errors.ts';
+import { drive } from '../run/drive.ts';
 import type { BootRun, RunConfig } from '../run/run.ts';
 import type { InputPort } from '../machine/input.ts';
 import { type Ended, nextSlice } from './drive.ts';
@@ -117,12 +118,13 @@ export async function driveInteractive(
       };
     });
   let slice = FIRST_SLICE;
+  const going = drive(run, { piece: () => BigInt(slice) });
   try {
     for (;;) {
       const [started, elapsed, time] = [io.now(), machine.engine.elapsed, machine.now];
-      const outcome = run.advance(BigInt(slice));
+      const { done } = going.next();
       screen.flush();
-      if (outcome) return 'outcome';
+      if (done) return 'outcome';
       const slept = machine.now - time > machine.engine.elapsed - elapsed;
       slice = slept ? IDLE_SLICE : nextSlice(slice, io.now() - started);
       const ahead = Math.min(pace.ahead(), LONGEST_WAIT);

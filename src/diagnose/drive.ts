@@ -1,27 +1,30 @@
-// Runs boots in stretches, so that whoever waits can show progress and stop.
+// Boots of a diagnosis, driven with words for what each is for.
 
+import { drive as driveRun } from '../run/drive.ts';
 import type { BootRun, Outcome } from '../run/run.ts';
 import type { Tick } from './types.ts';
 
-/** Instructions between two ticks: a second or two where each takes microseconds, as floating point and chips do. */
-const STRETCH = 500_000n;
+/** Runs to the outcome, or until so many instructions are retired. */
+export function* driveUntil(
+  run: BootRun,
+  until: bigint | undefined,
+  doing: string,
+): Generator<Tick, Outcome | undefined> {
+  return yield* during(doing, driveRun(run, until === undefined ? {} : { until }));
+}
 
 /** Runs to the outcome. */
 export function* drive(run: BootRun, doing: string): Generator<Tick, Outcome> {
-  for (;;) {
-    const outcome = run.advance(STRETCH);
-    if (outcome) return outcome;
-    yield { doing, instructions: run.machine.engine.retired };
-  }
+  const outcome = yield* driveUntil(run, undefined, doing);
+  if (outcome === undefined) throw new Error('every run has an end');
+  return outcome;
 }
 
-/** Runs until so many instructions are retired, or to the outcome if that comes first. */
-export function* driveUntil(run: BootRun, until: bigint, doing: string): Generator<Tick, Outcome | undefined> {
-  while (run.machine.engine.retired < until) {
-    const left = until - run.machine.engine.retired;
-    const outcome = run.advance(left < STRETCH ? left : STRETCH);
-    if (outcome) return outcome;
-    yield { doing, instructions: run.machine.engine.retired };
+/** Some work, with words for what it is for. */
+export function* during<T>(doing: string, work: Generator<{ readonly instructions: bigint }, T>): Generator<Tick, T> {
+  for (;;) {
+    const next = work.next();
+    if (next.done) return next.value;
+    yield { doing, instructions: next.value.instructions };
   }
-  return undefined;
 }

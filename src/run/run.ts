@@ -361,12 +361,3 @@ export class BootRun {
     };
   }
 }
-
-/** Instructions run between two looks at the clock, where nobody watches. */
-const WHOLE_SLICE = 1_000_000_000n;
-
-/** Runs a boot to its outcome. */
-export function runToEnd(run: BootRun): RunResult {
-  while (!run.advance(WHOLE_SLICE));
-  return run.result();
-}

@@ -8,6 +8,7 @@
 
 import { InputError } from '../bits/errors.ts';
 import { type Checkpoint, Checkpoints } from './checkpoints.ts';
+import { drive, type Going, PIECE } from './drive.ts';
 import { iterate } from './iterations.ts';
 import { BootRun, type RunConfig } from './run.ts';
 
@@ -38,11 +39,6 @@ const LONGEST = 50_000_000n;
  */
 const NEAR = 8n;
 const NEAREST = 10n;
-/** Instructions between two looks of whoever waits. */
-const PIECE = 500_000n;
-
-export type Going = { readonly instructions: bigint };
-
 export class Timeline {
   readonly run: BootRun;
   readonly #checkpoints: Checkpoints;
@@ -94,10 +90,9 @@ export class Timeline {
 
   /** Goes on to where the run ends, or to so many instructions in all. */
   *record(until: bigint): Generator<Going, void> {
-    while (!this.run.outcome && this.#retired < until) {
-      this.run.advance(least(until - this.#retired, this.untilNote || PIECE, PIECE));
+    for (const going of drive(this.run, { until, piece: () => least(this.untilNote || PIECE, PIECE) })) {
       this.note();
-      yield { instructions: this.#retired };
+      yield going;
     }
   }
 
@@ -130,11 +125,8 @@ export class Timeline {
     const stops = [...near.map((before) => instructions - before), instructions];
     for (const stop of stops) {
       const start = this.#retired;
-      while (this.#retired < stop) {
-        if (this.run.advance(least(stop - this.#retired, PIECE))) {
-          throw new InputError(`the run ends before ${instructions} instructions`);
-        }
-        yield { instructions: this.#retired };
+      if (yield* drive(this.run, { until: stop })) {
+        throw new InputError(`the run ends before ${instructions} instructions`);
       }
       if (stop !== instructions && this.#retired - start > 0n) this.#checkpoints.take(this.run);
     }
@@ -144,10 +136,7 @@ export class Timeline {
   *fork(instructions: bigint, config: RunConfig = this.run.config): Generator<Going, BootRun> {
     const checkpoint = this.#checkpoints.before(instructions);
     const run = checkpoint ? this.#copy(checkpoint, config) : new BootRun(config, this.run.image);
-    while (run.machine.engine.retired < instructions && !run.outcome) {
-      run.advance(least(instructions - run.machine.engine.retired, PIECE));
-      yield { instructions: run.machine.engine.retired };
-    }
+    yield* drive(run, { until: instructions });
     return run;
   }
 
@@ -159,11 +148,3 @@ export class Timeline {
 }
 
 const least = (...counts: readonly bigint[]): bigint => counts.reduce((a, b) => (a < b ? a : b));
-
-/** To its end at once, for those who wait for nothing else. */
-export function atOnce<T>(work: Generator<unknown, T>): T {
-  for (;;) {
-    const next = work.next();
-    if (next.done) return next.value;
-  }
-}

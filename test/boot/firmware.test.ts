@@ -1,6 +1,7 @@
 // What a guest finds of a PC's firmware before any boot protocol: a clock that ticks, at the vectors a BIOS has.
 import { describe, expect, it } from 'vitest';
-import { BootRun, type RunConfig, runToEnd } from '../../src/run/run.ts';
+import { runToEnd } from '../../src/run/drive.ts';
+import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { chainLines } from '../../src/report/chain.ts';
 import { makeElf } from '../image/synthetic.ts';
 import { makeElf32, multibootHeader, pvhNote } from './programs.ts';

@@ -1,7 +1,8 @@
 // Boots of real kernels, as the tests here want them.
 import { readFileSync } from 'node:fs';
 import type { TestContext } from 'vitest';
-import { BootRun, type RunConfig, type RunResult, runToEnd } from '../../src/run/run.ts';
+import { runToEnd } from '../../src/run/drive.ts';
+import { BootRun, type RunConfig, type RunResult } from '../../src/run/run.ts';
 import { type KernelFile, kernel, kernels } from '../support/kernels.ts';
 
 export const MIB = 2 ** 20;

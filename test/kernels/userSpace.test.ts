@@ -1,7 +1,8 @@
 // A real kernel goes on to user space, finds the ACPI tables, and ends the run by them. The program there is our own, of a
 // few instructions, so that this holds whatever the rest of user space needs.
 import { describe, expect, it } from 'vitest';
-import { BootRun, runToEnd } from '../../src/run/run.ts';
+import { runToEnd } from '../../src/run/drive.ts';
+import { BootRun } from '../../src/run/run.ts';
 import { SnapshotReader, snapshotOf } from '../../src/run/snapshot.ts';
 import { type DiskImage, imageOf as diskOf } from '../../src/devices/disk.ts';
 import { initramfsWith, POWER_OFF, rebootingProgram } from '../support/userProgram.ts';

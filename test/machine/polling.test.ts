@@ -1,6 +1,7 @@
 // A loop that polls a chip's port asks the chip only when something may have changed; that must show nowhere.
 import { describe, expect, it } from 'vitest';
-import { BootRun, runToEnd } from '../../src/run/run.ts';
+import { runToEnd } from '../../src/run/drive.ts';
+import { BootRun } from '../../src/run/run.ts';
 import type { InputByte } from '../../src/machine/input.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';

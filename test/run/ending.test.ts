@@ -1,6 +1,7 @@
 // How a guest ends a run itself, and the stage init, on small guests of a few instructions.
 import { describe, expect, it } from 'vitest';
-import { BootRun, endedAsAsked, type Goal, type RunConfig, runToEnd } from '../../src/run/run.ts';
+import { runToEnd } from '../../src/run/drive.ts';
+import { BootRun, endedAsAsked, type Goal, type RunConfig } from '../../src/run/run.ts';
 import { makeElf } from '../image/synthetic.ts';
 
 const ENTRY = 0x1000000n;

@@ -3,7 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import { bytesOfHex } from '../../src/bits/hex.ts';
 import { LOG_GRACE, LOG_LOOK } from '../../src/run/ownLog.ts';
-import { BootRun, type RunConfig, runToEnd } from '../../src/run/run.ts';
+import { runToEnd } from '../../src/run/drive.ts';
+import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { SnapshotReader, snapshotOf } from '../../src/run/snapshot.ts';
 import { concat, makeElf } from '../image/synthetic.ts';
 

@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { putU32 } from '../../src/bits/cursor.ts';
 import { bytesOfHex } from '../../src/bits/hex.ts';
-import { BootRun, runToEnd } from '../../src/run/run.ts';
+import { runToEnd } from '../../src/run/drive.ts';
+import { BootRun } from '../../src/run/run.ts';
 import { parseBzImage } from '../../src/image/bzimage.ts';
 
 const good = new Uint8Array(readFileSync(fileURLToPath(new URL('../../samples/built/good.bzImage', import.meta.url))));

@@ -2,8 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
 import { physAddr } from '../../src/bits/address.ts';
+import { finish } from '../../src/run/drive.ts';
 import { BootRun } from '../../src/run/run.ts';
-import { atOnce, type Moment, Timeline, type TimelineOptions } from '../../src/run/timeline.ts';
+import { type Moment, Timeline, type TimelineOptions } from '../../src/run/timeline.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import { random } from '../support/random.ts';
 import { restlessGuest } from './snapshotGuest.ts';
@@ -27,7 +28,7 @@ const advanced = (run: BootRun, to: bigint): BootRun => {
   return run;
 };
 
-const seek = (timeline: Timeline, moment: Moment): void => atOnce(timeline.seek(moment));
+const seek = (timeline: Timeline, moment: Moment): void => finish(timeline.seek(moment));
 
 /** Random instruction counts below END, in no order. */
 function moments(count: number): bigint[] {
@@ -45,7 +46,7 @@ function stoppedAt(counts: readonly bigint[]): Map<bigint, ReturnType<typeof fac
 /** A run up to END with a checkpoint every 1500 instructions. */
 function recorded(options: TimelineOptions = {}): Timeline {
   const timeline = new Timeline(new BootRun(restlessGuest()), { shortest: 1_500n, longest: 1_500n, ...options });
-  atOnce(timeline.record(END));
+  finish(timeline.record(END));
   return timeline;
 }
 
@@ -65,7 +66,7 @@ describe('a moment of a run', () => {
   it('is the same in a run that is forked from it, and the first one stays where it is', () => {
     const timeline = recorded();
     for (const count of counts.slice(0, 5)) {
-      const fork = atOnce(timeline.fork(count));
+      const fork = finish(timeline.fork(count));
       expect(facts(fork), `at ${count}`).toEqual(known.get(count));
       expect(facts(advanced(fork, END))).toEqual(known.get(END));
     }

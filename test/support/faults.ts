@@ -2,6 +2,7 @@
 // whoever blames a position-dependent reference for what follows has guessed.
 import { Decoder, DecoderOptions, type Instruction, OpKind } from 'iced-x86';
 import { bytesOfHex, hexBytes } from '../../src/bits/hex.ts';
+import { drive } from '../../src/run/drive.ts';
 import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { type CodeInstruction, type CodeMap, findCode } from '../../src/code/codeMap.ts';
 import { attText, type Bits, decodeOne } from '../../src/code/disassembly.ts';
@@ -76,9 +77,9 @@ function decodedCode(config: RunConfig, image: BzImage): Map<number, 'early' | '
       decoded.set(place.fileOffset, unpacking ? 'late' : 'early');
     return false;
   };
-  const { engine } = run.machine;
   let end = config.maxInstructions;
-  while (engine.retired < end && run.advance(STRETCH) === undefined) {
+  for (const { instructions } of drive(run, { piece: () => STRETCH })) {
+    if (instructions >= end) break;
     const began = run.stages.reached.find((stage) => stage.name === 'decompress');
     if (began !== undefined) end = began.instructions + LATE_ENOUGH;
   }

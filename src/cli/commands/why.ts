@@ -15,7 +15,7 @@ import { endLines, firstLines, foundLines, quietEntry, quietLines } from '../../
 import { entryHeading, spokenLines } from '../../report/whyEnd.ts';
 import { whyJson } from '../../report/whyJson.ts';
 import type { Command } from '../command.ts';
-import { driveTicks } from '../driveTicks.ts';
+import { driveWork } from '../drive.ts';
 import { EXIT, exitCodeOf, type Stopped, stoppedBy } from '../exit.ts';
 import { readInput } from '../files.ts';
 import { uninterrupted } from '../io.ts';
@@ -94,7 +94,7 @@ export const why: Command = {
     const opening = openingLines(input);
     const { ended, last, result } = await uninterrupted(io, () => {
       tell?.(opening);
-      return driveTicks(diagnosing(input, tell), io, screen, !quiet);
+      return driveWork(diagnosing(input, tell), io, screen, !quiet);
     });
     if (ended === 'output-closed') return EXIT.outputClosed;
     if (result === undefined) return sayInterrupted(last, stoppedBy(io.signal()), screen);
