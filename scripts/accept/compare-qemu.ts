@@ -18,6 +18,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { MIB } from '../../src/bits/sizes.ts';
 import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
 import * as at from '../../src/cpu/state/layout.ts';
@@ -27,7 +28,6 @@ import { MSR_IA32_MTRR_DEF_TYPE, MSR_KERNEL_GS_BASE, msrSlot } from '../../src/x
 import { GdbRemote, type Registers } from '../oracles/gdb-remote.ts';
 
 const root = resolve(fileURLToPath(import.meta.url), '../../..');
-const MIB = 2 ** 20;
 const ROM = 0xf0000;
 const ROM_SIZE = 0x10000;
 /** Where in the ROM the way from reset to the entry stands, below the reset vector. */

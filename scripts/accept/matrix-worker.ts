@@ -1,13 +1,12 @@
 // Boots one combination of scripts/accept/matrix.ts at a time, in a process of its own.
 import { readFileSync } from 'node:fs';
 import { InputError } from '../../src/bits/errors.ts';
+import { MIB } from '../../src/bits/sizes.ts';
 import { runToEnd } from '../../src/run/drive.ts';
 import { BootRun, type Outcome } from '../../src/run/run.ts';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
 import { outcomeText } from '../../src/report/outcome.ts';
 import { answer } from './pool.ts';
-
-const MIB = 2 ** 20;
 
 export interface Combination {
   readonly kernel: string;

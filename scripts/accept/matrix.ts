@@ -11,11 +11,11 @@
 // Exit status: 0 all reached the banner, 1 not all did, 2 usage, 3 there is no kernel.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { MIB } from '../../src/bits/sizes.ts';
 import { kernels } from '../../test/support/kernels.ts';
 import type { Combination, MatrixRow, MatrixTask } from './matrix-worker.ts';
 import { jobsOption, type Reply, shareOut } from './pool.ts';
 
-const MIB = 2 ** 20;
 const FIVE_GIB = 5 * 1024 * MIB;
 
 const PLACES = [

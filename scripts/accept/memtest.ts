@@ -10,12 +10,12 @@
 // Exit status: 0 all passes without an error, 1 errors or another end, 2 usage.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { MIB } from '../../src/bits/sizes.ts';
 import { drive } from '../../src/run/drive.ts';
 import { BootRun } from '../../src/run/run.ts';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
 import { DEFAULT_MODEL } from '../../src/x86/models.ts';
 
-const MIB = 2 ** 20;
 const SLICE = 100_000_000n;
 const MOST_INSTRUCTIONS = 2_000_000_000_000n;
 

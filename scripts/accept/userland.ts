@@ -19,13 +19,13 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { MIB } from '../../src/bits/sizes.ts';
 import { commandInitramfs } from '../../src/boot/initramfs.ts';
 import { kernels } from '../../test/support/kernels.ts';
 import { complaintsBeyond, graveLines, logLines } from './kernel-log.ts';
 import { jobsOption, type Reply, shareOut } from './pool.ts';
 import type { UserlandRow, UserlandTask } from './userland-worker.ts';
 
-const MIB = 2 ** 20;
 const MEMORY = 512 * MIB;
 const LINES = 80_000;
 const PRIME = 80_021;

@@ -6,13 +6,13 @@ import {
   type Instruction,
   InstructionInfoFactory,
   Mnemonic,
-  OpAccess,
   OpKind,
   Register,
   RegisterExt,
 } from 'iced-x86';
 import { hex } from '../bits/hex.ts';
 import { attText, decodeOne } from '../code/disassembly.ts';
+import { isOnlyRead } from '../code/facts.ts';
 import type { ElfSegment } from '../image/elf.ts';
 import type { Finding } from './types.ts';
 
@@ -110,7 +110,7 @@ function afterwards(walk: Walk, { at, constants }: Path, instruction: Instructio
   const before = constants.get(to);
   const from = op1Kind === OpKind.Register ? constants.get(instruction.op1Register) : undefined;
   for (const used of walk.info.info(instruction).usedRegisters()) {
-    if (used.access !== OpAccess.Read && used.access !== OpAccess.CondRead) {
+    if (!isOnlyRead(used.access)) {
       constants.delete(RegisterExt.fullRegister32(used.register));
     }
     used.free();

@@ -1,9 +1,10 @@
 // struct boot_params, the "zero page" (Documentation/arch/x86/zero-page.rst): all zero but what is set here. The setup
 // header lies in it at the offset it has in the file.
 import { putU16, putU32, putU64 } from '../bits/cursor.ts';
+import { KIB } from '../bits/sizes.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { BOOT_FLAG, HEADER_MAGIC, LOADED_HIGH, putHeaderField, SETUP_HEADER_START } from '../image/setup-header.ts';
-import { E820_RAM, type E820Entry, endOf, HIGH_MEMORY_START, HIGH_RAM_START, KIB, type Range } from './layout.ts';
+import { E820_RAM, type E820Entry, endOf, HIGH_MEMORY_START, HIGH_RAM_START, type Range } from './layout.ts';
 
 export const BOOT_PARAMS_SIZE = 4096;
 const TWO_32 = 2 ** 32;

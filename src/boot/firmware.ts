@@ -1,6 +1,7 @@
 // What firmware has done to memory, processor and chips before it hands over, and no boot protocol mentions: its tables and
 // data, the memory types (SDM 3A 12.11, "Memory Type Range Registers"), and a timer that ticks.
 import { putU16 } from '../bits/cursor.ts';
+import { KIB } from '../bits/sizes.ts';
 import * as at from '../cpu/state/layout.ts';
 import type { CpuState } from '../cpu/state/state.ts';
 import type { Machine } from '../machine/machine.ts';
@@ -14,7 +15,6 @@ import {
   BIOS_START,
   EBDA_START,
   HIGH_RAM_START,
-  KIB,
   MMIO_HOLE_START,
   type Range,
   SMBIOS_START,

@@ -16,10 +16,7 @@
 import { PAGE_SIZE } from '../bits/address.ts';
 import { InputError } from '../bits/errors.ts';
 import { hex } from '../bits/hex.ts';
-
-export const KIB = 1024;
-export const MIB = 1024 * KIB;
-export const GIB = 1024 * MIB;
+import { GIB, KIB, MIB } from '../bits/sizes.ts';
 
 /** BIOS data area: segment of the EBDA, a word. paging_prepare() reads it to find the end of usable low memory. */
 export const BDA_EBDA_SEGMENT = 0x40e;

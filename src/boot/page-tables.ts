@@ -2,8 +2,8 @@
 // 1 GiB pages where the CPU has them.
 import { PAGE_SIZE } from '../bits/address.ts';
 import { putU64 } from '../bits/cursor.ts';
+import { GIB, MIB } from '../bits/sizes.ts';
 import { PTE_P, PTE_PS, PTE_RW } from '../x86/paging.ts';
-import { GIB, MIB } from './layout.ts';
 
 const ENTRIES = 512;
 

@@ -2,7 +2,8 @@
 // dmidecode and memory tests. The entry point lies on a paragraph below 1 MiB, where everybody looks for it (5.2.1), and
 // the structures follow it. A string is named by its number among those behind its structure, 0 where there is none.
 import { putU16, putU32, putU64 } from '../bits/cursor.ts';
-import { alignUp, HIGH_RAM_START, KIB, MIB, MMIO_HOLE_START } from './layout.ts';
+import { KIB, MIB } from '../bits/sizes.ts';
+import { alignUp, HIGH_RAM_START, MMIO_HOLE_START } from './layout.ts';
 
 export type SmbiosInput = {
   readonly memoryBytes: number;

@@ -1,7 +1,7 @@
 // The busybox that `--run` puts into the guest: a file of the user's, else the one of this system where it will do.
 
 import { InputError } from '../bits/errors.ts';
-import { MIB } from '../boot/layout.ts';
+import { MIB } from '../bits/sizes.ts';
 import { checkStaticProgram } from '../boot/initramfs.ts';
 import { readInput } from './files.ts';
 

@@ -1,9 +1,9 @@
 // The options that every command which boots an image has, and what they amount to.
 
 import { InputError } from '../bits/errors.ts';
+import { MIB } from '../bits/sizes.ts';
 import { entries, isProgram, protocolOf, readImage } from '../boot/boot.ts';
 import { type CommandLine, type CommandLineRequest, guestOf, withOurWords } from '../run/cmdline.ts';
-import { MIB } from '../boot/layout.ts';
 import { commandInitramfs } from '../boot/initramfs.ts';
 import type { Entry, Module } from '../boot/protocol.ts';
 import type { BootRun, Goal, RunConfig } from '../run/run.ts';

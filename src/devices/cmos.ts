@@ -5,6 +5,7 @@
 // saving, a stopped divider (register A DV), and a day of the week that contradicts the date. Changing DM or 24/12
 // converts what is read; the silicon leaves the bytes as they are. Read: MC146818 data sheet, "Registers".
 
+import { KIB, MIB } from '../bits/sizes.ts';
 import type { CivilTime } from './civilTime.ts';
 import { civilTime, epochSeconds } from './civilTime.ts';
 import type { GuestClock, InterruptLine, TimedDevice, Unimplemented } from './device.ts';
@@ -63,8 +64,6 @@ const CMOS_MEMORY_ABOVE_16M = 0x34;
 const CMOS_MEMORY_ABOVE_4G = 0x5b;
 const CMOS_CHECKSUM = 0x2e;
 
-const KIB = 1024;
-const MIB = 1024 * KIB;
 const UNIT_64K = 64 * KIB;
 
 /** 2026-01-01 00:00:00 UTC. */

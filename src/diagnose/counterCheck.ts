@@ -8,6 +8,7 @@ import { alignDown, alignUp, HIGH_MEMORY_START, overlap, type Range } from '../b
 import { BootRun, type RunConfig } from '../run/run.ts';
 import type { Alias } from '../run/runConfig.ts';
 import { putU32, viewOf } from '../bits/cursor.ts';
+import { MIB } from '../bits/sizes.ts';
 import * as at from '../cpu/state/layout.ts';
 import type { ReferenceForm } from '../code/references.ts';
 import type { BzImage } from '../image/bzimage.ts';
@@ -19,7 +20,6 @@ import { type Change, repaired } from './repair.ts';
 import { bootBeyond, type Dead } from './trials.ts';
 import type { CounterCheck, Tick } from './types.ts';
 
-const MIB = 2 ** 20;
 /** Where the image is loaded for a check by alias, tried in this order. */
 const LOAD_ADDRESSES = [16 * MIB, 32 * MIB, 64 * MIB, 128 * MIB, 1 * MIB];
 /** In the setup header (boot protocol 2.10). */

@@ -1,7 +1,7 @@
 // Facts about a death: the first exception or the place of the stop, the bytes there, and who wrote them.
 
-import { Mnemonic } from 'iced-x86';
 import { PAGE_SIZE, type PhysAddr } from '../bits/address.ts';
+import { STRING_MOVES } from '../code/facts.ts';
 import { BootRun, type Outcome } from '../run/run.ts';
 import { isFault } from '../cpu/state/cpu.ts';
 import type { Watched } from '../cpu/interpret/engine.ts';
@@ -9,6 +9,7 @@ import * as at from '../cpu/state/layout.ts';
 import { FLAGS } from '../cpu/state/state.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import { locateInMemory } from '../record/location.ts';
+import { GPR } from '../x86/registers.ts';
 import { driveUntil } from './drive.ts';
 import { instructionAt } from './instructionAt.ts';
 import type { Evidence, InstructionAt, Jump, Tick, Writer } from './types.ts';
@@ -57,9 +58,7 @@ function wordsOf(run: BootRun): Pick<Evidence, 'silent' | 'lastWords' | 'lastWor
   return { silent: text.length === 0, lastWords: lastLine(text), lastWordsOn };
 }
 
-const MOVES = new Set([Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq]);
-const RSI = 6;
-const RDI = 7;
+const { RSI, RDI } = GPR;
 const LARGEST_ELEMENT = 8;
 
 /** Physical addresses, and where a string move takes the first byte from. */
@@ -128,7 +127,7 @@ function storeOf(run: BootRun, watched: Watched, symbols: SymbolTable | undefine
   const { engine } = run.machine;
   const insn = engine.currentInstruction();
   if (isFault(insn)) return undefined;
-  const moves = MOVES.has(insn.mnemonic);
+  const moves = STRING_MOVES.has(insn.mnemonic);
   insn.free();
   const range = moves ? blockWritten(run) : watched.write ? plainStore(watched) : undefined;
   if (!range) return undefined;

@@ -1,11 +1,10 @@
 // Which constants may be addresses of the stub, and how likely: decides only what is tried first. The proof decides the
 // rest.
 
+import { BSS_ROOM } from '../code/facts.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import type { Reference } from '../code/references.ts';
 
-/** Room for the stub's .bss, heap, stack and page tables behind what the file holds. */
-const BSS_ROOM = 5 * 2 ** 20;
 /** Bytes of gzip's header without a name, which the stub itself steps over (RFC 1952, 2.3). */
 const GZIP_HEADER = 10n;
 

@@ -4,6 +4,7 @@
 // it was given it has to heal where its bias is 0 (controls.ts, counterCheck.ts).
 
 import { InputError } from '../bits/errors.ts';
+import { MIB } from '../bits/sizes.ts';
 import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { CPU_MODELS, findModel } from '../x86/models.ts';
@@ -14,7 +15,6 @@ import { type Change, changeOf, meansItsOwnCopy, repaired } from './repair.ts';
 import { type Dead, driveBeyond, record, type Tried } from './trials.ts';
 import type { ProofBoot, Tick } from './types.ts';
 
-const MIB = 2 ** 20;
 /** Tried in this order until enough of them take the image. */
 const LOAD_ADDRESSES = [1 * MIB, 16 * MIB, 64 * MIB, 32 * MIB, 128 * MIB, 256 * MIB];
 export const WANTED_ADDRESSES = 3;

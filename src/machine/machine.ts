@@ -14,6 +14,7 @@ import { plainEngine, readEngine } from '../cpu/interpret/savedEngine.ts';
 import type { Device, ResetSource, TimedDevice } from '../devices/device.ts';
 import type { PostCode } from '../devices/debugPorts.ts';
 import type { Uart16550 } from '../devices/uart16550.ts';
+import { FLAGS } from '../x86/flags.ts';
 import { MSR_IA32_TSC_ADJUST, msrSlot } from '../x86/msr.ts';
 import { VECTOR } from '../x86/vectors.ts';
 import { type CommandPorts, restoreCommand, saveCommand } from './command.ts';
@@ -42,7 +43,6 @@ export type MachineStop =
   /** Somebody called requestStop. */
   | { readonly kind: 'requested' };
 
-const FLAG_IF = 0x200;
 const TSC_ADJUST = at.msrAddress(msrSlot(MSR_IA32_TSC_ADJUST));
 /** Bytes that chips may move in memory before `run` comes back: a guest has them move gigabytes in few instructions. */
 export const MOST_MOVED = 64 * 2 ** 20;
@@ -281,7 +281,7 @@ export class Machine {
   /** Is there one to take before the next instruction? */
   #due(): boolean {
     const { state } = this.engine;
-    return !state.u32(at.INTERRUPT_SHADOW) && this.#requested((state.u32(at.FLAGS_REST) & FLAG_IF) !== 0);
+    return !state.u32(at.INTERRUPT_SHADOW) && this.#requested((state.u32(at.FLAGS_REST) & FLAGS.IF) !== 0);
   }
 
   #nmiRequested(): boolean {
@@ -305,7 +305,7 @@ export class Machine {
   /** Takes an interrupt if one is due; a halted processor sleeps until the next one. */
   #interrupt(halted: boolean): MachineStop | undefined {
     const { state } = this.engine;
-    const enabled = (state.u32(at.FLAGS_REST) & FLAG_IF) !== 0;
+    const enabled = (state.u32(at.FLAGS_REST) & FLAGS.IF) !== 0;
     if (halted && !this.#sleep(enabled)) return { kind: 'halt' };
     if (!this.#due()) return undefined;
     state.setU32(at.HALTED, 0);

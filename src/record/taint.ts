@@ -9,11 +9,13 @@ import {
   type Instruction,
   MemorySizeExt,
   Mnemonic,
-  OpAccess,
   type Register,
   RegisterExt,
 } from 'iced-x86';
+import { STRING_MOVES, isRead, isWritten } from '../code/facts.ts';
 import type { CpuState } from '../cpu/state/state.ts';
+import { FLAGS } from '../x86/flags.ts';
+import { GPR } from '../x86/registers.ts';
 
 export type Mark = 'pointer' | 'fetched';
 
@@ -35,20 +37,10 @@ export type Use =
 type Range = { from: bigint; to: bigint; mark: Mark };
 
 const GPR_COUNT = 16;
-const RSI = 6;
-const RDI = 7;
-const RCX = 1;
-const MOVES = new Map([
-  [Mnemonic.Movsb, 1n],
-  [Mnemonic.Movsw, 2n],
-  [Mnemonic.Movsd, 4n],
-  [Mnemonic.Movsq, 8n],
-]);
+const { RSI, RDI, RCX } = GPR;
 const COMPARES = new Set([Mnemonic.Cmp, Mnemonic.Test, Mnemonic.Sub]);
 const SYSTEM = new Set([Mnemonic.Lgdt, Mnemonic.Lidt, Mnemonic.Lldt, Mnemonic.Ltr]);
 const INDIRECT = new Set<number>([FlowControl.IndirectBranch, FlowControl.IndirectCall, FlowControl.Return]);
-const WRITES = new Set<number>([OpAccess.Write, OpAccess.ReadWrite, OpAccess.CondWrite, OpAccess.ReadCondWrite]);
-const READS = new Set<number>([OpAccess.Read, OpAccess.ReadWrite, OpAccess.CondRead, OpAccess.ReadCondWrite]);
 
 const gprIndex = (register: Register): number => {
   if (!RegisterExt.isGPR(register)) return -1;
@@ -87,8 +79,8 @@ export class Taint {
   }
 
   #step(insn: Instruction, made: Mark | undefined): Use[] {
-    const block = MOVES.get(insn.mnemonic);
-    if (block !== undefined) return this.#move(insn, block);
+    const block = STRING_MOVES.get(insn.mnemonic);
+    if (block !== undefined) return this.#move(insn, BigInt(block));
     const info = this.#factory.info(insn);
     const uses: Use[] = [];
     const memory = this.#memoryUses(insn, info);
@@ -98,8 +90,8 @@ export class Taint {
     for (const used of info.usedRegisters()) {
       const index = gprIndex(used.register);
       if (index < 0) continue;
-      if (READS.has(used.access) && !addressing.has(index)) value = stronger(value, this.#registers[index]);
-      if (WRITES.has(used.access)) written.push(index);
+      if (isRead(used.access) && !addressing.has(index)) value = stronger(value, this.#registers[index]);
+      if (isWritten(used.access)) written.push(index);
     }
     // XOR and SUB of a register with itself make a zero, whatever it held.
     if (clears(insn)) value = made;
@@ -146,7 +138,7 @@ export class Taint {
     const repeated = insn.hasRepPrefix || insn.hasRepnePrefix;
     const count = repeated ? this.#state.reg(RCX) : 1n;
     const bytes = BigInt.asUintN(40, count * element);
-    const backwards = (this.#state.rflags & 0x400) !== 0;
+    const backwards = (this.#state.rflags & FLAGS.DF) !== 0;
     const begin = (pointer: bigint): bigint => (backwards ? pointer + element - bytes : pointer);
     const from = begin(this.#state.reg(RSI));
     const to = begin(this.#state.reg(RDI));
@@ -171,8 +163,8 @@ export class Taint {
       return {
         address,
         bytes: Math.min(64, Math.max(1, sizeOf(insn))),
-        reads: READS.has(used.access),
-        writes: WRITES.has(used.access),
+        reads: isRead(used.access),
+        writes: isWritten(used.access),
         through,
       };
     });

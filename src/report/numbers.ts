@@ -1,6 +1,7 @@
 // Figures as people read them. Independent of any locale, so that a report is the same everywhere.
 
-const KIB = 1024;
+import { KIB } from '../bits/sizes.ts';
+
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
 /** 1234567 as "1,234,567". Takes non-negative integers. */

@@ -10,6 +10,7 @@ import * as at from '../cpu/state/layout.ts';
 import { SEG } from '../cpu/state/state.ts';
 import { StateHash } from '../machine/hash.ts';
 import type { Machine } from '../machine/machine.ts';
+import { GPR } from '../x86/registers.ts';
 import { processorBytes, withoutStackPointer } from './processorState.ts';
 
 /** Of the same exception in a row: when it is looked at first, and how much later each time. */
@@ -24,7 +25,7 @@ const MOST_STACK = 4096n;
 /** So many in a row are no progress, whatever changes meanwhile: some ten seconds. */
 export const MOST_FAULTS = 4_000_000;
 
-const RSP = 4;
+const { RSP } = GPR;
 const MOST = (1n << 64n) - 1n;
 
 export type FaultSeen = 'look' | 'recursion' | 'no progress' | undefined;

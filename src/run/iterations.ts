@@ -2,14 +2,16 @@
 // as small as is wanted for one instruction, and is then what it would be (SDM 2B REP).
 
 import { type Instruction, Mnemonic } from 'iced-x86';
+import { STRING_MOVES } from '../code/facts.ts';
 import { stringAddressBits } from '../cpu/decode/operands.ts';
 import type { Engine } from '../cpu/interpret/engine.ts';
 import { isFault } from '../cpu/state/cpu.ts';
 import { FLAGS } from '../cpu/state/state.ts';
+import { GPR } from '../x86/registers.ts';
 
-const RCX = 1;
+const { RCX } = GPR;
 const STRINGS = new Set([
-  ...[Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq],
+  ...STRING_MOVES.keys(),
   ...[Mnemonic.Stosb, Mnemonic.Stosw, Mnemonic.Stosd, Mnemonic.Stosq],
   ...[Mnemonic.Lodsb, Mnemonic.Lodsw, Mnemonic.Lodsd, Mnemonic.Lodsq],
   ...[Mnemonic.Insb, Mnemonic.Insw, Mnemonic.Insd, Mnemonic.Outsb, Mnemonic.Outsw, Mnemonic.Outsd],

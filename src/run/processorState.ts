@@ -2,6 +2,7 @@
 
 import * as at from '../cpu/state/layout.ts';
 import type { CpuState } from '../cpu/state/state.ts';
+import { GPR } from '../x86/registers.ts';
 
 /** As hashProcessor has it, but without the count of instructions at the last exception. */
 const RANGES = [
@@ -15,7 +16,7 @@ const RANGES = [
 
 const SIZE = RANGES.reduce((sum, [start, end]) => sum + end - start, 4);
 /** General registers and RIP come first: where anything differs, they mostly do. */
-const RSP = 4;
+const { RSP } = GPR;
 
 /** Registers and hidden state, one after the other. @param bytes the state block's memory */
 export function processorBytes(state: CpuState, bytes: Uint8Array): Uint8Array {

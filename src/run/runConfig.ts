@@ -1,6 +1,7 @@
 // What a run is made of, and what that comes to for the machine and the loader.
 
 import { InputError } from '../bits/errors.ts';
+import { GIB } from '../bits/sizes.ts';
 import * as at from '../cpu/state/layout.ts';
 import { type DiskImage, SECTOR } from '../devices/disk.ts';
 import type { InputByte } from '../machine/input.ts';
@@ -8,7 +9,7 @@ import type { MachineConfig } from '../machine/pc.ts';
 import { mostDisks } from '../machine/pci.ts';
 import type { ExtraDevice } from '../machine/pciFunctions.ts';
 import type { CpuModel } from '../x86/models.ts';
-import { GIB, HIGH_MEMORY_START, HIGH_RAM_START, MMIO_HOLE_START, ramRanges } from '../boot/layout.ts';
+import { HIGH_MEMORY_START, HIGH_RAM_START, MMIO_HOLE_START, ramRanges } from '../boot/layout.ts';
 import type { Boot, Entry, Module } from '../boot/protocol.ts';
 import type { Goal } from './outcome.ts';
 import type { Processor } from '../boot/smbios.ts';

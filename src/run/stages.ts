@@ -9,10 +9,10 @@
 // - init: after handoff, the first entry into user mode (CPL 3). That is process 1, unless the kernel runs a helper
 //   program before it (modprobe, from an initrd that has it).
 
-import { Mnemonic } from 'iced-x86';
 import { PAGE_SIZE, type PhysAddr, physAddr } from '../bits/address.ts';
 import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
+import { STRING_MOVES } from '../code/facts.ts';
 import type { Context } from '../cpu/state/codeContext.ts';
 import { isFault } from '../cpu/state/cpu.ts';
 import type { Watched } from '../cpu/interpret/engine.ts';
@@ -38,7 +38,6 @@ export const BANNER = 'Linux version';
 const NEWLINE = 10;
 /** A line longer than this is taken as ended. */
 const LONGEST_LINE = 1024;
-const STRING_MOVES = new Set([Mnemonic.Movsb, Mnemonic.Movsw, Mnemonic.Movsd, Mnemonic.Movsq]);
 /** A stub copies itself once or twice. */
 const MOST_COPIES = 100_000;
 const MOST_DESTINATIONS = 8;

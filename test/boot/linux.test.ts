@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
 import { bytesOfHex } from '../../src/bits/hex.ts';
-import { endOf, GIB, MIB, overlap, type Range } from '../../src/boot/layout.ts';
+import { GIB, MIB } from '../../src/bits/sizes.ts';
+import { endOf, overlap, type Range } from '../../src/boot/layout.ts';
 import { bootImage } from '../../src/boot/boot.ts';
 import type { Boot, ImageOptions, PlacedName } from '../../src/boot/protocol.ts';
 import { parseImage } from '../../src/image/image.ts';

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
 import { bytesOfHex } from '../../src/bits/hex.ts';
-import { BIOS_START, endOf, GIB, MIB } from '../../src/boot/layout.ts';
+import { GIB, MIB } from '../../src/bits/sizes.ts';
+import { BIOS_START, endOf } from '../../src/boot/layout.ts';
 import { bootImage } from '../../src/boot/boot.ts';
 import type { ImageOptions } from '../../src/boot/protocol.ts';
 import { parseImage } from '../../src/image/image.ts';

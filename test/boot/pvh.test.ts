@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/bits/errors.ts';
 import { bytesOfHex } from '../../src/bits/hex.ts';
+import { MIB } from '../../src/bits/sizes.ts';
 import { bootImage } from '../../src/boot/boot.ts';
 import type { ImageOptions } from '../../src/boot/protocol.ts';
-import { MIB } from '../../src/boot/layout.ts';
 import { runToEnd } from '../../src/run/drive.ts';
 import { BootRun } from '../../src/run/run.ts';
 import { parseImage } from '../../src/image/image.ts';

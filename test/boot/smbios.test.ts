@@ -1,10 +1,10 @@
 // Read as kernels and dmidecode read them: the entry point, then structure by structure up to type 127.
 import { describe, expect, it } from 'vitest';
 import { viewOf } from '../../src/bits/cursor.ts';
+import { GIB } from '../../src/bits/sizes.ts';
 import { smbiosTables } from '../../src/boot/smbios.ts';
 
 const BASE = 0xfc000;
-const GIB = 2 ** 30;
 const processor = { id: 0x0781_abfd_0001_06can, vendor: 'GenuineIntel', name: 'Firstlight max' };
 
 type Structure = { type: number; bytes: Uint8Array; strings: string[] };

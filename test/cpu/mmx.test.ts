@@ -5,13 +5,14 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Fault } from '../../src/cpu/state/cpu.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import { CR0_EM, CR0_TS, CR4_OSFXSR } from '../../src/x86/control.ts';
+import { GPR } from '../../src/x86/registers.ts';
 import { DATA, makeGuest } from './guest.ts';
 
 const CODE_LINEAR = 0x8000n;
 const BUFFER_LINEAR = 0x9000n;
 const BUFFER = DATA + 4096;
 const UNMAPPED = 0x7000_0000n;
-const RDI = 7;
+const { RDI } = GPR;
 
 const PADDB = [0x0f, 0xfc, 0xca]; // paddb %mm2,%mm1
 const PADDB_LOAD = [0x0f, 0xfc, 0x0f]; // paddb (%rdi),%mm1

@@ -2,12 +2,11 @@
 
 import { describe, expect, it } from 'vitest';
 import { FLAGS } from '../../src/cpu/state/state.ts';
+import { GPR } from '../../src/x86/registers.ts';
 import { random } from '../support/random.ts';
 import { DATA, makeGuest } from './guest.ts';
 
-const RAX = 0;
-const RCX = 1;
-const RDX = 2;
+const { RAX, RCX, RDX } = GPR;
 const CODE_LINEAR = 0x8000n;
 const CASES = 3000;
 const MUL = [0x48, 0xf7, 0xe1]; // mul %rcx

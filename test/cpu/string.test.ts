@@ -3,14 +3,12 @@
 
 import { describe, expect, it } from 'vitest';
 import { FLAGS, SEG } from '../../src/cpu/state/state.ts';
+import { GPR } from '../../src/x86/registers.ts';
 import { type Random, random } from '../support/random.ts';
 import { DATA, makeGuest } from './guest.ts';
 
 const PAGE = 4096;
-const RAX = 0;
-const RCX = 1;
-const RSI = 6;
-const RDI = 7;
+const { RAX, RCX, RSI, RDI } = GPR;
 const CODE_LINEAR = 0x8000n;
 const CODE = DATA - PAGE;
 /** Linear pages of the arena, and where in physical memory each one lies; two of them are the same frame. */

@@ -1,12 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { GIB, MIB } from '../../src/bits/sizes.ts';
 import { civilTime, epochSeconds } from '../../src/devices/civilTime.ts';
 import { createCmos, RTC_START_EPOCH } from '../../src/devices/cmos.ts';
 import { bytePorts, handClock, noUnknowns, recordedLine } from './support.ts';
 
 const SECOND = 1_000_000_000n;
-const MIB = 2 ** 20;
-const GIB = 2 ** 30;
 const RTC_SECONDS = 0x00;
 const RTC_SECONDS_ALARM = 0x01;
 const RTC_MINUTES_ALARM = 0x03;

@@ -8,11 +8,10 @@ import { SEG } from '../../src/cpu/state/state.ts';
 import type { InputByte } from '../../src/machine/input.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';
+import { GPR } from '../../src/x86/registers.ts';
 
 const CODE = 0x1000;
-const RCX = 1;
-const RDX = 2;
-const RBX = 3;
+const { RCX, RDX, RBX } = GPR;
 
 type Program = {
   readonly parts: readonly (readonly [offset: number, hex: string])[];

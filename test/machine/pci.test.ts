@@ -8,6 +8,7 @@ import { imageOf } from '../../src/devices/disk.ts';
 import { Machine, MOST_MOVED } from '../../src/machine/machine.ts';
 import { mostDisks } from '../../src/machine/pci.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';
+import { GPR } from '../../src/x86/registers.ts';
 
 const CODE = 0x1000;
 const HANDLER = 0x2000;
@@ -18,8 +19,7 @@ const HEADER = 0x7000;
 const BUFFER = 0x8000;
 const STATUS = 0x9000;
 const BAR = 0xfe00_0000;
-const RCX = 1;
-const RBX = 3;
+const { RCX, RBX } = GPR;
 const READ = 0;
 const WRITE = 1;
 

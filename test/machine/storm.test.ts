@@ -1,12 +1,11 @@
 // What a guest does must not keep the host busy without end, whatever never retires an instruction.
 import { describe, expect, it } from 'vitest';
 import type { PhysAddr } from '../../src/bits/address.ts';
+import { MIB } from '../../src/bits/sizes.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import { SEG } from '../../src/cpu/state/state.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { cpuModel, DEFAULT_MODEL, withApic } from '../../src/x86/models.ts';
-
-const MIB = 0x10_0000;
 
 /** A PC in real mode with code at 0:0x1000, and every vector leading to 0:0x2000. */
 function realMode(code: readonly number[], handler: readonly number[]): Machine {

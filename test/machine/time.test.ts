@@ -5,12 +5,10 @@ import type { PhysAddr } from '../../src/bits/address.ts';
 import { SEG } from '../../src/cpu/state/state.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';
+import { GPR } from '../../src/x86/registers.ts';
 
 const CODE = 0x1000;
-const RBX = 3;
-const RCX = 1;
-const RDX = 2;
-const RAX = 0;
+const { RBX, RCX, RDX, RAX } = GPR;
 
 function machineWith(hex: string, seed = 0): Machine {
   const machine = new Machine({ model: withApic(cpuModel('max')), ram: [{ start: 0, end: 0x10000 }], seed });

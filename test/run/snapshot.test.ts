@@ -9,12 +9,13 @@ import { BootRun } from '../../src/run/run.ts';
 import { type Onward, SnapshotReader, snapshotOf } from '../../src/run/snapshot.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import { imageOf } from '../../src/devices/disk.ts';
+import { GPR } from '../../src/x86/registers.ts';
 import { random } from '../support/random.ts';
 import { interruptedGuest, restlessGuest, SETUP, TURN } from './snapshotGuest.ts';
 
 const END = 1500n;
 const ONWARD: Onward = { until: 'end', maxInstructions: 1_000_000n };
-const RCX = 1;
+const { RCX } = GPR;
 
 /** The bytes of a snapshot. */
 const saved = (run: BootRun): Uint8Array =>

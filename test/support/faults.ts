@@ -2,6 +2,7 @@
 // whoever blames a position-dependent reference for what follows has guessed.
 import { Decoder, DecoderOptions, type Instruction, OpKind } from 'iced-x86';
 import { bytesOfHex, hexBytes } from '../../src/bits/hex.ts';
+import { MIB } from '../../src/bits/sizes.ts';
 import { drive } from '../../src/run/drive.ts';
 import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { type CodeInstruction, type CodeMap, findCode } from '../../src/code/codeMap.ts';
@@ -13,7 +14,6 @@ import { locateInMemory } from '../../src/record/location.ts';
 import type { Stage } from '../../src/run/stages.ts';
 import type { Random } from './random.ts';
 
-const MIB = 2 ** 20;
 const CMDLINE = 'earlyprintk=serial,ttyS0,115200 console=ttyS0';
 /** Twice what the slowest of Debian's kernels takes to unpack. */
 const MOST_INSTRUCTIONS = 9_000_000_000n;

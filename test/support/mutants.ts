@@ -1,9 +1,9 @@
 // The list of judged mutants, test/data/mutants.json (made by scripts/generate/make-mutants.ts), and how to boot one.
 import { readFileSync } from 'node:fs';
+import { MIB } from '../../src/bits/sizes.ts';
 import type { RunConfig } from '../../src/run/run.ts';
 import { mutateLea } from '../../src/code/mutant.ts';
 
-const MIB = 2 ** 20;
 const MEMORY = { '512M': 512 * MIB, '6G': 6 * 1024 * MIB } as const;
 
 export interface Way {

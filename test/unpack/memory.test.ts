@@ -1,11 +1,10 @@
 // What a hostile file may cost: bounded by its own size, and not a multiple of what comes out.
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { MIB } from '../../src/bits/sizes.ts';
 import { append, outputOf } from '../../src/unpack/output.ts';
 import { unpack } from '../../src/unpack/unpack.ts';
 import { concat } from '../image/synthetic.ts';
-
-const MIB = 2 ** 20;
 
 describe('the output of a file', () => {
   it('of a few bytes is at most 64 MiB, whatever the limit', () => {

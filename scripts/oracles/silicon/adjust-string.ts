@@ -1,15 +1,13 @@
 // Inputs of the string instructions: pointers in the middle of a block, counts around zero, both directions, and data
 // in which the repeated comparisons stop early, late or not at all.
 import { OpKind } from 'iced-x86';
+import { GPR } from '../../../src/x86/registers.ts';
 import { REGIONS, RFLAGS_BITS, type RegionName } from '../../../test/vectors/layout.ts';
 import type { Draft } from './draft.ts';
 import { blockOf, readMemory, writeMemory, writePart } from './state.ts';
 import { edgeValue } from './values.ts';
 
-const RAX = 0;
-const RCX = 1;
-const RSI = 6;
-const RDI = 7;
+const { RAX, RCX, RSI, RDI } = GPR;
 const COUNTS = [0, 1, 2, 3, 5, 8];
 const ELEMENT_BITS: Record<string, number> = { b: 8, w: 16, d: 32, q: 64 };
 const ADDRESS_BITS = new Map<OpKind, number>([

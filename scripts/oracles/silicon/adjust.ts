@@ -1,6 +1,7 @@
 // What single instructions need beyond edge values in their operands. An adjuster returns false to drop the draw: the
 // manual leaves its result open, or it would leave the memory that a vector shows.
 import { OpKind, Register } from 'iced-x86';
+import { GPR } from '../../../src/x86/registers.ts';
 import { codeAddress, REGIONS, RFLAGS_BITS, RSP } from '../../../test/vectors/layout.ts';
 import { maskedCount } from './defined-flags.ts';
 import { type Draft, operandBits, readOperand, writeOperand } from './draft.ts';
@@ -10,11 +11,7 @@ import { adjustString } from './adjust-string.ts';
 
 export type Adjust = (draft: Draft) => boolean | void;
 
-const RAX = 0;
-const RCX = 1;
-const RDX = 2;
-const RBX = 3;
-const RBP = 5;
+const { RAX, RCX, RDX, RBX, RBP } = GPR;
 
 const part = (index: number, bits: number, high = false): RegisterPart => ({ index, bits, high });
 

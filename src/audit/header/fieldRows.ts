@@ -2,6 +2,7 @@
 // (Documentation/arch/x86/boot.rst, "Details of Header Fields"). Fields without a row hold any value: root_flags,
 // root_dev and setup_move_size are deprecated or unused since 2.02.
 import { hex } from '../../bits/hex.ts';
+import { MIB } from '../../bits/sizes.ts';
 import {
   ENTRY_64_OFFSET,
   JUMP_BASE,
@@ -20,7 +21,6 @@ import {
 import type { HeaderFacts } from './facts.ts';
 import { type FieldRow, isPowerOfTwo, when } from './row.ts';
 
-const MIB = 1024 * 1024;
 /** A PMD maps 2 MiB, and the 64-bit kernel's own mapping is made of those (MIN_KERNEL_ALIGN). */
 const LEAST_ALIGNMENT_64 = 2 * MIB;
 const LEAST_ALIGNMENT_LOG_64 = 21;

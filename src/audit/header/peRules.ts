@@ -1,5 +1,6 @@
 // The PE header against the PE format, against what UEFI firmware asks for, and against the setup header. Severity goes
 // by consequence: an error keeps firmware from starting the image.
+import { PAGE_SIZE } from '../../bits/address.ts';
 import { inside } from '../../bits/cursor.ts';
 import { hex } from '../../bits/hex.ts';
 import {
@@ -21,7 +22,6 @@ import { certificateProblem } from './certificates.ts';
 import type { HeaderFacts } from './facts.ts';
 import { isPowerOfTwo, sentence, when } from './row.ts';
 
-const PAGE = 4096;
 const SECTION_HEADER_SIZE = 40;
 
 /** What a finding of the PE header points to: a field, a section's header, or a place in the file. */
@@ -186,7 +186,7 @@ export const PE_ROWS: readonly PeRow[] = [
     'high',
     (pe) =>
       when(
-        nxCompatible(pe) && pe.fields.SectionAlignment < PAGE,
+        nxCompatible(pe) && pe.fields.SectionAlignment < PAGE_SIZE,
         `DllCharacteristics says NX_COMPAT, but SectionAlignment is ${hex(pe.fields.SectionAlignment)}`,
       ),
     'Protection goes by pages of 4 KiB; sections that share a page cannot be protected apart.',

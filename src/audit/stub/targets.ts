@@ -1,7 +1,9 @@
 // What lies at a link address, and what speaks for it being the address of something: a constant is taken for an
 // address only if it could be one, and the more is known to begin there the surer.
 
+import { PAGE_SIZE } from '../../bits/address.ts';
 import type { CodeMap } from '../../code/codeMap.ts';
+import { BSS_ROOM } from '../../code/facts.ts';
 import { startsText, symbolBefore, textFrom } from '../../code/origin.ts';
 import { type Extent, type Program, stretchAt } from '../../code/program.ts';
 import { symbolAt, symbolText } from '../../image/symbols.ts';
@@ -44,14 +46,10 @@ export type Layout = {
   readonly possibleEnd: number;
 };
 
-/** Room for a stub's .bss, heap (4 MiB with bzip2), stack and page tables, where the file does not say. */
-const BSS_ROOM = 5 * 2 ** 20;
-const PAGE = 4096;
-
 export function layoutOf(program: Program, map: CodeMap, scan: Scan): Layout {
   const fileEnd = program.stretches.reduce((end, s) => Math.max(end, s.at + s.size), payloadEnd(program));
   const possibleEnd = program.end ?? fileEnd + BSS_ROOM;
-  const knownEnd = program.end ?? Math.ceil((lastUsed(map, scan, fileEnd, possibleEnd) + 1) / PAGE) * PAGE;
+  const knownEnd = program.end ?? Math.ceil((lastUsed(map, scan, fileEnd, possibleEnd) + 1) / PAGE_SIZE) * PAGE_SIZE;
   const { payload } = program;
   return { program, map, scan, linked: new Set(), fixed: false, found: 0, payload, fileEnd, knownEnd, possibleEnd };
 }

@@ -5,12 +5,13 @@ import {
   type Instruction,
   type InstructionInfoFactory,
   Mnemonic,
-  OpAccess,
   OpKind,
   Register,
   RegisterExt,
 } from 'iced-x86';
+import { isWritten } from '../../code/facts.ts';
 import { absoluteReferences } from '../../code/references.ts';
+import { GPR } from '../../x86/registers.ts';
 import {
   addValue,
   type ConstantKey,
@@ -56,8 +57,7 @@ export type Report = (key: ConstantKey, use: Use) => void;
 /** Registers by their number in ModRM and REX, and what a pop would give. */
 export type State = { readonly registers: Values[]; top: Values | undefined };
 
-const RCX = 1;
-const RSP = 4;
+const { RCX, RSP } = GPR;
 const REGISTERS = 16;
 /** rdi, rsi, rdx, rcx, r8, r9 (psABI, "Parameter Passing"). */
 const ARGUMENTS = [7, 6, 2, 1, 8, 9];
@@ -332,15 +332,11 @@ function stringUse(context: Context): void {
   if (insn.hasRepPrefix || insn.hasRepnePrefix) reportAll(context, state.registers[RCX] ?? UNKNOWN, 'number');
 }
 
-const WRITES: ReadonlySet<OpAccess> = new Set([
-  ...[OpAccess.Write, OpAccess.CondWrite, OpAccess.ReadWrite, OpAccess.ReadCondWrite],
-]);
-
 function clobber({ insn, state, factory }: Context): void {
   const info = factory.info(insn);
   const used = info.usedRegisters();
   for (const { register, access } of used) {
-    const number = WRITES.has(access) ? numberOf(register) : -1;
+    const number = isWritten(access) ? numberOf(register) : -1;
     if (number >= 0 && number !== RSP) state.registers[number] = UNKNOWN;
   }
   for (const one of used) one.free();

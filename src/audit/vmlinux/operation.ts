@@ -13,6 +13,7 @@ import {
   type UsedMemory,
   type UsedRegister,
 } from 'iced-x86';
+import { isWritten } from '../../code/facts.ts';
 import { type KernelFile, type KernelSegment, inLinkRange, segmentAt, signed } from './layout.ts';
 import { type Constant, isMapStart } from './values.ts';
 
@@ -139,14 +140,6 @@ function operationOf(
 
 /** By its value: in the link range, or the start of the mapping, which __pa subtracts. */
 const isKernelAddress = (kernel: KernelFile, value: number): boolean => inLinkRange(kernel, value) || isMapStart(value);
-
-const WRITES: ReadonlySet<OpAccess> = new Set([
-  OpAccess.Write,
-  OpAccess.CondWrite,
-  OpAccess.ReadWrite,
-  OpAccess.ReadCondWrite,
-]);
-const isWritten = (access: OpAccess): boolean => WRITES.has(access);
 
 /** lea and nop name memory without touching it. */
 const touches = (used: readonly UsedMemory[]): boolean => used.some((m) => m.access !== OpAccess.NoMemAccess);

@@ -3,6 +3,7 @@
 import { PAGE_SIZE } from '../../bits/address.ts';
 import { InputError } from '../../bits/errors.ts';
 import { hex } from '../../bits/hex.ts';
+import { GIB } from '../../bits/sizes.ts';
 import { findBanner } from '../../image/banner.ts';
 import type { BzImage } from '../../image/bzimage.ts';
 import type { ElfImage } from '../../image/elf.ts';
@@ -23,7 +24,6 @@ import {
   type E820Entry,
   e820Table,
   endOf,
-  GIB,
   HIGH_MEMORY_START,
   HIGH_RAM_START,
   lowAreas,

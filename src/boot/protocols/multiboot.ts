@@ -2,8 +2,9 @@
 // GRUB, and QEMU with -kernel, load programs so.
 import { putU32, putU64 } from '../../bits/cursor.ts';
 import { InputError } from '../../bits/errors.ts';
+import { KIB } from '../../bits/sizes.ts';
 import { findMultibootHeader, hasMultibootHeader, type MultibootLoad } from '../../image/multiboot.ts';
-import { E820_RAM, type E820Entry, endOf, HIGH_MEMORY_START, KIB } from '../layout.ts';
+import { E820_RAM, type E820Entry, endOf, HIGH_MEMORY_START } from '../layout.ts';
 import {
   planProgram,
   type Program,

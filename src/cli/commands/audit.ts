@@ -6,7 +6,7 @@ import type { AuditInput, AuditOptions } from '../../audit/options.ts';
 import { auditLinkCommand, type LinkAudit } from '../../audit/objects/audit.ts';
 import type { AuditReport } from '../../audit/types.ts';
 import { InputError } from '../../bits/errors.ts';
-import { MIB } from '../../boot/layout.ts';
+import { MIB } from '../../bits/sizes.ts';
 import { isThinArchive, thinMemberNames } from '../../image/archive.ts';
 import { type KernelConfig, parseKernelConfig } from '../../image/kernelConfig.ts';
 import { parseSymbols } from '../../image/symbols.ts';

@@ -1,8 +1,8 @@
 // `firstlight diff GOOD BAD`: which functions of two builds differ in meaning, told from the files alone.
 
+import { MIB } from '../../bits/sizes.ts';
 import { diffImages } from '../../audit/diff/diff.ts';
 import type { DiffReport } from '../../audit/diff/types.ts';
-import { MIB } from '../../boot/layout.ts';
 import { parseSymbols, type SymbolTable } from '../../image/symbols.ts';
 import { type DiffNames, diffLines, isEqual, quietDiffLines } from '../../report/diff.ts';
 import { diffJson } from '../../report/diffJson.ts';

@@ -2,7 +2,7 @@
 
 import { payloadOf, unpackPayload } from '../../audit/payload.ts';
 import { InputError } from '../../bits/errors.ts';
-import { MIB } from '../../boot/layout.ts';
+import { MIB } from '../../bits/sizes.ts';
 import type { Payload } from '../../image/bzimage.ts';
 import type { FileKind } from '../../image/classify.ts';
 import { isElf } from '../../image/elf.ts';

@@ -2,7 +2,7 @@
 
 import { type ImageInfo, imageInfo } from '../../audit/info.ts';
 import { InputError } from '../../bits/errors.ts';
-import { MIB } from '../../boot/layout.ts';
+import { MIB } from '../../bits/sizes.ts';
 import { symbolLines } from '../../image/nm.ts';
 import { infoLines } from '../../report/info.ts';
 import { infoJson } from '../../report/infoJson.ts';

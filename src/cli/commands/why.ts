@@ -1,7 +1,7 @@
 // `firstlight why [IMAGE]`: the answer on stdout, piece by piece as it becomes known; progress on stderr.
 
 import { fileURLToPath } from 'node:url';
-import { MIB } from '../../boot/layout.ts';
+import { MIB } from '../../bits/sizes.ts';
 import { BootRun, type RunConfig, type RunResult } from '../../run/run.ts';
 import { wellEnded } from '../../diagnose/ending.ts';
 import { livesMute } from '../../diagnose/mute.ts';

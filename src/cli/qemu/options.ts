@@ -2,7 +2,7 @@
 // two, and what each amounts to. What is not known is refused in one line, as QEMU does.
 
 import { InputError } from '../../bits/errors.ts';
-import { MIB } from '../../boot/layout.ts';
+import { MIB } from '../../bits/sizes.ts';
 import type { ExtraDevice } from '../../machine/pciFunctions.ts';
 import { meant } from '../nearest.ts';
 import { cpuOf, DEFAULT_CPU } from './cpu.ts';

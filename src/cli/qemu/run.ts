@@ -1,8 +1,8 @@
 // `firstlight qemu ...`: a kernel booted by QEMU's options, with QEMU's exit codes, and silent unless something is wrong.
 
 import { InputError } from '../../bits/errors.ts';
+import { MIB } from '../../bits/sizes.ts';
 import { visible } from '../../bits/visible.ts';
-import { MIB } from '../../boot/layout.ts';
 import { BootRun, type Outcome, type RunConfig } from '../../run/run.ts';
 import { parseImage } from '../../image/image.ts';
 import { outcomeText } from '../../report/outcome.ts';

@@ -23,6 +23,7 @@ import {
 } from '../../wasm/code.ts';
 import { i64x2, v128 } from '../../wasm/simd.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
+import { VECTOR } from '../../x86/vectors.ts';
 import type { Shared } from '../semantics/emission.ts';
 import * as at from '../state/layout.ts';
 import { defineEnterMmx } from '../semantics/mmxState.ts';
@@ -30,8 +31,6 @@ import { ACCESS, definePhysical, defineWalk, isNotCanonical, raiseNotCanonical }
 import { defineAddress, defineOffset, type RecordFunctions } from './records.ts';
 import { defineSegmentation, defineStack } from './segmentation.ts';
 import { defineCompareStrings } from '../semantics/stringComparison.ts';
-
-const AC_VECTOR = 17;
 
 const c32 = i32.const;
 const c64 = i64.const;
@@ -92,7 +91,7 @@ const checkAlignment = (linear: I64, size: I32, leave: Stmt): Stmt =>
   when(
     alignmentChecked,
     when(i32.and(i32.wrap(linear), i32.sub(size, c32(1))), [
-      i32.store(c32(at.FAULT_VECTOR), c32(AC_VECTOR)),
+      i32.store(c32(at.FAULT_VECTOR), c32(VECTOR.AC)),
       i32.store(c32(at.FAULT_ERROR), c32(0)),
       leave,
     ]),

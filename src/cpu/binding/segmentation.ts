@@ -18,13 +18,12 @@ import {
   when,
 } from '../../wasm/code.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
+import { VECTOR } from '../../x86/vectors.ts';
 import type { Shared } from '../semantics/emission.ts';
 import * as at from '../state/layout.ts';
 
 const SS = 2;
 const FS = 4;
-const GP_VECTOR = 13;
-const SS_VECTOR = 12;
 
 const c32 = i32.const;
 const c64 = i64.const;
@@ -67,7 +66,7 @@ export function defineSegmentation(module: ModuleBuilder): number {
       set(limit, i64.load32u(get(address), at.SEGMENTS + at.SEG_LIMIT)),
       set(last, i64.add(offset, i64.extendU(i32.sub(size, c32(1))))),
       block(bad, checks),
-      i32.store(c32(at.FAULT_VECTOR), select(i32.eq(segment, c32(SS)), c32(SS_VECTOR), c32(GP_VECTOR))),
+      i32.store(c32(at.FAULT_VECTOR), select(i32.eq(segment, c32(SS)), c32(VECTOR.SS), c32(VECTOR.GP))),
       i32.store(c32(at.FAULT_ERROR), c32(0)),
       c64(0).code,
     ];

@@ -3,6 +3,7 @@
 
 import { Code, EncodingKind, FlowControl, type Instruction, MemorySizeExt, OpKind, Register } from 'iced-x86';
 import type { Feature } from '../../x86/features.ts';
+import { GPR as NUMBER } from '../../x86/registers.ts';
 import { FRAME_BITS, MASKED_STORES, NOTHING, nameOf, SHIFTS, STRING_NAMES, WAITING } from './names.ts';
 import {
   addressSize,
@@ -40,7 +41,7 @@ export type Plan = {
 
 export type HandlerNumbers = ReadonlyMap<string, number>;
 
-const RDI = 7;
+const { RDI } = NUMBER;
 
 export class Planner {
   readonly #numbers: HandlerNumbers;

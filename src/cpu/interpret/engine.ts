@@ -3,6 +3,7 @@
 
 import { Code, type Instruction, OpKind, Register } from 'iced-x86';
 import type { PhysAddr } from '../../bits/address.ts';
+import { FLAGS } from '../../x86/flags.ts';
 import type { CpuModel } from '../../x86/models.ts';
 import { Budget } from './budget.ts';
 import { CodeCache } from '../decode/codeCache.ts';
@@ -255,7 +256,7 @@ export class Engine implements Cpu {
 
   #takesInterrupt(): boolean {
     if (this.state.u32(at.INTERRUPT_SHADOW)) return false;
-    return this.#options.interruptRequested((this.state.u32(at.FLAGS_REST) & 0x200) !== 0);
+    return this.#options.interruptRequested((this.state.u32(at.FLAGS_REST) & FLAGS.IF) !== 0);
   }
 
   #stretch(left: bigint): RunResult | undefined {

@@ -12,6 +12,7 @@ import {
   OpKind,
   Register,
 } from 'iced-x86';
+import { isOnlyRead } from '../../code/facts.ts';
 import { CR4_DE, DR7_ENABLES } from '../../x86/control.ts';
 import { GPR } from '../../x86/registers.ts';
 import { xsaveBytes } from '../../x86/xstate.ts';
@@ -64,7 +65,6 @@ type Touched = { readonly first: bigint; readonly bytes: number; readonly write:
 
 const factory = new InstructionInfoFactory();
 const NO_ACCESS: ReadonlySet<number> = new Set([OpAccess.None, OpAccess.NoMemAccess]);
-const READS_ONLY: ReadonlySet<number> = new Set([OpAccess.Read, OpAccess.CondRead]);
 
 /** Areas that are as large as XCR0 makes them. */
 const XSTATE_SIZES: ReadonlySet<MemorySize> = new Set([MemorySize.Xsave, MemorySize.Xsave64]);
@@ -88,7 +88,7 @@ const touchedBy = (cpu: Cpu, insn: Instruction): Touched[] => {
       const first = (offset + segmentBaseOf(cpu.state, used.segment)) & linearMask(cpu.state);
       const size = XSTATE_SIZES.has(used.memorySize) ? xsaveBytes(cpu.state.u64(at.XCR0)) : 0;
       const bytes = size || MemorySizeExt.size(used.memorySize) || MemorySizeExt.size(insn.memorySize) || 1;
-      touched.push({ first, bytes, write: !READS_ONLY.has(access) });
+      touched.push({ first, bytes, write: !isOnlyRead(access) });
     }
     used.free();
   }

@@ -2,15 +2,15 @@
 // SF, ZF and PF of AAA and AAS follow AL; AF and CF of AAM and AAD are cleared.
 
 import { call64, type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
+import { GPR } from '../../x86/registers.ts';
+import { VECTOR } from '../../x86/vectors.ts';
 import type { Operand } from './emission.ts';
 import type { Emitter } from './emitter.ts';
 import { widthOf } from '../state/width.ts';
 import { readAF, readCF, setAuxiliary, setCarryOverflow, setResultFlags } from './flags.ts';
 import type { Definition, Handler } from './handler.ts';
 
-const DIVIDE_ERROR = 0;
-const RAX = 0;
-const RBX = 3;
+const { RAX, RBX } = GPR;
 const c32 = i32.const;
 const BYTE = widthOf(1);
 
@@ -57,7 +57,7 @@ const AAM: Definition = {
   sizes: [1],
   effect: (e, s) => {
     const base = read(e, s);
-    e.faultWhen(i32.eqz(base), DIVIDE_ERROR);
+    e.faultWhen(i32.eqz(base), VECTOR.DE);
     const al = read(e, e.fixed(RAX, 1));
     const digit = e.let(i32.remU(al, base));
     e.fixed(RAX, 2).write(i32.or(i32.shl(i32.divU(al, base), c32(8)), digit));

@@ -5,6 +5,8 @@
 import { call, call64, type Expr, type I32, type I64, i32, i64, type ValType, when } from '../../wasm/code.ts';
 import { CR4_TSD } from '../../x86/control.ts';
 import { MSR_IA32_TSC_ADJUST, MSR_TSC_AUX, msrSlot } from '../../x86/msr.ts';
+import { GPR } from '../../x86/registers.ts';
+import { VECTOR } from '../../x86/vectors.ts';
 import type { Emitter } from './emitter.ts';
 import * as at from '../state/layout.ts';
 import type { Bytes } from '../state/width.ts';
@@ -12,16 +14,14 @@ import { CONDITIONS, readCondition, readZF } from './flags.ts';
 import { type Handler, LEGACY_STACK_SIZES, WORD_SIZES } from './handler.ts';
 import { push64 } from './move.ts';
 
-const GP = 13;
-const RCX = 1;
-const RSP = 4;
+const { RCX, RSP } = GPR;
 
 const takenNear = (e: Emitter): void => e.emit(e.host.branch('near'));
 const takenOut = (e: Emitter): void => e.emit(e.host.branch('out'));
 
 /** Is a target of at most 32 bits outside the code segment? (Never so in 64-bit mode.) */
 const beyondLimit = (target: I64): I32 => i64.gtU(target, i64.load32u(i32.const(at.CODE_LIMIT)));
-const checkLimit = (e: Emitter, target: I64): void => e.faultWhen(beyondLimit(target), GP, 0);
+const checkLimit = (e: Emitter, target: I64): void => e.faultWhen(beyondLimit(target), VECTOR.GP, 0);
 
 const handler = (key: string, build: (e: Emitter) => void): Handler => ({ key, build });
 
@@ -51,8 +51,7 @@ function lasting(e: Emitter, ns: number | I32): void {
   takenOut(e);
 }
 
-const RAX = 0;
-const RDX = 2;
+const { RAX, RDX } = GPR;
 const TSC_ADJUST = i32.const(at.msrAddress(msrSlot(MSR_IA32_TSC_ADJUST)));
 const TSC_AUX = i32.const(at.msrAddress(msrSlot(MSR_TSC_AUX)));
 const CR4_TSD_BIT = i32.const(Number(CR4_TSD));
@@ -119,7 +118,7 @@ const counted: Handler[] = ADDRESS_SIZES.flatMap(([name, bytes]) => {
     const also = condition(e);
     const taken = e.let(also ? i32.and(more, also) : more);
     const beyond = beyondLimit(e.target());
-    e.faultWhen(i32.and(taken, i32.and(i32.eqz(i32.load(i32.const(at.MODE64))), beyond)), GP, 0);
+    e.faultWhen(i32.and(taken, i32.and(i32.eqz(i32.load(i32.const(at.MODE64))), beyond)), VECTOR.GP, 0);
     count.write(left);
     jumpWhen(e, taken, takenOut);
   };
@@ -143,7 +142,7 @@ const counted: Handler[] = ADDRESS_SIZES.flatMap(([name, bytes]) => {
 /** Leaves with #GP(0) unless the target is canonical; in the other modes every target of 32 bits passes. */
 function checkTarget(e: Emitter, target: I64): void {
   const shift = e.let(i64.load32u(i32.const(at.CANONICAL_SHIFT)));
-  e.faultWhen(i64.ne(i64.shrS(i64.shl(target, shift), shift), target), GP, 0);
+  e.faultWhen(i64.ne(i64.shrS(i64.shl(target, shift), shift), target), VECTOR.GP, 0);
 }
 
 const target64 = (e: Emitter, kind: 'r' | 'm' | 'g', bytes: Bytes): I64 => {

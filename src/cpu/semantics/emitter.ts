@@ -24,6 +24,7 @@ import {
 } from '../../wasm/code.ts';
 import { v128 } from '../../wasm/simd.ts';
 import type { FunctionBuilder } from '../../wasm/module.ts';
+import { VECTOR } from '../../x86/vectors.ts';
 import * as at from '../state/layout.ts';
 import { type Bytes, widthOf } from '../state/width.ts';
 import type {
@@ -45,7 +46,6 @@ import type {
 } from './emission.ts';
 
 const VECTOR_BYTES = 16;
-const GP_VECTOR = 13;
 
 export class Emitter {
   readonly #fn: FunctionBuilder;
@@ -345,7 +345,7 @@ export class Emitter {
   vectorMemory(flat: boolean, aligned: boolean, intent: 'read' | 'write'): VectorOperand {
     const locate = (): I64 => {
       const linear = flat ? this.let(this.flatAddress()) : this.generalAddress(VECTOR_BYTES, intent === 'write');
-      if (aligned) this.faultWhen(i32.and(i32.wrap(linear), i32.const(VECTOR_BYTES - 1)), GP_VECTOR, 0);
+      if (aligned) this.faultWhen(i32.and(i32.wrap(linear), i32.const(VECTOR_BYTES - 1)), VECTOR.GP, 0);
       return linear;
     };
     return { read: () => this.loadVector(locate()), write: (value) => this.storeVector(locate(), value) };

@@ -1,16 +1,14 @@
 // CMPXCHG CMPXCHG8B CMPXCHG16B XADD (SDM 2). They always write memory: where nothing is exchanged, the old value.
 
 import { type I32, type I64, i32, i64, select, when } from '../../wasm/code.ts';
+import { GPR } from '../../x86/registers.ts';
+import { VECTOR } from '../../x86/vectors.ts';
 import type { Operand } from './emission.ts';
 import type { Emitter } from './emitter.ts';
 import { setAddFlags, setSubFlags, setZero } from './flags.ts';
 import { ALL_SIZES, bindOperands, type Handler, handlerKey, type Definition, type OperandSpec } from './handler.ts';
 
-const GP = 13;
-const RAX = 0;
-const RCX = 1;
-const RDX = 2;
-const RBX = 3;
+const { RAX, RCX, RDX, RBX } = GPR;
 
 /** Only the side that takes a value is written: a 32-bit register that does not keeps its upper half. */
 function compareExchange(e: Emitter, d: Operand, s: Operand, isMemory: boolean): void {
@@ -79,7 +77,7 @@ function exchange8(e: Emitter, memory: Operand): void {
 
 /** RDX:RAX and RCX:RBX against 16 bytes, which must be aligned: so both halves lie in one page. */
 function exchange16(e: Emitter, address: I64): void {
-  e.faultWhen(i32.and(i32.wrap(address), i32.const(15)), GP, 0);
+  e.faultWhen(i32.and(i32.wrap(address), i32.const(15)), VECTOR.GP, 0);
   const lower = e.memoryAt(() => address, 8, 'modify');
   const upper = e.memoryAt(() => e.let(i64.add(address, i64.const(8))), 8, 'modify');
   const oldLow = e.let(lower.read()) as I64;

@@ -1,13 +1,15 @@
 // CLC STC CMC CLD STD LAHF SAHF SALC, and NOP for all that does nothing (SDM 2).
 
 import { type I32, i32, i64, type Stmt } from '../../wasm/code.ts';
+import { FLAGS } from '../../x86/flags.ts';
+import { GPR } from '../../x86/registers.ts';
 import type { Emitter } from './emitter.ts';
 import * as at from '../state/layout.ts';
 import { readAF, readCF, readPF, readSF, readZF, setAuxiliary, setCarry } from './flags.ts';
 import type { Definition } from './handler.ts';
 
-const RAX = 0;
-const DF = 0x400;
+const { RAX } = GPR;
+const { DF } = FLAGS;
 const c32 = i32.const;
 
 const plain = (name: string, effect: (e: Emitter) => void): Definition => ({ name, shapes: [''], sizes: [4], effect });

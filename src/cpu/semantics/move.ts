@@ -2,15 +2,14 @@
 // (SDM 2). A conditional move to a 32-bit register clears the upper half even where the condition does not hold.
 
 import { call, call64, type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
+import { GPR } from '../../x86/registers.ts';
 import type { Operand } from './emission.ts';
 import type { Emitter } from './emitter.ts';
 import { type Bytes, widthOf } from '../state/width.ts';
 import { CONDITIONS, readCondition } from './flags.ts';
 import { ALL_SIZES, type Definition, type Handler, LEGACY_STACK_SIZES, WORD_SIZES } from './handler.ts';
 
-const RAX = 0;
-const RDX = 2;
-const RSP = 4;
+const { RAX, RDX, RSP } = GPR;
 
 const MOV: Definition = {
   name: 'mov',

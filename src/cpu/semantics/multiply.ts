@@ -3,15 +3,15 @@
 // (MUL and IMUL on AMD's Zen leave them too), and so do CF and OF after a division.
 
 import { br, brIf, block, type I32, type I64, i32, i64, label, loop, set, get, when, choose } from '../../wasm/code.ts';
+import { GPR } from '../../x86/registers.ts';
+import { VECTOR } from '../../x86/vectors.ts';
 import type { Operand } from './emission.ts';
 import type { Emitter } from './emitter.ts';
 import type { Bytes } from '../state/width.ts';
 import { setCarryVector } from './flags.ts';
 import { ALL_SIZES, type Definition, WORD_SIZES } from './handler.ts';
 
-const DIVIDE_ERROR = 0;
-const RAX = 0;
-const RDX = 2;
+const { RAX, RDX } = GPR;
 const c64 = i64.const;
 const LOW = c64(0xffffffff);
 const lowHalf = (value: I64): I64 => i64.and(value, LOW);
@@ -132,14 +132,14 @@ function divideNarrow(e: Emitter, s: Operand, signed: boolean): void {
   const w = s.width;
   const { low, high } = pair(e, w.bytes);
   const divisor = e.let((signed ? w.signed64 : w.unsigned64)(s.read()));
-  e.faultWhen(i64.eqz(divisor), DIVIDE_ERROR);
+  e.faultWhen(i64.eqz(divisor), VECTOR.DE);
   const upper = signed ? w.signed64(high.read()) : w.unsigned64(high.read());
   const dividend = e.let(i64.or(i64.shl(upper, c64(w.bits)), w.unsigned64(low.read())));
   if (signed) trapOnMinimum(e, dividend, divisor);
   const quotient = e.let((signed ? i64.divS : i64.divU)(dividend, divisor));
   const remainder = e.let((signed ? i64.remS : i64.remU)(dividend, divisor));
   const kept = signed ? signed64Of(w, quotient) : w.unsigned64(w.from64(quotient));
-  e.faultWhen(i64.ne(quotient, kept), DIVIDE_ERROR);
+  e.faultWhen(i64.ne(quotient, kept), VECTOR.DE);
   low.write(w.from64(quotient));
   high.write(w.from64(remainder));
 }
@@ -147,7 +147,7 @@ function divideNarrow(e: Emitter, s: Operand, signed: boolean): void {
 /** -2^63 / -1 does not fit; WebAssembly's division would trap on it. */
 function trapOnMinimum(e: Emitter, dividend: I64, divisor: I64): void {
   const minimum = i64.eq(dividend, c64(-(2n ** 63n)));
-  e.faultWhen(i32.and(minimum, i64.eq(divisor, c64(-1))), DIVIDE_ERROR);
+  e.faultWhen(i32.and(minimum, i64.eq(divisor, c64(-1))), VECTOR.DE);
 }
 
 type Result = { quotient: I64; remainder: I64 };
@@ -213,7 +213,7 @@ function divideUnsigned64(e: Emitter, s: Operand): void {
   const { low, high } = pair(e, 8);
   const divisor = e.let(s.read()) as I64;
   // Also true for a divisor of 0.
-  e.faultWhen(i64.leU(divisor, high.read() as I64), DIVIDE_ERROR);
+  e.faultWhen(i64.leU(divisor, high.read() as I64), VECTOR.DE);
   const result = divideWide(e, high.read() as I64, low.read() as I64, divisor);
   low.write(result.quotient);
   high.write(result.remainder);
@@ -222,7 +222,7 @@ function divideUnsigned64(e: Emitter, s: Operand): void {
 function divideSigned64(e: Emitter, s: Operand): void {
   const { low, high } = pair(e, 8);
   const divisor = e.let(s.read()) as I64;
-  e.faultWhen(i64.eqz(divisor), DIVIDE_ERROR);
+  e.faultWhen(i64.eqz(divisor), VECTOR.DE);
   const a = e.let(low.read()) as I64;
   const upper = e.let(high.read()) as I64;
   const narrow = e.capture(() => {
@@ -249,11 +249,11 @@ function divideMagnitudes(e: Emitter, { upper, a, divisor, low, high }: SignedDi
   const borrowed = i64.and(negative, i64.extendU(i32.eqz(i64.eqz(a))));
   const size = e.let(flip(divisor, sign(divisor)));
   const magnitude = e.let(i64.sub(flip(upper, negative), borrowed));
-  e.faultWhen(i64.leU(size, magnitude), DIVIDE_ERROR);
+  e.faultWhen(i64.leU(size, magnitude), VECTOR.DE);
   const result = divideWide(e, magnitude, e.let(flip(a, negative)), size);
   const quotient = e.let(flip(result.quotient, opposite));
   const wrongSign = i64.ne(sign(quotient), opposite);
-  e.faultWhen(i32.and(wrongSign, i32.eqz(i64.eqz(quotient))), DIVIDE_ERROR);
+  e.faultWhen(i32.and(wrongSign, i32.eqz(i64.eqz(quotient))), VECTOR.DE);
   low.write(quotient);
   high.write(flip(result.remainder, negative));
 }

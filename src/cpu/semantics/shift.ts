@@ -4,13 +4,14 @@
 // as AMD's Zen does. Everything is computed in 64 bits: no count can shift past that.
 
 import { type I32, type I64, i32, i64, select } from '../../wasm/code.ts';
+import { GPR } from '../../x86/registers.ts';
 import type { Operand } from './emission.ts';
 import type { Emitter } from './emitter.ts';
 import type { Bytes, Width } from '../state/width.ts';
 import { readCF, setAuxiliary, setCarryOverflow, setCarryVector, setResultFlags, topAligned } from './flags.ts';
 import { ALL_SIZES, type Definition, WORD_SIZES } from './handler.ts';
 
-const RCX = 1;
+const { RCX } = GPR;
 const c64 = i64.const;
 
 /** A value and a count; the effect has to write the result and, where the count is not 0, the flags. */

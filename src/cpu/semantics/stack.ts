@@ -17,14 +17,14 @@ import {
   set,
   when,
 } from '../../wasm/code.ts';
+import { GPR } from '../../x86/registers.ts';
 import type { Emitter } from './emitter.ts';
 import * as at from '../state/layout.ts';
 import { type Bytes, widthOf } from '../state/width.ts';
 import { type Handler, WORD_SIZES } from './handler.ts';
 
 const SS = 2;
-const RSP = 4;
-const RBP = 5;
+const { RSP, RBP } = GPR;
 const c32 = i32.const;
 const c64 = i64.const;
 

@@ -4,6 +4,7 @@
 // is something, the same instruction comes again; so a fault in a later piece finds them right (SDM 2B, REP), runs stay
 // bounded, and an element that straddles pages, or lies in no plain RAM, is a piece of its own.
 
+import { PAGE_SIZE } from '../../bits/address.ts';
 import {
   brIf,
   call32,
@@ -25,22 +26,20 @@ import {
   type ValType,
   when,
 } from '../../wasm/code.ts';
+import { FLAGS } from '../../x86/flags.ts';
+import { GPR } from '../../x86/registers.ts';
 import type { Emitter } from './emitter.ts';
 import * as at from '../state/layout.ts';
 import { type Bytes, type Width, widthOf } from '../state/width.ts';
 import { setSubFlags } from './flags.ts';
 import { ALL_SIZES, type Handler } from './handler.ts';
 
-const RAX = 0;
-const RCX = 1;
-const RSI = 6;
-const RDI = 7;
+const { RAX, RCX, RSI, RDI } = GPR;
 const ES = 0;
-const DF = 0x400;
+const { DF } = FLAGS;
 const c32 = i32.const;
 const c64 = i64.const;
 type V = Expr<ValType>;
-const PAGE = 4096;
 /** Below this many elements a loop is quicker than memory.copy and memory.fill. */
 const FEW = 8;
 
@@ -168,10 +167,10 @@ function buildPlain(e: Emitter, operation: Operation, bytes: Bytes, form: Form):
 
 /** Whole elements from a linear address to its page's end (or start); 0 where the first one runs over it. */
 function room({ e, w, log, down }: Frame, linear: I64): I32 {
-  const offset = e.let(i32.and(i32.wrap(linear), c32(PAGE - 1)));
-  const upwards = i32.shrU(i32.sub(c32(PAGE), offset), c32(log));
+  const offset = e.let(i32.and(i32.wrap(linear), c32(PAGE_SIZE - 1)));
+  const upwards = i32.shrU(i32.sub(c32(PAGE_SIZE), offset), c32(log));
   const downwards = i32.add(i32.shrU(offset, c32(log)), c32(1));
-  return select(down, select(i32.gtU(offset, c32(PAGE - w.bytes)), c32(0), downwards), upwards);
+  return select(down, select(i32.gtU(offset, c32(PAGE_SIZE - w.bytes)), c32(0), downwards), upwards);
 }
 
 const smaller = (e: Emitter, a: I64, b: I64): I64 => e.let(select(i64.ltU(a, b), a, b));

@@ -3,6 +3,7 @@
 // An operand's value is a list of halves, the lower one first. Operand letters in keys: x128 and y256 registers, m and g
 // memory by a flat or any address. Most forms have no flat handler of their own: a general one does both.
 
+import { PAGE_SIZE } from '../../bits/address.ts';
 import { call32, i32, i64, type I32, type I64, select, type V128, when } from '../../wasm/code.ts';
 import { i64x2, v128 } from '../../wasm/simd.ts';
 import { CR0_PE, CR4_OSXSAVE } from '../../x86/control.ts';
@@ -25,7 +26,6 @@ export type Address = 'm' | 'g';
 
 const OFFSETS: Record<Width, readonly number[]> = { 128: [0], 256: [0, at.TO_YMM_HIGH] };
 const HALF_BYTES = 16;
-const PAGE_BYTES = 4096;
 export const NONE = i64x2.splat(i64.const(0));
 
 /** What the decoder puts in the place of every VEX instruction that the mode or XCR0 denies. */
@@ -91,7 +91,7 @@ const further = (e: Emitter, kind: Address, linear: I64, distance: number): I64 
 
 /** Are these 32 bytes in two pages? */
 const crosses = (linear: I64): I32 =>
-  i32.gtU(i32.and(i32.wrap(linear), i32.const(PAGE_BYTES - 1)), i32.const(PAGE_BYTES - 2 * HALF_BYTES));
+  i32.gtU(i32.and(i32.wrap(linear), i32.const(PAGE_SIZE - 1)), i32.const(PAGE_SIZE - 2 * HALF_BYTES));
 
 /** An access is checked for canonicality whole, before the first page of it is looked at. */
 function checkEnd(e: Emitter, kind: Address, linear: I64): void {
@@ -117,7 +117,7 @@ export function writeMemory(e: Emitter, kind: Address, value: Halves, aligned = 
   if (!high) return e.storeVector(linear, low);
   const looks = e.capture(() => {
     checkEnd(e, kind, linear);
-    const second = i64.and(further(e, kind, linear, 2 * HALF_BYTES - 1), i64.const(-PAGE_BYTES));
+    const second = i64.and(further(e, kind, linear, 2 * HALF_BYTES - 1), i64.const(-PAGE_SIZE));
     for (const address of [linear, second]) {
       const host = call32(e.shared.hostOf, address, i32.const(1));
       e.emit(when(i32.eqz(host), e.host.fault()));

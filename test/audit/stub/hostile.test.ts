@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { auditFile } from '../../../src/audit/audit.ts';
 import { bytesOfHex } from '../../../src/bits/hex.ts';
+import { MIB } from '../../../src/bits/sizes.ts';
 import { concat, makeBzImage } from '../../image/synthetic.ts';
 import { le32 } from './stubs.ts';
 
-const MIB = 2 ** 20;
 const START = 0x1000;
 
 /** A stub whose 64-bit entry jumps into `code`, which stands behind the payload. */
