@@ -38,7 +38,7 @@ const PTE_P = 1n;
 const PTE_RW = 2n;
 const PTE_US = 4n;
 
-const memory = new GuestMemory([{ start: 0, end: 0x1000000 }]);
+export const memory = new GuestMemory([{ start: 0, end: 0x1000000 }]);
 const frames = new Map<bigint, number>();
 let nextTable = TABLES;
 let nextFrame = FRAMES;
@@ -219,10 +219,15 @@ function placeMemory(input: VectorInput): void {
   for (const { address, bytes } of input.memory) memory.write(physAddr(frameOf(address)), bytes);
 }
 
-/** By the engine's `step`: every handler is called through the table, and the budget ends the run. */
-export function runStepped(input: VectorInput): RunOutput {
+/** What the vector has before its instruction, in the engine's state and in memory. */
+export function prepare(input: VectorInput): void {
   placeMemory(input);
   enter(input);
+}
+
+/** By the engine's `step`: every handler is called through the table, and the budget ends the run. */
+export function runStepped(input: VectorInput): RunOutput {
+  prepare(input);
   const { state } = engine;
   for (let piece = 0; piece < MAX_PIECES; piece++) {
     engine.run(engine.retired + 1n);
@@ -242,8 +247,7 @@ engine.code.probe = (insn) => insn.code === Code.Int3;
  * itself.
  */
 export function runInLoop(input: VectorInput): RunOutput {
-  placeMemory(input);
-  enter(input);
+  prepare(input);
   const { state } = engine;
   let output: RunOutput | undefined;
   const look = (): void => {
@@ -279,7 +283,8 @@ const selectors = (): Record<SegmentName, number> =>
 
 const registers = (): bigint[] => Array.from({ length: 16 }, (_, index) => engine.state.reg(index));
 
-function running(input: VectorInput): RunOutput {
+/** What is there when no exception was delivered. */
+export function running(input: VectorInput): RunOutput {
   const { state } = engine;
   return {
     regs: registers(),

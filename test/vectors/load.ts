@@ -268,20 +268,21 @@ function parseVector(head: InstructionLine, line: string, family: string, number
   };
 }
 
-/** The vectors in a family's text. Throws on a line that is none. */
-export function* parseVectors(text: string, family: string): Iterable<Vector> {
+/** The vectors in a family's text. Throws on a line that is none. @param most of each instruction, the first ones */
+export function* parseVectors(text: string, family: string, most = Number.POSITIVE_INFINITY): Iterable<Vector> {
   let head: InstructionLine | undefined;
   let number = 0;
+  let seen = 0;
   for (const line of text.split('\n')) {
     number++;
     if (line === '' || line.startsWith('#')) continue;
-    if (/^[ixy] /.test(line)) head = parseInstruction(line);
-    else if (head) yield parseVector(head, line, family, number);
-    else throw new Error(`${family}:${number}: a vector before any instruction`);
+    if (/^[ixy] /.test(line)) [head, seen] = [parseInstruction(line), 0];
+    else if (head && seen++ < most) yield parseVector(head, line, family, number);
+    else if (!head) throw new Error(`${family}:${number}: a vector before any instruction`);
   }
 }
 
-/** The vectors of one family, in the order of its file. */
-export function loadVectors(family: string): Iterable<Vector> {
-  return parseVectors(gunzipSync(readFileSync(`${DATA}${family}${SUFFIX}`)).toString('latin1'), family);
+/** The vectors of one family, in the order of its file. @param most of each instruction, the first ones */
+export function loadVectors(family: string, most?: number): Iterable<Vector> {
+  return parseVectors(gunzipSync(readFileSync(`${DATA}${family}${SUFFIX}`)).toString('latin1'), family, most);
 }

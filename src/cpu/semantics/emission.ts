@@ -1,6 +1,7 @@
 // The interface of emission: what an instruction's definition may ask of its surroundings, and all that it may know of
-// them. A binding answers, such as that with the operands of a decoded record which is looked at when the code runs
-// (binding/records.ts). Values are expressions; nothing here emits by itself, which is the Emitter's part (emitter.ts).
+// them. A binding answers: one with the operands of a decoded record that is looked at when the code runs
+// (binding/records.ts), one with the operands of one instruction as constants (binding/fixed.ts). Values are expressions;
+// nothing here emits by itself, which is the Emitter's part (emitter.ts).
 
 import type { Expr, I32, I64, Stmt, V128, ValType } from '../../wasm/code.ts';
 import type { Bytes, Width } from '../state/width.ts';
