@@ -44,7 +44,7 @@ export function* gatherEvidence(
   const where = instructionAt(run, place, symbols);
   const evidence = { outcome, at: where, ...wordsOf(run) };
   if (!where || where.fileOffset !== undefined || outcome.instructions > WRITER_LIMIT) return evidence;
-  const physical = run.machine.engine.translate(place, { implicit: true });
+  const physical = run.machine.engine.translate(place, { implicit: true, peek: true });
   if (isFault(physical)) return evidence;
   const { writer, jump } = yield* comingThere(run, physical, outcome, symbols);
   return { ...evidence, ...(writer ? { writer } : {}), ...(jump ? { jump } : {}) };
@@ -140,7 +140,7 @@ const plainStore = ({ address, size }: Watched): Written => ({ from: address, to
 /** What a string move writes from where it stands to its page's end; which of its accesses was watched does not matter. */
 function blockWritten(run: BootRun): Written | undefined {
   const { engine } = run.machine;
-  const to = engine.translate(engine.state.reg(RDI), { implicit: true });
+  const to = engine.translate(engine.state.reg(RDI), { implicit: true, peek: true });
   if (isFault(to)) return undefined;
   const backwards = (engine.state.rflags & FLAGS.DF) !== 0;
   const page = to - (to % PAGE_SIZE);

@@ -22,7 +22,7 @@ export function instructionAt(
   const text = insn.code === Code.INVALID ? '(bad)' : attText(insn);
   insn.free();
   const place = run.rules.stub && locateInMemory(run, run.rules.stub, linear);
-  const physical = place ? undefined : engine.translate(linear, { fetch: true, implicit: true });
+  const physical = place ? undefined : engine.translate(linear, { fetch: true, implicit: true, peek: true });
   const owner = physical === undefined || isFault(physical) ? undefined : ownerOf(run, physical);
   const hit = place && symbols ? symbolAt(symbols, place.link) : undefined;
   return {

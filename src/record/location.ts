@@ -17,7 +17,7 @@ const LONG = 32;
 /** Place in the image of the code at a linear address, or undefined where it is none of the stub's. */
 export function locateInMemory(run: BootRun, image: BzImage, linear: bigint): Place | undefined {
   const { engine, memory } = run.machine;
-  const physical = engine.translate(linear, { fetch: true, implicit: true });
+  const physical = engine.translate(linear, { fetch: true, implicit: true, peek: true });
   if (isFault(physical)) return undefined;
   // What the loader left there may hold bytes that the stub holds too: its GDT, for one.
   if (ownerOf(run, physical) !== undefined) return undefined;

@@ -39,8 +39,8 @@ export class EndWatch {
   #ports = 0;
   #interrupts = 0;
   #printed = 0;
-  /** What was decoded, and the guest time, when accesses to ports, or interrupts, were last found to be many. */
-  #decoded = -1;
+  /** The lines of code taken, and the guest time, when accesses to ports, or interrupts, were last found to be many. */
+  #lines = -1;
   #since = 0n;
   /** Steps of a look that is due. */
   #due = 0;
@@ -72,7 +72,7 @@ export class EndWatch {
       ports: this.#ports,
       interrupts: this.#interrupts,
       printed: this.#printed,
-      decoded: this.#decoded,
+      lines: this.#lines,
       since: this.#since,
       due: this.#due,
       stepped: this.#stepped,
@@ -90,10 +90,7 @@ export class EndWatch {
     this.#look = saved.has('look') ? RepeatLook.restore(this.#machine, saved.object('look')) : undefined;
     const number = (name: string): number => saved.number(name, 0, Number.MAX_SAFE_INTEGER);
     [this.#ports, this.#interrupts, this.#printed] = [number('ports'), number('interrupts'), number('printed')];
-    [this.#decoded, this.#due] = [
-      saved.number('decoded', -1, Number.MAX_SAFE_INTEGER),
-      saved.number('due', 0, MOST_STEPS),
-    ];
+    [this.#lines, this.#due] = [saved.number('lines', -1, Number.MAX_SAFE_INTEGER), saved.number('due', 0, MOST_STEPS)];
     this.#since = saved.bigint('since', 0n, 1n << 63n);
     this.#stepped = saved.bigint('stepped', 0n, retired);
     this.#stepOn();
@@ -179,7 +176,7 @@ export class EndWatch {
     this.#look?.keepPages(this.#progress.written);
     this.#windowEnd += this.#progress.window;
     [this.#ports, this.#interrupts, this.#printed] = [0, 0, this.#output];
-    this.#decoded = -1;
+    this.#lines = -1;
     const { idle } = this.#progress;
     if (idle === 0) this.#setLook(undefined);
     // However long it was: first it is looked at once.
@@ -235,13 +232,13 @@ export class EndWatch {
   #waits(): void {
     this.#lookAt(DEAR_STEPS);
     const { now, engine } = this.#machine;
-    const same = engine.code.decoded === this.#decoded && this.#output === this.#printed;
+    const same = engine.code.lines === this.#lines && this.#output === this.#printed;
     const waited = now - this.#since;
     if (same && waited >= LONGEST_WAIT) {
       const seconds = waited / 1_000_000_000n;
       this.#end(this.#noProgress(`for ${seconds} s of guest time no new code was reached, and nothing was printed`));
     }
-    if (!same) [this.#decoded, this.#since] = [engine.code.decoded, now];
+    if (!same) [this.#lines, this.#since] = [engine.code.lines, now];
   }
 }
 

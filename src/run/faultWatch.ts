@@ -134,7 +134,7 @@ export class FaultWatch {
   #hostPage(offset: bigint): number | undefined {
     const { engine, memory } = this.#machine;
     const base = engine.state.mode64 ? 0n : engine.state.segment(SEG.SS).base;
-    const physical = engine.translate(BigInt.asUintN(64, base + offset), { implicit: true });
+    const physical = engine.translate(BigInt.asUintN(64, base + offset), { implicit: true, peek: true });
     const host = isFault(physical) ? undefined : memory.hostOf(physical);
     return host === undefined ? undefined : host >>> 12;
   }

@@ -1,5 +1,5 @@
 // Does the guest get anywhere? Decided by guest time alone, so that it is the same in every run: execution is cut into
-// windows; a window is idle when nothing new was decoded and nothing was printed in it, and the guest read and stored to
+// windows; a window is idle when no new lines of code were taken (codeCache.ts) and nothing was printed in it, and the guest read and stored to
 // exactly the same pages as in the window before. That proves nothing: a loop over memory that takes minutes looks the same.
 // So idle windows only say when it pays to look whether the whole state repeats (repeats.ts), which is a hang; and where
 // that is not to be seen for very long, the run ends as one that shows no progress.
@@ -29,8 +29,8 @@ const IDLE = 'no new code was reached, nothing was printed, and only the same pa
 /** Characters that name each page of 1 GiB twice. */
 const MOST_PAGES_TEXT = 2 ** 22;
 
-/** Instructions decoded in a window that count as new code; code beside data that is written is decoded again and again. */
-const NEW_CODE = 256;
+/** Lines of code taken in a window that count as new code; code beside data that is written is taken again and again. */
+const NEW_LINES = 32;
 
 /** Pages of code in a row that hold nothing but zeros: 1 MiB of `add %al,(%rax)`. */
 const ZERO_PAGES = 256;
@@ -70,7 +70,7 @@ export class ProgressWatch {
   readonly #program: boolean;
   #pages = '';
   #contents = '';
-  #decoded = 0;
+  #lines = 0;
   #printed = 0;
   #idle = 0;
   #written: readonly number[] = [];
@@ -89,7 +89,7 @@ export class ProgressWatch {
     return {
       pages: this.#pages,
       contents: this.#contents,
-      decoded: this.#decoded,
+      lines: this.#lines,
       printed: this.#printed,
       idle: this.#idle,
       since: this.#since,
@@ -101,7 +101,7 @@ export class ProgressWatch {
   restore(saved: Fields): void {
     this.#pages = saved.text('pages', MOST_PAGES_TEXT);
     this.#contents = saved.text('contents', 64);
-    this.#decoded = saved.number('decoded', 0, Number.MAX_SAFE_INTEGER);
+    this.#lines = saved.number('lines', 0, Number.MAX_SAFE_INTEGER);
     this.#printed = saved.number('printed', 0, Number.MAX_SAFE_INTEGER);
     this.#idle = saved.number('idle', 0, Number.MAX_SAFE_INTEGER);
     this.#since = saved.bigint('since', 0n, 1n << 63n);
@@ -141,11 +141,11 @@ export class ProgressWatch {
 
   #isIdle(): boolean {
     const written = this.#takePages();
-    const { decoded } = this.#machine.engine.code;
+    const { lines } = this.#machine.engine.code;
     const printed = this.#machine.console.length + this.#machine.screen.changes;
-    const same = written.text === this.#pages && decoded - this.#decoded < NEW_CODE && printed === this.#printed;
+    const same = written.text === this.#pages && lines - this.#lines < NEW_LINES && printed === this.#printed;
     this.#pages = written.text;
-    this.#decoded = decoded;
+    this.#lines = lines;
     this.#printed = printed;
     return this.#program ? same && this.#sameContents(written.pages) : same;
   }

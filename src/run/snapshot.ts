@@ -1,7 +1,7 @@
 // A run on disk: all that is needed to go on with it in another process as if nothing had happened. Bytes, in this order:
-// a magic text; version and engine (u32 each; another engine's state means nothing to this one); a tree of plain data
+// a magic text; version and layout (u32 each; a state of another layout means nothing to us); a tree of plain data
 // (bits/plain.ts); the image; each touched chunk of RAM, its pages of zeros left out; the memories of chips; a CRC-32 of
-// it all. Sizes are u32, little-endian. Whoever writes it to a file compresses it.
+// it all. Nothing of it is of one engine: a run goes on in whichever. Sizes are u32, little-endian. Whoever writes it to a file compresses it.
 // The image is in it, the initrd is not: that is long in the guest's RAM. Disks are not in it either, only what the guest
 // wrote to them.
 
@@ -10,8 +10,9 @@ import { crc32Register } from '../bits/crc32.ts';
 import { InputError } from '../bits/errors.ts';
 import { Fields } from '../bits/fields.ts';
 import { decodePlain, encodePlain, type Plain } from '../bits/plain.ts';
-import { engineDigest } from '../cpu/binding/instance.ts';
+import type { VariantName } from '../cpu/binding/variants.ts';
 import * as at from '../cpu/state/layout.ts';
+import { layoutDigest } from '../cpu/state/stateLayout.ts';
 import type { GuestMemory } from '../cpu/state/memory.ts';
 import type { DiskImage } from '../devices/disk.ts';
 import { isZero } from '../machine/hash.ts';
@@ -22,7 +23,7 @@ import type { Module } from '../boot/protocol.ts';
 import { BootRun, type Goal, type RunConfig } from './run.ts';
 
 const MAGIC = 'firstlight state';
-const VERSION = 3;
+const VERSION = 4;
 
 /** Nothing comes near: a tree has a few MiB. */
 const LARGEST_TREE = 128 * 2 ** 20;
@@ -84,7 +85,7 @@ function* body(run: BootRun): Generator<Uint8Array> {
   const { image } = run.config;
   yield new TextEncoder().encode(MAGIC);
   yield u32(VERSION);
-  yield u32(engineDigest());
+  yield u32(layoutDigest());
   yield u32(tree.length);
   yield tree;
   yield u32(image.length);
@@ -177,8 +178,9 @@ export class SnapshotReader {
   #held = 0;
   #run: BootRun | undefined;
 
-  constructor(onward: Onward) {
-    this.#reading = reading(onward);
+  /** @param variant engine to go on in */
+  constructor(onward: Onward, variant?: VariantName) {
+    this.#reading = reading(onward, variant);
     this.#wanted = this.#reading.next(new Uint8Array()).value as number;
   }
 
@@ -228,13 +230,13 @@ function joined(parts: readonly Uint8Array[], size: number): Uint8Array {
 type Reading = Generator<number, BootRun, Uint8Array>;
 type Part<T> = Generator<number, T, Uint8Array>;
 
-function* reading(onward: Onward): Reading {
+function* reading(onward: Onward, variant: VariantName | undefined): Reading {
   const source = new Checked();
   yield* heading(source);
   const tree = new Fields(decodePlain(yield* source.take(yield* source.size(LARGEST_TREE))), 'the snapshot');
   const image = (yield* source.take(yield* source.size(LARGEST_IMAGE))).slice();
   const config = configOf(tree, image, onward);
-  const run = new BootRun(config, undefined, false);
+  const run = new BootRun(config, undefined, false, variant);
   if (tree.text('features', 2 ** 16) !== featuresOf(run)) {
     throw new InputError(`its CPU model '${config.cpu}' is not what this version of Firstlight calls so; boot again`);
   }
@@ -274,8 +276,8 @@ class Checked {
 function* heading(source: Checked): Part<void> {
   if (new TextDecoder().decode(yield* source.take(MAGIC.length)) !== MAGIC) throw new InputError('it is no snapshot');
   const version = viewOf(yield* source.take(4)).getUint32(0, true);
-  const engine = viewOf(yield* source.take(4)).getUint32(0, true);
-  if (version !== VERSION || engine !== engineDigest()) {
+  const layout = viewOf(yield* source.take(4)).getUint32(0, true);
+  if (version !== VERSION || layout !== layoutDigest()) {
     throw new InputError('it was saved by another version of Firstlight; boot again');
   }
 }
@@ -328,7 +330,7 @@ function* readChunks(source: Checked, memory: GuestMemory): Part<void> {
     const filled = viewOf(header).getUint16(4, true);
     for (let page = 0; page < PAGES; page++) {
       if (filled & (1 << page)) memory.bytes.set(yield* source.take(4096), host + page * 4096);
-      // What is decoded is said elsewhere.
+      // Which pages hold code is said elsewhere.
       memory.bytes[at.PAGE_FLAGS + (host >>> 12) + page] = (header[6 + page] as number) & ~at.PAGE_CODE;
     }
   }

@@ -198,7 +198,7 @@ export class StageTracker {
   /** What runs in the packed kernel itself, as a wild jump does, reads it as it reads anything. */
   #runsPayload(): boolean {
     const { engine } = this.#machine;
-    const rip = engine.translate(engine.state.rip + engine.mode.base, { fetch: true, implicit: true });
+    const rip = engine.translate(engine.state.rip + engine.mode.base, { fetch: true, implicit: true, peek: true });
     const { payload } = this.#stub as BzImage;
     if (isFault(rip) || payload === undefined) return false;
     return this.copies.some((copy) => {

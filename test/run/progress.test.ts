@@ -10,7 +10,7 @@ function guest(program: boolean) {
   const bytes = new Uint8Array(0x10000);
   const machine = {
     now: 0n,
-    engine: { retired: 0n, code: { decoded: 1 }, takePages: () => [PAGE] },
+    engine: { retired: 0n, code: { lines: 1 }, takePages: () => [PAGE] },
     console: { length: 0 },
     screen: { changes: 0 },
     memory: { bytes },

@@ -1,6 +1,7 @@
 // A run that is saved and restored goes on as if nothing had happened, wherever it was cut; and what is no snapshot, or
 // none that fits, is refused in one line.
 import { describe, expect, it } from 'vitest';
+import { VARIANT_NAMES, type VariantName } from '../../src/cpu/binding/variants.ts';
 import { InputError } from '../../src/bits/errors.ts';
 import { Fields } from '../../src/bits/fields.ts';
 import type { Plain } from '../../src/bits/plain.ts';
@@ -21,8 +22,8 @@ const { RCX } = GPR;
 const saved = (run: BootRun): Uint8Array =>
   new Uint8Array(Buffer.concat([...snapshotOf(run)].map((piece) => Uint8Array.from(piece))));
 
-function restored(bytes: Uint8Array, onward: Onward = ONWARD, pieces = bytes.length): BootRun {
-  const reader = new SnapshotReader(onward);
+function restored(bytes: Uint8Array, onward: Onward = ONWARD, pieces = bytes.length, variant?: VariantName): BootRun {
+  const reader = new SnapshotReader(onward, variant);
   for (let start = 0; start < bytes.length; start += pieces) reader.push(bytes.slice(start, start + pieces));
   return reader.finish();
 }
@@ -38,7 +39,7 @@ const facts = ({ machine, stages }: BootRun) => ({
   retired: machine.engine.retired,
   now: machine.now,
   console: machine.console.text,
-  decoded: machine.engine.code.decoded,
+  lines: machine.engine.code.lines,
   unimplemented: machine.unimplemented,
   stages: stages.reached,
 });
@@ -122,6 +123,25 @@ describe('a saved and restored run', () => {
   });
 });
 
+describe('a run in another engine', () => {
+  const whole = facts(advanced(new BootRun(restlessGuest()), END));
+  const runIn = (variant: VariantName): BootRun => new BootRun(restlessGuest(), undefined, true, variant);
+
+  it.each(VARIANT_NAMES)('is the same run in the %s one', (variant) => {
+    const run = runIn(variant);
+    for (let cut = 0n; cut < END; cut += 97n) advanced(run, cut);
+    expect(facts(advanced(run, END))).toEqual(whole);
+  });
+
+  it.each(VARIANT_NAMES)('saves the same there as in the %s one, and goes on in each', (variant) => {
+    for (const cut of [333n, 581n, 902n]) {
+      const bytes = saved(advanced(runIn('plain'), cut));
+      expect(Buffer.compare(saved(advanced(runIn(variant), cut)), bytes), `cut at ${cut}`).toBe(0);
+      expect(facts(advanced(restored(bytes, ONWARD, bytes.length, variant), END)), `cut at ${cut}`).toEqual(whole);
+    }
+  });
+});
+
 describe('a run that stops at a stage and goes on', () => {
   it('takes the interrupt that is due there at once, saved or not', () => {
     const whole = runToEnd(new BootRun(interruptedGuest()));
@@ -166,7 +186,7 @@ describe('what cannot be restored', () => {
     ['a short one', sample.slice(0, -1), 'it ends too early'],
     ['a long one', Buffer.concat([sample, Uint8Array.of(0)]), 'there is more behind its end'],
     ['another version', withByte(sample, 16), 'it was saved by another version of Firstlight; boot again'],
-    ['another engine', withByte(sample, 20), 'it was saved by another version of Firstlight; boot again'],
+    ['another layout', withByte(sample, 20), 'it was saved by another version of Firstlight; boot again'],
     ['a changed byte of RAM', withByte(sample, sample.length - 100), 'its checksum is wrong: it is damaged'],
   ])('%s is refused', (_what, bytes, message) => {
     expect(refusal(() => restored(bytes))).toBe(message);

@@ -30,13 +30,16 @@ const FATES: Fates = {
     held: 'vga textChanges #emptyAccesses',
     others: { '#windows': 'wires', onDelay: 'a wire', onChip: 'a listener' },
   },
-  'machine/portBus.ts': { held: '', others: { '#claims': 'wires', onAccess: 'a wire', onChip: 'a listener' } },
+  'machine/portBus.ts': {
+    held: '',
+    others: { '#claims': 'wires', '#windows': 'wires', onAccess: 'a wire', onChip: 'a listener' },
+  },
   'run/run.ts': {
     held: '#config #panicMessage #panicDeadline',
     others: { '#text': 'follows from #config and the console', '#outcome': 'none where it can go on' },
   },
   'run/endWatch.ts': {
-    held: '#windowEnd #look #ports #interrupts #printed #decoded #since #due #stepped',
+    held: '#windowEnd #look #ports #interrupts #printed #lines #since #due #stepped',
     others: { '#found': 'ends the run', awaitsInput: 'whoever types says so' },
   },
   'run/repeats.ts': {
@@ -54,7 +57,7 @@ const FATES: Fates = {
     },
   },
   'run/progress.ts': {
-    held: '#pages #contents #decoded #printed #idle #since #sinceRetired',
+    held: '#pages #contents #lines #printed #idle #since #sinceRetired',
     others: { '#written': 'of the end of a window' },
   },
   'cpu/interpret/engine.ts': {
@@ -84,8 +87,13 @@ const FATES: Fates = {
   'cpu/interpret/fetch.ts': { held: '', others: { '#mode': 'follows from the state block' } },
   'cpu/interpret/decodedInstructions.ts': { held: '', others: { '#byRecord': 'decoding again shows nowhere' } },
   'cpu/decode/codeCache.ts': {
-    held: '#contexts #crossingFrom #arena decoded',
+    held: 'lines #told',
     others: {
+      '#contexts': 'decoding again shows nowhere',
+      '#crossingFrom': 'decoding again shows nowhere',
+      '#arena': 'decoding again shows nowhere',
+      decoded: 'a measure of work',
+      '#toldCount': 'follows from #told',
       '#byAddress': 'follows from #contexts',
       '#byHostPage': 'follows from #contexts',
       '#generation': 'compared with what was made of it only',
@@ -94,6 +102,10 @@ const FATES: Fates = {
       onFlush: 'a wire',
       onCodePage: 'a wire',
     },
+  },
+  'cpu/mmu/translations.ts': {
+    held: '',
+    others: { '#aligned': 'whether there is anything to clear', '#unnoticed': 'of checkpoints' },
   },
   'cpu/state/memory.ts': {
     held: '#next #touched',

@@ -17,7 +17,7 @@ const facts = ({ machine, stages }: BootRun) => ({
   hash: machine.stateHash(),
   retired: machine.engine.retired,
   now: machine.now,
-  decoded: machine.engine.code.decoded,
+  lines: machine.engine.code.lines,
   console: machine.console.text,
   unimplemented: machine.unimplemented,
   stages: [...stages.reached],

@@ -1,6 +1,5 @@
 // Engine modules, each generated and compiled once for every machine of a process, and instances of them.
 
-import { crc32 } from '../../bits/crc32.ts';
 import type { BuiltEngine } from './module.ts';
 import { VARIANTS, type VariantName } from './variants.ts';
 
@@ -25,9 +24,6 @@ function once<T>(map: Map<VariantName, T>, variant: VariantName, make: () => T):
 }
 
 export const builtEngine = (variant: VariantName): BuiltEngine => once(built, variant, VARIANTS[variant]);
-
-/** Tells the layout that this engine has from any other: what it generates says what the state block and its parts are. */
-export const engineDigest = (): number => crc32(builtEngine('plain').bytes);
 
 /** @param host what generated code calls, by name */
 export function engineInstance(variant: VariantName, host: Record<string, WebAssembly.ImportValue>): EngineExports {

@@ -12,7 +12,6 @@ import {
   type I64,
   i32,
   i64,
-  type Local,
   label,
   loop,
   ret,
@@ -97,18 +96,26 @@ const checkAlignment = (linear: I64, size: I32, leave: Stmt): Stmt =>
     ]),
   );
 
-/** Where alignment is checked, nothing is filled: every access has to come by. */
-function fill(table: number, linear: I64, host: I32, entry: Local<'i32'>): Stmt {
+/** Where alignment is checked, nothing is filled: every access has to come by. Until the page is seen to be plain, each has to look. */
+function fill(entry: I32, linear: I64, host: I32, phys: I64): Stmt {
   return when(i32.eqz(alignmentChecked), [
-    set(entry, tlbEntry(linear)),
-    i64.store(get(entry), pageOf(linear), at.TLB + table),
-    i32.store(get(entry), i32.sub(host, i32.wrap(linear)), at.TLB + table + 8),
+    i64.store(entry, i64.or(pageOf(linear), c64(at.TLB_LOOK)), at.TLB),
+    i32.store(entry, i32.sub(host, i32.wrap(linear)), at.TLB + at.TLB_HOST),
+    i32.store(entry, i32.wrap(i64.shrU(phys, c64(12))), at.TLB + at.TLB_PHYSICAL),
   ]);
 }
 
+/** From now on engines need not look. */
+const release = (entry: I32, linear: I64): Stmt =>
+  when(i32.eqz(alignmentChecked), i64.store(entry, pageOf(linear), at.TLB));
+
+/** Does the entry translate the address, with a look or without? */
+const translates = (entry: I32, linear: I64): I32 =>
+  i64.eq(i64.and(i64.load(entry, at.TLB), c64(~at.TLB_LOOK)), pageOf(linear));
+
 /**
  * (linear i64, size i32, write i32) -> host address; 0 on a fault; 1 where it is no RAM (physical address in SCRATCH).
- * The access lies within one page. Fills the translation cache where later accesses to the page need no look.
+ * The access lies within one page, which is walked to only where it is not in the translation cache.
  */
 function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: number, imports: Imports): number {
   return module.function(['i64', 'i32', 'i32'], ['i32'], (fn) => {
@@ -147,19 +154,32 @@ function defineAccess(module: ModuleBuilder, walk: number, hostOfPhysical: numbe
         ]),
         ret(get(host)),
       ]),
-      fill(at.TLB_WRITE, linear, get(host), entry),
+      release(get(entry), linear),
     ];
     const onRead: Code = [
       i32.store8(flagsAt(), i32.or(get(flags), c32(at.PAGE_READ)), at.PAGE_FLAGS),
       when(has(at.PAGE_WATCH_READ), [when(i32.eqz(bypass), stop(at.FAULT_WATCH)), ret(get(host))]),
-      fill(at.TLB_READ, linear, get(host), entry),
+      release(get(entry), linear),
     ];
-    return [
+    const cached: Code = [
+      set(host, i32.add(i32.wrap(linear), i32.load(get(entry), at.TLB + at.TLB_HOST))),
+      set(
+        phys,
+        i64.or(i64.shl(i64.load32u(get(entry), at.TLB + at.TLB_PHYSICAL), c64(12)), i64.and(linear, c64(4095))),
+      ),
+    ];
+    // Where there is no RAM nothing is kept: each access walks.
+    const walked: Code = [
       set(phys, call64(walk, linear, i32.or(write, user))),
       when(i64.eq(get(phys), c64(-1)), ret(c32(0))),
       i64.store(c32(at.SCRATCH), get(phys)),
       set(host, call32(hostOfPhysical, get(phys))),
       when(i32.eq(get(host), c32(1)), ret(i32.eqz(faulted()))),
+      fill(get(entry), linear, get(host), get(phys)),
+    ];
+    return [
+      set(entry, i32.add(tlbEntry(linear), select(write, c32(at.TLB_WRITE), c32(at.TLB_READ)))),
+      when(translates(get(entry), linear), cached, walked),
       set(flags, i32.load8u(flagsAt(), at.PAGE_FLAGS)),
       when(write, onWrite, onRead),
       get(host).code,
@@ -349,7 +369,7 @@ function defineHostOf(module: ModuleBuilder, access: number): number {
     );
     return [
       set(entry, i32.add(tlbEntry(linear), select(write, c32(at.TLB_WRITE), c32(at.TLB_READ)))),
-      when(hit(), ret(i32.add(i32.wrap(linear), i32.load(get(entry), at.TLB + 8)))),
+      when(hit(), ret(i32.add(i32.wrap(linear), i32.load(get(entry), at.TLB + at.TLB_HOST)))),
       // A watched page or one with code stops or not at each element: say "one by one" before anything is recorded.
       set(host, call32(access, linear, c32(0), write)),
       when(i32.leU(get(host), c32(1)), ret(get(host))),

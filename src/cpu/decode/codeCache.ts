@@ -3,13 +3,20 @@
 // straight code side by side, so that "the next instruction" is the next record.
 // A store to decoded bytes drops every context of that physical page; its generation tells records in the page before,
 // whose last instruction ran over the edge.
+//
+// What is decoded at a time shows nowhere, but the lines of code do: the 64-byte pieces of a page that were taken as code
+// since it was last stored to there. A repeated string instruction goes one element at a time over a page with lines, and
+// how many there were tells new code (run/progress.ts). So they are specified: an instruction that is run and has no
+// record takes the lines from there to the end of the straight code it begins: an instruction after which control is
+// elsewhere, the segment's limit, or the first instruction that runs over the page's end, which takes its own lines when it
+// is run. Nothing else takes lines, and only a store to them, or any by microcode, a chip or the host to their page, drops
+// them, with all others of the page. So they are the same in every engine, and in one that was restored and decodes anew.
 
 import { Code, type Instruction } from 'iced-x86';
 import { PAGE_SIZE } from '../../bits/address.ts';
-import { InputError } from '../../bits/errors.ts';
 import type { Feature } from '../../x86/features.ts';
 import { decodeOne } from '../../code/disassembly.ts';
-import type { CodeMode, CodePage, Context, SavedCode, SavedContext } from '../state/codeContext.ts';
+import type { CodeMode, CodePage, Context, SavedCode, Told } from '../state/codeContext.ts';
 import { Planner } from './decode.ts';
 import { Fuser } from '../binding/fuse.ts';
 import { MAX_INSTRUCTION } from './instructionLength.ts';
@@ -24,6 +31,10 @@ export type FetchedPage = (ip: bigint, offset: number) => CodePage | undefined;
 /** Instructions in a run; bounds how far a run may overshoot a budget, with a page of one-byte instructions. */
 const MAX_RUN = 512;
 const RUN_ROOM = (2 * MAX_RUN + 4) * rec.RECORD_BYTES;
+/** Pages of code, each as often as it is seen at other addresses and in other modes, that are remembered as told of. */
+const MOST_TOLD = 2 ** 16;
+
+const nobody = (): undefined => undefined;
 
 export class CodeCache {
   readonly planner: Planner;
@@ -36,9 +47,14 @@ export class CodeCache {
   readonly #link: { near: number; out: number; cross: number; probe: number };
   #arena = at.ARENA;
   #generation = 1;
-  /** Instructions decoded so far. */
+  /** By host page what was told of it since it was last stored to; how many these are. */
+  readonly #told = new Map<number, Map<string, Told>>();
+  #toldCount = 0;
+  /** Instructions decoded so far: a measure of work, and none of the guest's. */
   decoded = 0;
-  /** Told of each new context: a page of code is about to be run for the first time as it now is. */
+  /** Lines of code taken so far. */
+  lines = 0;
+  /** Told of a page of code that is about to be run for the first time as it now is, at its address and in its mode. */
   onContext: ((context: Context) => void) | undefined;
   /** Shall the engine stop before this instruction each time it comes to it? Asked once, when it is decoded. */
   probe: ((insn: Instruction, context: Context) => boolean) | undefined;
@@ -68,7 +84,7 @@ export class CodeCache {
   /** The context for code at an instruction pointer, made if need be. */
   context(ip: bigint, mode: CodeMode, page: CodePage): Context {
     const pageIp = ip - ((ip + mode.base) & 0xfffn);
-    const key = `${page.hostPage}:${pageIp}:${mode.bitness}:${mode.base}:${mode.limit}:${mode.sse}:${mode.vex}:${mode.avx}`;
+    const key = keyOf(page.hostPage, pageIp, mode);
     const known = this.#contexts.get(key);
     if (known) return known;
     if (this.#arena + at.CTX_BYTES + RUN_ROOM > at.ARENA_END) this.flush();
@@ -91,8 +107,28 @@ export class CodeCache {
     const siblings = this.#byHostPage.get(page.hostPage);
     if (siblings) siblings.push(context);
     else this.#byHostPage.set(page.hostPage, [context]);
-    this.onContext?.(context);
+    this.#tell(context);
     return context;
+  }
+
+  #tell(context: Context): void {
+    if (this.#remember(context)) this.onContext?.(context);
+  }
+
+  /** @returns false where it was told before */
+  #remember({ hostPage, ip, mode }: Told): boolean {
+    const key = keyOf(hostPage, ip, mode);
+    let told = this.#told.get(hostPage);
+    if (told?.has(key)) return false;
+    if (this.#toldCount >= MOST_TOLD) {
+      this.#told.clear();
+      this.#toldCount = 0;
+      told = undefined;
+    }
+    if (told === undefined) this.#told.set(hostPage, (told = new Map()));
+    told.set(key, { hostPage, ip, mode });
+    this.#toldCount++;
+    return true;
   }
 
   #allocate(size: number, alignment: number): number {
@@ -119,11 +155,11 @@ export class CodeCache {
     return this.#contexts.get(context.key) === context ? first : 0;
   }
 
-  #writeRun(context: Context, start: number, next: FetchedPage, wanted?: (offset: number) => boolean): number {
+  #writeRun(context: Context, start: number, next: FetchedPage): number {
     const begin = this.#allocate(RUN_ROOM, rec.RECORD_BYTES);
     const run = new RunWriter(this.#memory, context, begin);
     const stream = new InstructionStream(this.#memory, context, start);
-    const first = this.#fillRun(run, context, start, next, stream, wanted);
+    const first = this.#fillRun(run, context, start, next, stream);
     stream.free();
     this.#fuser.run(this.#memory.view, begin, run.next);
     // A context may have been made behind the run (an instruction ran over the page); else give the rest back.
@@ -131,27 +167,20 @@ export class CodeCache {
     return first;
   }
 
-  /** @param wanted where it stops: at the first instruction that is not wanted */
-  #fillRun(
-    run: RunWriter,
-    context: Context,
-    start: number,
-    next: FetchedPage,
-    stream: InstructionStream,
-    wanted?: (offset: number) => boolean,
-  ): number {
+  #fillRun(run: RunWriter, context: Context, start: number, next: FetchedPage, stream: InstructionStream): number {
     let offset = start;
     let first = 0;
     const last = lastFetchable(context);
     for (let count = 0; count < MAX_RUN; count++) {
       const slot = slotAddress(context, offset);
-      if (count > 0 && (this.#memory.view.getUint32(slot, true) || wanted?.(offset) === false)) break;
+      if (count > 0 && this.#memory.view.getUint32(slot, true)) return this.#linkOn(run, offset, first);
       if (offset > last) {
         run.link(this.#link.out, context.ip + BigInt(offset));
         return first;
       }
-      const insn = stream.at(offset) ?? this.#decode(context, offset, next);
-      if (!insn) break;
+      // Ahead of what is run nothing is fetched of another page: it would show in accessed bits.
+      const insn = stream.at(offset) ?? this.#decode(context, offset, count > 0 ? nobody : next);
+      if (!insn) return first && this.#linkOn(run, offset, first);
       const end = offset + insn.length;
       const entry = run.next;
       const whole = end - 1 <= last;
@@ -171,8 +200,30 @@ export class CodeCache {
         return first;
       }
     }
-    if (first) run.linkNear(this.#link.near, offset);
+    this.#takeLines(context, offset, stream);
+    return this.#linkOn(run, offset, first);
+  }
+
+  #linkOn(run: RunWriter, offset: number, first: number): number {
+    run.linkNear(this.#link.near, offset);
     return first;
+  }
+
+  /** Of straight code that is longer than a run: which lines are taken may not hang on where runs begin. */
+  #takeLines(context: Context, start: number, stream: InstructionStream): void {
+    const last = lastFetchable(context);
+    for (let offset = start; offset < PAGE_SIZE && offset <= last; ) {
+      if (this.#memory.view.getUint32(slotAddress(context, offset), true)) return;
+      const insn = stream.at(offset) ?? this.#decode(context, offset, nobody);
+      if (!insn) return;
+      const end = offset + insn.length;
+      this.#mark(context.hostPage, offset, Math.min(end, PAGE_SIZE));
+      const { bitness, sse, vex, avx } = context.mode;
+      const { ends } = end - 1 <= last ? this.planner.plan(insn, bitness, sse, vex, avx) : this.planner.microcoded();
+      stream.done(insn);
+      if (ends) return;
+      offset = end;
+    }
   }
 
   /** An instruction that ends in the next page is run only while that page's decoded code is still what it was. */
@@ -219,17 +270,28 @@ export class CodeCache {
     const mapAt = at.CODE_GRANULES + 8 * hostPage;
     for (let granule = from >> 6; granule <= (to - 1) >> 6; granule++) {
       const byte = mapAt + (granule >> 3);
-      view.setUint8(byte, view.getUint8(byte) | (1 << (granule & 7)));
+      const [old, bit] = [view.getUint8(byte), 1 << (granule & 7)];
+      if (old & bit) continue;
+      view.setUint8(byte, old | bit);
+      this.lines++;
     }
   }
 
   /** Drops everything decoded from a host page, and in the pages before it what ran over into it. */
   invalidate(hostPage: number): void {
-    const { view, bytes } = this.#memory;
+    const { bytes } = this.#memory;
     const flagsAt = at.PAGE_FLAGS + hostPage;
     if (!((bytes[flagsAt] as number) & at.PAGE_CODE)) return;
     bytes[flagsAt] = (bytes[flagsAt] as number) & ~at.PAGE_CODE;
     bytes.fill(0, at.CODE_GRANULES + 8 * hostPage, at.CODE_GRANULES + 8 * hostPage + 8);
+    this.#toldCount -= this.#told.get(hostPage)?.size ?? 0;
+    this.#told.delete(hostPage);
+    this.forget(hostPage);
+  }
+
+  /** As `invalidate`, but its lines stay: nothing was stored there, it is only to be decoded anew. */
+  forget(hostPage: number): void {
+    const { view } = this.#memory;
     for (const context of this.#byHostPage.get(hostPage) ?? []) this.#forget(context, view);
     for (const context of this.#crossingFrom.get(hostPage) ?? []) this.#clearSlots(context);
     this.#crossingFrom.delete(hostPage);
@@ -260,88 +322,44 @@ export class CodeCache {
     return context && this.#decode(context, offset, () => context.crossings.get(offset));
   }
 
-  /** The live contexts in the order of their addresses, as `save` counts them. */
-  contexts(): Context[] {
-    return [...this.#contexts.values()].sort((a, b) => a.address - b.address);
-  }
-
-  /** What is decoded now. */
+  /** The lines, and what was told of pages with code. */
   save(): SavedCode {
-    const contexts = this.contexts();
-    const indices = new Map(contexts.map((context, i) => [context, i]));
+    const { view } = this.#memory;
     return {
-      contexts: contexts.map((context) => this.#saveContext(context)),
-      crossingFrom: [...this.#crossingFrom].map(([hostPage, from]) => [
-        hostPage,
-        [...new Set(from)].flatMap((context) => indices.get(context) ?? []),
-      ]),
-      arena: this.#arena - at.ARENA,
-      decoded: this.decoded,
+      lines: this.lines,
+      pages: this.#pagesWithLines().map((page) => [page, view.getBigUint64(at.CODE_GRANULES + 8 * page, true)]),
+      told: [...this.#told.values()].flatMap((told) => [...told.values()]),
     };
   }
 
-  #saveContext(context: Context): SavedContext {
-    const { hostPage, physicalPage, ip, mode } = context;
-    const decoded = new Uint8Array(PAGE_SIZE / 8);
-    const slots = new Uint32Array(this.#memory.bytes.buffer, slotAddress(context, 0), PAGE_SIZE);
-    for (let offset = 0; offset < PAGE_SIZE; offset++) {
-      if (slots[offset] === 0) continue;
-      decoded[offset >> 3] = (decoded[offset >> 3] as number) | (1 << (offset & 7));
-    }
-    return { hostPage, physicalPage, ip, mode, decoded, crossings: [...context.crossings] };
-  }
-
-  /**
-   * Decodes what another cache had decoded of the same memory, no more and no less: what is decoded later, and when the
-   * arena is full, is then as it would have been there. Tells nobody of the contexts.
-   * @returns the contexts, in the order of `saved`
-   */
-  rebuild(saved: SavedCode): Context[] {
-    const { onContext, onFlush } = this;
+  /** Nothing is decoded; tells nobody. @param saved of the same memory */
+  restore(saved: SavedCode): void {
+    const { view, bytes } = this.#memory;
     this.flush();
-    this.onContext = undefined;
-    this.onFlush = () => {
-      throw new InputError('it holds more decoded code than there is room for');
-    };
-    const contexts = saved.contexts.map((context) => this.context(context.ip, context.mode, context));
-    for (const [i, { decoded, crossings }] of saved.contexts.entries()) {
-      this.#rebuildContext(contexts[i] as Context, decoded, new Map(crossings));
+    for (const page of this.#pagesWithLines()) {
+      bytes[at.PAGE_FLAGS + page] = (bytes[at.PAGE_FLAGS + page] as number) & ~at.PAGE_CODE;
     }
-    this.#crossingFrom.clear();
-    for (const [hostPage, from] of saved.crossingFrom) {
-      this.#crossingFrom.set(
-        hostPage,
-        from.map((index) => contexts[index] as Context),
-      );
+    // Where the flag is gone already, the map may still be there.
+    bytes.fill(0, at.CODE_GRANULES, at.CODE_GRANULES + 8 * (bytes.length >>> 12));
+    this.#told.clear();
+    this.#toldCount = 0;
+    this.lines = saved.lines;
+    for (const [page, lines] of saved.pages) {
+      bytes[at.PAGE_FLAGS + page] = (bytes[at.PAGE_FLAGS + page] as number) | at.PAGE_CODE;
+      view.setBigUint64(at.CODE_GRANULES + 8 * page, lines, true);
     }
-    // Laid in the order of addresses, records never take more room than they had.
-    this.#arena = Math.max(this.#arena, at.ARENA + saved.arena);
-    this.decoded = saved.decoded;
-    this.onContext = onContext;
-    this.onFlush = onFlush;
-    return contexts;
+    for (const told of saved.told) this.#remember(told);
   }
 
-  #rebuildContext(context: Context, decoded: Uint8Array, crossings: ReadonlyMap<number, CodePage>): void {
-    const wanted = (offset: number): boolean => ((decoded[offset >> 3] as number) & (1 << (offset & 7))) !== 0;
-    let instructions = decoded.reduce((sum, byte) => sum + popcount(byte), 0);
-    for (let offset = 0; offset < PAGE_SIZE; offset++) {
-      if (!wanted(offset) || this.#memory.view.getUint32(slotAddress(context, offset), true)) continue;
-      const room = (Math.min(instructions, MAX_RUN) + 2) * rec.RECORD_BYTES;
-      if (this.#arena + room > at.ARENA_END) return;
-      const before = this.decoded;
-      this.#writeRun(context, offset, (_ip, from) => crossings.get(from), wanted);
-      instructions -= this.decoded - before;
-    }
+  #pagesWithLines(): number[] {
+    const { bytes, touchedBytes } = this.#memory;
+    const pages = [at.VOID_PAGE >>> 12];
+    for (let page = at.RAM_BASE >>> 12; page < (at.RAM_BASE + touchedBytes) >>> 12; page++) pages.push(page);
+    return pages.filter((page) => ((bytes[at.PAGE_FLAGS + page] as number) & at.PAGE_CODE) !== 0);
   }
 
-  /** Drops everything. */
+  /** Drops everything that is decoded. It shows nowhere. */
   flush(): void {
-    const { bytes } = this.#memory;
-    for (const hostPage of new Set([...this.#byHostPage.keys(), ...this.#crossingFrom.keys()])) {
-      bytes[at.PAGE_FLAGS + hostPage] = (bytes[at.PAGE_FLAGS + hostPage] as number) & ~at.PAGE_CODE;
-      bytes.fill(0, at.CODE_GRANULES + 8 * hostPage, at.CODE_GRANULES + 8 * hostPage + 8);
-    }
     this.#contexts.clear();
     this.#byAddress.clear();
     this.#byHostPage.clear();
@@ -351,11 +369,8 @@ export class CodeCache {
   }
 }
 
-function popcount(byte: number): number {
-  let count = 0;
-  for (let rest = byte; rest; rest &= rest - 1) count++;
-  return count;
-}
+const keyOf = (hostPage: number, ip: bigint, mode: CodeMode): string =>
+  `${hostPage}:${ip}:${mode.bitness}:${mode.base}:${mode.limit}:${mode.sse}:${mode.vex}:${mode.avx}`;
 
 /** Offset in the page of the last byte that the code segment's limit lets be fetched; past the page's end if that is further. */
 const lastFetchable = ({ ip, mode }: Context): number => {

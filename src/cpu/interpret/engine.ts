@@ -31,7 +31,6 @@ import { raise, type FaultLink } from '../microcode/delivery.ts';
 import { execute } from '../microcode/execute.ts';
 import { beginStep, debugActive, endStep, trapsAtOnce } from '../microcode/stepping.ts';
 import { recomputeMode } from './mode.ts';
-import { restoreCode, saveCode } from './savedCode.ts';
 import type { SavedEngine } from './savedEngine.ts';
 import { CpuState } from '../state/state.ts';
 import { Translations } from '../mmu/translations.ts';
@@ -131,11 +130,11 @@ export class Engine implements Cpu {
       hostCalls(this.state, this.memory, options.devices, (hostPage) => this.#pendingCode.push(hostPage)),
     );
     this.code.onFlush = () => {
-      this.#translations.clear();
+      this.#translations.lookAtAll();
       // Records are laid anew from the start; the ones known by their address are gone.
       this.#decoded.forget();
     };
-    this.code.onCodePage = (hostPage) => this.#translations.dropWrites(hostPage);
+    this.code.onCodePage = (hostPage) => this.#translations.lookAtWrites(hostPage);
     this.memory.onHostWrite = (host) => this.code.invalidate(host >>> 12);
     this.state.setU32(at.FAULT_VECTOR, at.FAULT_NONE >>> 0);
   }
@@ -161,11 +160,11 @@ export class Engine implements Cpu {
   /** All that later instructions depend on beside memory; between two calls of `run`. Changes nothing. */
   save(): SavedEngine {
     const { retired, charged } = this.#budget;
-    const state = this.memory.bytes.slice(at.REGS, at.STATE_END);
-    return { retired, charged, state, ...saveCode(this.code, this.#translations, this.state, this.memory) };
+    const state = this.state.save();
+    return { retired, charged, state, code: this.code.save(), translations: this.#translations.save() };
   }
 
-  /** To where another engine of the same model was when it was saved; memory has its contents again. */
+  /** To where another engine, of any variant and the same model, was when it was saved; memory has its contents again. */
   restore(saved: SavedEngine): void {
     this.#budget.retired = saved.retired;
     this.#budget.charged = saved.charged;
@@ -176,7 +175,9 @@ export class Engine implements Cpu {
     this.memory.bytes.set(saved.state, at.REGS);
     this.state.clearTransient();
     this.modeChanged();
-    restoreCode(saved, this.code, this.#translations, this.state, this.memory);
+    this.code.restore(saved.code);
+    const hostOf = (page: number): number => this.memory.touchedHostOf(4096 * page) ?? at.VOID_PAGE;
+    this.#translations.restore(saved.translations, (page) => hostOf(page) >>> 12);
   }
 
   portKnown(port: number, value: number, ns: number): void {

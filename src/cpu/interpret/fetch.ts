@@ -31,6 +31,8 @@ export class Fetch {
     this.#code = code;
     this.#translations = translations;
     this.#translate = translate;
+    // Fetching where nothing answers reads all ones: a page of 0xff, which decodes to #UD.
+    memory.bytes.fill(0xff, at.VOID_PAGE, at.VOID_PAGE + 4096);
   }
 
   /** How code is decoded now. */
@@ -55,13 +57,14 @@ export class Fetch {
       const page = this.#page(linear);
       if (isFault(page)) return page;
       const context = this.#code.context(ip, this.#mode, page);
-      this.#translations.setFetch(linear, context.address);
+      this.#translations.setContext(linear, context.address);
       let missing: Fault | undefined;
       const record = this.#code.record(context, ip, (nextIp) => {
-        const next = this.#page(BigInt.asUintN(64, nextIp + base));
+        const nextLinear = BigInt.asUintN(64, nextIp + base);
+        const next = this.#page(nextLinear);
         if (!isFault(next)) {
           const following = this.#code.context(nextIp, this.#mode, next);
-          this.#translations.setFetch(BigInt.asUintN(64, nextIp + base), following.address);
+          this.#translations.setContext(nextLinear, following.address);
           return next;
         }
         missing = next;
@@ -72,19 +75,25 @@ export class Fetch {
     }
   }
 
+  /** Where the guest fetches from. */
   #page(linear: bigint): CodePage | Fault {
-    const physical = this.#translate(linear, { fetch: true });
-    if (isFault(physical)) return physical;
-    const host = this.#memory.hostOf(physical);
-    // Code outside RAM: nothing answers there; all ones is what the bus gives.
-    if (host === undefined) return this.#emptyPage(physical);
-    return { hostPage: host >>> 12, physicalPage: Math.floor(physical / 4096) };
+    const known = this.#translations.fetched(linear);
+    if (known) return known;
+    const page = this.#walk(linear, { fetch: true });
+    if (!isFault(page)) this.#translations.setFetch(linear, page);
+    return page;
   }
 
-  /** Fetching where nothing answers reads all ones: a page of 0xff in scratch, which decodes to #UD. */
-  #emptyPage(physical: number): CodePage {
-    this.#memory.bytes.fill(0xff, at.VOID_PAGE, at.VOID_PAGE + 4096);
-    return { hostPage: at.VOID_PAGE >>> 12, physicalPage: Math.floor(physical / 4096) };
+  /** The same for whoever watches: nothing is left behind. */
+  #peek(linear: bigint): CodePage | Fault {
+    return this.#translations.fetched(linear) ?? this.#walk(linear, { fetch: true, peek: true });
+  }
+
+  #walk(linear: bigint, access: Access): CodePage | Fault {
+    const physical = this.#translate(linear, access);
+    if (isFault(physical)) return physical;
+    const host = this.#memory.hostOf(physical) ?? at.VOID_PAGE;
+    return { hostPage: host >>> 12, physicalPage: Math.floor(physical / 4096) };
   }
 
   /** Does the instruction at `ip` need more than 15 bytes, or more than the code segment's limit leaves it? */
@@ -101,7 +110,7 @@ export class Fetch {
     return behind < BigInt(MAX_INSTRUCTION) ? Math.max(0, Number(behind) + 1) : MAX_INSTRUCTION;
   }
 
-  /** The instruction at `ip`, decoded afresh. The caller frees it. */
+  /** The instruction at `ip`, decoded afresh, without a fetch that the guest could tell. The caller frees it. */
   instruction(ip: bigint): Instruction | Fault {
     const bytes = this.bytes(ip);
     if (isFault(bytes)) return bytes;
@@ -111,7 +120,7 @@ export class Fetch {
   /** Up to 15 bytes of code at an instruction pointer; fewer where the next page cannot be fetched or CS ends. */
   bytes(ip: bigint): Uint8Array | Fault {
     const linear = BigInt.asUintN(64, ip + this.#mode.base);
-    const page = this.#page(linear);
+    const page = this.#peek(linear);
     if (isFault(page)) return page;
     const offset = Number(linear & PAGE_MASK);
     const most = this.#fetchable(ip);
@@ -119,7 +128,7 @@ export class Fetch {
     const start = page.hostPage * 4096 + offset;
     const out = [...this.#memory.bytes.slice(start, start + here)];
     if (here < most) {
-      const next = this.#page(linear + BigInt(here));
+      const next = this.#peek(linear + BigInt(here));
       if (!isFault(next))
         out.push(...this.#memory.bytes.slice(next.hostPage * 4096, next.hostPage * 4096 + most - here));
     }
@@ -128,7 +137,7 @@ export class Fetch {
 
   /** Drops what is decoded of the page an address lies in. */
   forget(ip: bigint): void {
-    const page = this.#page(BigInt.asUintN(64, ip + this.#mode.base));
-    if (!isFault(page)) this.#code.invalidate(page.hostPage);
+    const page = this.#peek(BigInt.asUintN(64, ip + this.#mode.base));
+    if (!isFault(page)) this.#code.forget(page.hostPage);
   }
 }

@@ -23,6 +23,7 @@ export const accessBits = (access: Access, cpl: number): number =>
   (access.write ? ACCESS.WRITE : 0) |
   (access.fetch ? ACCESS.FETCH : 0) |
   (access.implicit ? ACCESS.IMPLICIT : 0) |
+  (access.peek ? ACCESS.PEEK : 0) |
   (cpl === 3 && !access.implicit ? ACCESS.USER : 0);
 
 /** A piece of an access that does not cross a page. */

@@ -27,8 +27,8 @@ import { PTE_A, PTE_ADDRESS, PTE_D, PTE_NX, PTE_P, PTE_PS, PTE_RW, PTE_US } from
 import { VECTOR } from '../../x86/vectors.ts';
 import * as at from '../state/layout.ts';
 
-/** Bits of the walk's access argument. */
-export const ACCESS = { WRITE: 1, USER: 2, FETCH: 4, IMPLICIT: 8 } as const;
+/** Bits of the walk's access argument. With PEEK it leaves nothing behind: it is no access of the guest's. */
+export const ACCESS = { WRITE: 1, USER: 2, FETCH: 4, IMPLICIT: 8, PEEK: 16 } as const;
 
 const state32 = (address: number): I32 => i32.load(i32.const(address));
 const state64 = (address: number): I64 => i64.load(i32.const(address));
@@ -77,7 +77,7 @@ function pageFault(linear: I64, code: I32): Stmt {
 }
 
 /**
- * (linear i64, access i32) -> physical i64, or -1 with the fault in FAULT_VECTOR. Sets accessed and dirty bits.
+ * (linear i64, access i32) -> physical i64, or -1 with the fault in FAULT_VECTOR. Sets accessed and dirty bits, but for PEEK.
  * @param physical where to find the tables; an entry outside RAM reads as all ones, which is a reserved-bit fault
  */
 export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): number {
@@ -199,7 +199,8 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
       i32.or(i32.load8u(flagsAt(), at.PAGE_FLAGS), i32.const(at.PAGE_CHANGED)),
       at.PAGE_FLAGS,
     );
-    const markAccessed: Code = when(i32.and(i32.eqz(has64(i64.const(PTE_A))), i32.ne(get(host), i32.const(1))), [
+    const unmarked = i32.and(i32.eqz(has64(i64.const(PTE_A))), i32.ne(get(host), i32.const(1)));
+    const markAccessed: Code = when(i32.and(unmarked, i32.eqz(has(ACCESS.PEEK))), [
       i64.store32(get(host), i64.or(get(entry), i64.const(PTE_A))),
       changed,
     ]);
@@ -267,8 +268,7 @@ export function defineWalk(module: ModuleBuilder, physical: PhysicalFunctions): 
         ),
       ),
       when(i32.eqz(rights), fail(1)),
-      markLeaf,
-      noteLarge,
+      when(i32.eqz(has(ACCESS.PEEK)), [markLeaf, noteLarge]),
       physicalAddress,
     ];
   });

@@ -1,8 +1,18 @@
 // The translation caches in the machine's memory as TypeScript handles them: clearing, dropping, and the fetch side, which
 // only this side fills (the engine fills reads and writes itself; layout.ts says what an entry is). Also the flags kept of
-// each host page, because changing them means that cached translations have to be looked up anew.
+// each host page, because changing them means that pages have to be looked at again.
+//
+// What a guest can tell of the caches is specified, and the same in every engine:
+// - An access by a handler, and the fetch of an instruction, walks the tables where its page has no entry in the table of the
+//   MMU context in force, and then has one, in place of whatever had that place. An instruction over two pages needs both.
+//   A walk sets accessed bits, and the dirty bit where it writes (SDM 3A 4.8); an access that has an entry sets none.
+// - Microcode walks at each access, and so does what reaches no RAM, and data where alignment is checked; none of it is kept.
+// - Entries go by MOV CR3, INVLPG and their like, by changes of paging, and where the mode that code runs in changes.
+// So no entry may come or go for a reason of the host's: watched pages, decoded code, how a run is cut. For these an entry
+// is marked with TLB_LOOK.
 
 import type { PhysAddr } from '../../bits/address.ts';
+import type { CodePage } from '../state/codeContext.ts';
 import * as at from '../state/layout.ts';
 import type { GuestMemory } from '../state/memory.ts';
 import type { CpuState } from '../state/state.ts';
@@ -22,8 +32,7 @@ export type SavedTranslation = {
   readonly entry: number;
   /** Page of linear address. */
   readonly tag: bigint;
-  /** For reads and writes a page of host memory, for fetches a code context, by its place among the live ones. */
-  readonly value: number;
+  readonly physicalPage: number;
 };
 
 export type SavedTranslations = {
@@ -32,11 +41,17 @@ export type SavedTranslations = {
   readonly regions: Uint8Array;
 };
 
-const isFetch = (entry: number): boolean => Math.floor(entry / at.TLB_ENTRIES) % TABLES.length === 2;
+export const isFetchEntry = (entry: number): boolean => Math.floor(entry / at.TLB_ENTRIES) % TABLES.length === 2;
+/** Its place among the entries for fetches. */
+const fetchNumber = (entry: number): number =>
+  Math.floor(entry / (TABLES.length * at.TLB_ENTRIES)) * at.TLB_ENTRIES + (entry % at.TLB_ENTRIES);
 
 export class Translations {
   readonly #memory: GuestMemory;
   readonly #state: CpuState;
+  /** Of each entry for fetches the page, on the host and in physical memory. */
+  readonly #hostPages = new Uint32Array((at.MMU_CONTEXTS + 1) * at.TLB_ENTRIES);
+  readonly #physicalPages = new Float64Array((at.MMU_CONTEXTS + 1) * at.TLB_ENTRIES);
   /** Was anything put into the fetch table of the context that checks alignment? Nothing ever is into its others. */
   #aligned = true;
   /** Pages that could be stored to without setting PAGE_CHANGED when that was last taken. */
@@ -56,37 +71,42 @@ export class Translations {
     this.#memory.bytes.fill(0, at.HUGE_REGIONS, at.HUGE_REGIONS + at.REGION_COUNT);
   }
 
-  /**
-   * What is cached: it shows in what a guest sees that changed its page tables and told nobody.
-   * @param contexts addresses of the live code contexts, and the place of each among them
-   */
-  save(contexts: ReadonlyMap<number, number>): SavedTranslations {
+  /** What is cached: it shows in what a guest sees that changed its page tables and told nobody. */
+  save(): SavedTranslations {
     const { view, bytes } = this.#memory;
     const entries: SavedTranslation[] = [];
     for (let entry = 0; entry < ENTRIES; entry++) {
       const address = at.TLB + entry * at.TLB_ENTRY_BYTES;
-      if (view.getUint32(address, true) & 0xfff) continue;
-      const cached = view.getUint32(address + 8, true);
-      const hostPage = (view.getUint32(address, true) + cached) >>> 12;
-      // An entry for a context that is gone finds no record, as no entry does.
-      const value = isFetch(entry) ? contexts.get(cached) : hostPage;
-      if (value !== undefined) entries.push({ entry, tag: view.getBigInt64(address, true), value });
+      if (view.getUint32(address, true) & 0xfff & ~Number(at.TLB_LOOK)) continue;
+      const physicalPage = isFetchEntry(entry)
+        ? (this.#physicalPages[fetchNumber(entry)] as number)
+        : view.getUint32(address + at.TLB_PHYSICAL, true);
+      entries.push({ entry, tag: view.getBigInt64(address, true) & ~PAGE_MASK, physicalPage });
     }
     return { entries, regions: bytes.slice(at.LARGE_REGIONS, at.HUGE_REGIONS + at.REGION_COUNT) };
   }
 
-  /** @param contexts addresses of the code contexts, in the order that `save` was given */
-  restore(saved: SavedTranslations, contexts: readonly number[]): void {
+  /** @param hostPageOf where a physical page that somebody has touched lies, or for code where nothing answers does */
+  restore(saved: SavedTranslations, hostPageOf: (physicalPage: number) => number): void {
     const { view, bytes } = this.#memory;
     this.clear();
     this.#aligned = true;
-    for (const { entry, tag, value } of saved.entries) {
+    for (const { entry, tag, physicalPage } of saved.entries) {
       const address = at.TLB + entry * at.TLB_ENTRY_BYTES;
-      const cached = isFetch(entry) ? (contexts[value] as number) : value * 4096 - Number(tag & 0xffff_ffffn);
-      view.setBigInt64(address, tag & ~PAGE_MASK, true);
-      view.setUint32(address + 8, cached >>> 0, true);
+      const hostPage = hostPageOf(physicalPage);
+      view.setBigInt64(address, (tag & ~PAGE_MASK) | at.TLB_LOOK, true);
+      if (isFetchEntry(entry)) this.#setPage(fetchNumber(entry), { hostPage, physicalPage });
+      else {
+        view.setUint32(address + at.TLB_HOST, (hostPage * 4096 - Number(tag & 0xffff_f000n)) >>> 0, true);
+        view.setUint32(address + at.TLB_PHYSICAL, physicalPage, true);
+      }
     }
     bytes.set(saved.regions, at.LARGE_REGIONS);
+  }
+
+  #setPage(number: number, { hostPage, physicalPage }: CodePage): void {
+    this.#hostPages[number] = hostPage;
+    this.#physicalPages[number] = physicalPage;
   }
 
   #clearAligned(): void {
@@ -126,15 +146,26 @@ export class Translations {
     }
   }
 
-  /** Every write translation to a host page: it has begun to hold code, and is written by the slow path only. */
-  dropWrites(hostPage: number): void {
+  /** From now on every entry is looked at before it is used again. */
+  lookAtAll(): void {
+    const entries = new Int32Array(this.#memory.bytes.buffer, at.TLB, ENTRIES * (at.TLB_ENTRY_BYTES / 4));
+    const look = Number(at.TLB_LOOK);
+    for (let i = 0; i < entries.length; i += at.TLB_ENTRY_BYTES / 4) {
+      const low = entries[i] as number;
+      if ((low & 0xfff) === 0) entries[i] = low | look;
+    }
+  }
+
+  /** As `lookAtAll`, for writes to a host page: it has begun to hold code. */
+  lookAtWrites(hostPage: number): void {
     const { view } = this.#memory;
     for (let set = 0; set < at.MMU_CONTEXTS; set++) {
       const table = at.TLB + set * at.TLB_SET_BYTES + at.TLB_WRITE;
       for (let entry = table; entry < table + at.TLB_TABLE_BYTES; entry += at.TLB_ENTRY_BYTES) {
         const linear = view.getUint32(entry, true);
         if (linear & 0xfff) continue;
-        if ((linear + view.getUint32(entry + 8, true)) >>> 12 === hostPage) view.setBigInt64(entry, at.TLB_EMPTY, true);
+        const host = (linear + view.getUint32(entry + at.TLB_HOST, true)) >>> 0;
+        if (host >>> 12 === hostPage) view.setUint32(entry, linear | Number(at.TLB_LOOK), true);
       }
     }
   }
@@ -143,12 +174,28 @@ export class Translations {
     return at.TLB + this.#state.u32(at.MMU_CONTEXT) + at.TLB_FETCH + indexOf(linear);
   }
 
-  /** @param context address of the page's code context */
-  setFetch(linear: bigint, context: number): void {
+  /** Where the code at an address is, if that is cached. */
+  fetched(linear: bigint): CodePage | undefined {
+    const entry = this.#fetchEntry(linear);
+    const tag = this.#memory.view.getBigInt64(entry, true);
+    if ((tag & ~at.TLB_LOOK) !== pageTag(linear)) return undefined;
+    const number = fetchNumber((entry - at.TLB) / at.TLB_ENTRY_BYTES);
+    return { hostPage: this.#hostPages[number] as number, physicalPage: this.#physicalPages[number] as number };
+  }
+
+  /** What a walk for a fetch has found. */
+  setFetch(linear: bigint, page: CodePage): void {
     const entry = this.#fetchEntry(linear);
     if (this.#state.u32(at.MMU_CONTEXT) === at.ALIGNED_CONTEXT) this.#aligned = true;
+    this.#memory.view.setBigInt64(entry, pageTag(linear) | at.TLB_LOOK, true);
+    this.#setPage(fetchNumber((entry - at.TLB) / at.TLB_ENTRY_BYTES), page);
+  }
+
+  /** Of an address that is `fetched`. @param context address of the page's code context */
+  setContext(linear: bigint, context: number): void {
+    const entry = this.#fetchEntry(linear);
     this.#memory.view.setBigInt64(entry, pageTag(linear), true);
-    this.#memory.view.setUint32(entry + 8, context, true);
+    this.#memory.view.setUint32(entry + at.TLB_HOST, context, true);
   }
 
   /** Record of the code at an address, found as the engine itself looks targets up; 0 where it would leave for a miss. */
@@ -156,7 +203,7 @@ export class Translations {
     const { view } = this.#memory;
     const entry = this.#fetchEntry(linear);
     if (view.getBigInt64(entry, true) !== pageTag(linear)) return 0;
-    const slots = view.getUint32(entry + 8, true) + at.CTX_SLOTS;
+    const slots = view.getUint32(entry + at.TLB_HOST, true) + at.CTX_SLOTS;
     return view.getUint32(slots + 4 * Number(linear & PAGE_MASK), true);
   }
 
@@ -169,7 +216,7 @@ export class Translations {
       const old = this.#memory.bytes[where] ?? 0;
       this.#memory.bytes[where] = on ? old | flags : old & ~flags;
     }
-    this.clear();
+    this.lookAtAll();
   }
 
   /** Host pages that have a flag; clears it everywhere, so that accesses set it anew. */
@@ -177,7 +224,7 @@ export class Translations {
     const { bytes } = this.#memory;
     const pages = this.pagesWith(flag);
     for (const page of pages) bytes[at.PAGE_FLAGS + page] = (bytes[at.PAGE_FLAGS + page] as number) & ~flag;
-    this.clear();
+    this.lookAtAll();
     return pages;
   }
 

@@ -34,18 +34,15 @@ export type Context = {
 /** Where a page of code is: what a fetch translation gives. */
 export type CodePage = { readonly hostPage: number; readonly physicalPage: number };
 
-/** What is decoded of one page of code, without the records: enough to decode it again. */
-export type SavedContext = Pick<Context, 'hostPage' | 'physicalPage' | 'ip' | 'mode'> & {
-  /** A bit for each byte of the page: an instruction that starts there is decoded. */
-  readonly decoded: Uint8Array;
-  readonly crossings: readonly (readonly [offset: number, page: CodePage])[];
-};
+/** A page of code that somebody was told of. */
+export type Told = Pick<Context, 'hostPage' | 'ip' | 'mode'>;
 
+/** What an engine has taken as code, as far as it shows; codeCache.ts says where. */
 export type SavedCode = {
-  readonly contexts: readonly SavedContext[];
-  /** Contexts, by index, that take bytes from the start of a host page. */
-  readonly crossingFrom: readonly (readonly [hostPage: number, contexts: readonly number[]])[];
-  /** Bytes of the arena in use, and instructions decoded so far. */
-  readonly arena: number;
-  readonly decoded: number;
+  /** Lines taken so far. */
+  readonly lines: number;
+  /** Of each host page with lines: the map of them. */
+  readonly pages: readonly (readonly [hostPage: number, lines: bigint])[];
+  /** What was told of pages with code. */
+  readonly told: readonly Told[];
 };

@@ -36,6 +36,8 @@ export type Access = {
   readonly implicit?: boolean;
   /** A part of something whose alignment is looked at otherwise, or not at all: never #AC. */
   readonly unaligned?: boolean;
+  /** It is whoever watches that wants to know, not the guest: no accessed bit is set. */
+  readonly peek?: boolean;
 };
 
 export type AccessBytes = 1 | 2 | 4 | 8;

@@ -181,9 +181,13 @@ export const MSR_NS = 50;
 /** Why an engine function returned. */
 export const EXIT = { BUDGET: 0, FAULT: 1, MICRO: 2, MISS: 3, STALE: 4, PROBE: 5 } as const;
 
-// Translation caches. A set for each MMU context; in it one direct-mapped table each for reads, writes and fetches.
-// Entry: i64 page of linear address (or TLB_EMPTY), then i32: for reads and writes host address minus linear address
-// (mod 2^32), for fetches the page's code context.
+// Translation caches: part of the machine as it is specified, since what is cached shows in accessed and dirty bits and in
+// what a guest sees that changed its tables and told nobody (SDM 3A 4.8, 4.10.2.2). So every engine has these, fills them at
+// the same accesses, and drops from them the same: mmu/translations.ts has the rules.
+// A set for each MMU context; in it one direct-mapped table each for reads, writes and fetches, indexed by the lowest bits of
+// the page's number. Entry: i64 page of linear address (or TLB_EMPTY), with TLB_LOOK where engines may not use it without a
+// look; then i32: for reads and writes host address minus linear address (mod 2^32), for fetches the page's code context;
+// u32: for reads and writes the physical page's number.
 export const TLB = 0x10000;
 export const TLB_ENTRIES = 2048;
 export const TLB_ENTRY_BYTES = 16;
@@ -201,6 +205,13 @@ export const MMU_CONTEXTS = 3;
 export const ALIGNED_CONTEXT = MMU_CONTEXTS * TLB_SET_BYTES;
 /** No page address has its low bits set, so an entry with this tag never matches. */
 export const TLB_EMPTY = 1n;
+/**
+ * In a tag: the translation holds, but something about the page has to be seen to, by the slow path or by the host (it is
+ * watched, holds code, is ROM; its flags were cleared; its code is not decoded). None of it shows.
+ */
+export const TLB_LOOK = 2n;
+export const TLB_HOST = 8;
+export const TLB_PHYSICAL = 12;
 
 /** Guest-physical space is mapped by 64 KiB chunk: u32 host address, or one of the CHUNK_ values. */
 export const CHUNK_TABLE = 0x100000;

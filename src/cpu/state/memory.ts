@@ -148,6 +148,11 @@ export class GuestMemory {
     return out;
   }
 
+  /** As hostOf, but undefined too where nobody has touched it yet. Touches nothing. */
+  touchedHostOf(address: number): number | undefined {
+    return this.#peek(address) || undefined;
+  }
+
   /** As hostOf, but an untouched chunk gives 0 (all zeros) and stays untouched. */
   #peek(address: number): number | undefined {
     if (!(address >= 0 && address < at.PHYS_LIMIT)) return undefined;

@@ -83,6 +83,17 @@ export class CpuState {
     this.cpl &= 3;
   }
 
+  /** The state block, REGS to STATE_END, without what one engine leaves there and another does not. */
+  save(): Uint8Array {
+    const { rflags } = this;
+    // As they follow from their values: which results they are kept as hangs on what was fused.
+    this.rflags = rflags;
+    const block = new Uint8Array(this.#memory.buffer).slice(at.REGS, at.STATE_END);
+    block.fill(0, at.FAULT_VECTOR - at.REGS, at.SEGMENTS - at.REGS);
+    block.fill(0, at.TSC_START - at.REGS, at.TSC_START + 8 - at.REGS);
+    return block;
+  }
+
   /** General register by encoding number 0 (RAX) to 15 (R15). */
   reg(index: number): bigint {
     return this.u64(at.regAddress(index));

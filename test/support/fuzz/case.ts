@@ -3,6 +3,7 @@
 
 import type { PhysAddr } from '../../../src/bits/address.ts';
 import * as at from '../../../src/cpu/state/layout.ts';
+import type { VariantName } from '../../../src/cpu/binding/variants.ts';
 import { Machine, type MachineStop } from '../../../src/machine/machine.ts';
 import { CPU_MODELS, withApic } from '../../../src/x86/models.ts';
 import { GENERATORS, type Generator } from './code.ts';
@@ -38,12 +39,11 @@ export type CaseOptions = {
   readonly instructions: number;
   /**
    * How a life is cut into calls of `run`: as few as can be, pieces of random lengths, or those with pages watched and
-   * instructions probed. None of it may change what happens, except that watching drops translations: guests that go on with
-   * such as their tables no longer have then meet the tables.
+   * instructions probed. None of it may change what happens.
    */
   readonly cut: 'whole' | 'pieces' | 'watched';
-  /** Only modes without paging, and nothing that aims at it. */
-  readonly unpaged?: boolean;
+  /** Which engine. It may change nothing either. */
+  readonly variant?: VariantName | undefined;
   /** Instructions that each life may last instead: as long as it did when it was run before. */
   readonly lengths?: readonly number[];
   /** Ends the case after so many instructions of one of its lives: to find where two ways part. */
@@ -55,12 +55,11 @@ export type CaseOptions = {
   readonly onLife?: (number: number, life: string) => void;
 };
 
-const PAGING_GENERATORS = new Set<Generator>(['system', 'page tables']);
 const MACHINE_ENDED = new Set<Life['ending']>(['reset', 'powered-off', 'debug-exit', 'memory-full']);
 
-function makeMachine(random: Source): Machine {
+function makeMachine(random: Source, variant: VariantName | undefined): Machine {
   const model = random.pick(CPU_MODELS);
-  return new Machine({
+  const config = {
     model: random.percent(75) ? withApic(model) : model,
     ram: [
       { start: 0, end: 0xa0000 },
@@ -72,7 +71,8 @@ function makeMachine(random: Source): Machine {
     input: random.percent(50)
       ? Array.from({ length: 20 }, (_, i) => ({ at: BigInt(1000 * i * i), byte: random.below(256) }))
       : [],
-  });
+  };
+  return new Machine(config, variant);
 }
 
 /** Watches pages and probes instructions, as recorders and diagnosers do; both let everything go on. */
@@ -90,7 +90,7 @@ function watch(random: Source, machine: Machine): void {
 export function runCase(seed: number, options: CaseOptions): CaseResult {
   const random = source(seed);
   const cuts = source(seed ^ 0x5bd1_e995);
-  const machine = makeMachine(random);
+  const machine = makeMachine(random, options.variant);
   if (options.cut === 'watched') watch(cuts, machine);
   let exceptions = 0;
   machine.engine.onFault = () => exceptions++;
@@ -103,8 +103,8 @@ export function runCase(seed: number, options: CaseOptions): CaseResult {
     return stop;
   };
   for (let i = 0; i < options.lives; i++) {
-    const mode = random.pick(modesOf(machine.config.model).filter(({ paging }) => !options.unpaged || paging === 0));
-    const generator = random.pick(GENERATORS.filter((name) => !options.unpaged || !PAGING_GENERATORS.has(name)));
+    const mode = random.pick(modesOf(machine.config.model));
+    const generator = random.pick(GENERATORS);
     options.onLife?.(i, `${mode.name}, ${generator}`);
     beginLife(random, mode, generator, options.real, machine);
     exceptions = 0;

@@ -1,4 +1,5 @@
-// One case run in two ways that must come to the same: in few long runs, and in odd pieces, or watched, or again.
+// One case run in two ways that must come to the same: in few long runs, and in odd pieces, or watched, or again, or in
+// pieces in another engine.
 
 import { type CaseOptions, type CaseResult, runCase } from './case.ts';
 
@@ -18,16 +19,24 @@ function difference(name: string, first: CaseResult, second: CaseResult): string
   return undefined;
 }
 
-/** In what way a case is run besides: every one in pieces, and some watched or a second time. */
-export type SecondLook = 'pieces' | 'watched' | 'again';
+/** In what way a case is run besides. */
+const LOOKS = ['watched', 'again', 'pieces', 'exact', 'watched', 'pieces', 'unfused', 'exact'] as const;
+type SecondLook = (typeof LOOKS)[number];
 
-export const lookOf = (seed: number): SecondLook => (seed % 4 === 0 ? 'watched' : seed % 4 === 1 ? 'again' : 'pieces');
+const lookOf = (seed: number): SecondLook => LOOKS[seed % LOOKS.length] as SecondLook;
+
+const WAYS: Record<SecondLook, Pick<CaseOptions, 'cut' | 'variant'>> = {
+  watched: { cut: 'watched' },
+  again: { cut: 'whole' },
+  pieces: { cut: 'pieces' },
+  exact: { cut: 'pieces', variant: 'exact' },
+  unfused: { cut: 'pieces', variant: 'unfused' },
+};
 
 export function compareCase(seed: number, options: Omit<CaseOptions, 'cut'>): Compared {
   const look = lookOf(seed);
-  const chosen = { ...options, unpaged: look === 'watched' };
-  const result = runCase(seed, { ...chosen, cut: 'whole' });
+  const result = runCase(seed, { ...options, cut: 'whole' });
   const lengths = result.lives.map((life) => (life.ending === 'went on' ? life.instructions : options.instructions));
-  const second = runCase(seed, { ...chosen, lengths, cut: look === 'again' ? 'whole' : look });
+  const second = runCase(seed, { ...options, lengths, ...WAYS[look] });
   return { result, differs: difference(look, result, second) };
 }
