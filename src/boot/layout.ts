@@ -52,11 +52,29 @@ const AREA_SIZES = {
 
 export type AreaName = keyof typeof AREA_SIZES;
 
+/** What can be asked to be put elsewhere than the loader would put it. Modules go one behind the other. */
+export const PLACE_NAMES = [
+  'image',
+  'initrd',
+  'module',
+  'boot_params',
+  'cmdline',
+  'page_tables',
+  'stack',
+  'gdt',
+] as const;
+export type PlaceName = (typeof PLACE_NAMES)[number];
+export type Places = ReadonlyMap<PlaceName, number>;
+
 export interface Range {
   readonly start: number;
   readonly size: number;
 }
 export type Areas = Readonly<Record<AreaName, Range>>;
+
+/** The loader's areas, but for those that are asked to be elsewhere. */
+export const movedAreas = (areas: Areas, places: Places | undefined): Areas =>
+  areasAt((name) => places?.get(name) ?? areas[name].start);
 
 const LOW_AREA_STARTS: Readonly<Record<AreaName, number>> = {
   gdt: 0x1000,

@@ -23,6 +23,7 @@ import {
   HIGH_MEMORY_START,
   HIGH_RAM_START,
   lowAreas,
+  movedAreas,
   overlap,
   type Range,
 } from './layout.ts';
@@ -86,10 +87,10 @@ const TASK = { selector: 0, base: 0n, limit: 0x67, attributes: ATTR_P | TYPE.TSS
 export function planProgram(options: ImageOptions, program: Program, told: ProgramInformation): Plan {
   checkMemorySize(options.memoryBytes);
   const e820 = e820Table(options.memoryBytes, options.plainRam ?? false);
-  const areas = areasBeside(program);
+  const areas = movedAreas(areasBeside(program), options.places);
   const taken = [...loaderKeeps(areas), ...firmwareKeeps(options)];
   const image = placeProgram(options, program, taken, e820);
-  const modules = placeModules(modulesOf(options), image, e820);
+  const modules = placeModules(modulesOf(options), options.places?.get('module') ?? endOf(image), e820);
   const texts = textBytes([told.cmdline, ...modulesOf(options).map((module) => module.text)], areas.cmdline);
   const information = told.information({
     e820,
@@ -185,12 +186,12 @@ const ramOf = (e820: readonly E820Entry[]): E820Entry[] =>
   e820.filter((e) => e.type === E820_RAM && e.start < HIGH_RAM_START);
 
 /** One behind the other on page boundaries, behind the program: where GRUB and QEMU have them. */
-function placeModules(modules: readonly Module[], image: Range, e820: readonly E820Entry[]): Range[] {
+function placeModules(modules: readonly Module[], from: number, e820: readonly E820Entry[]): Range[] {
   if (modules.length > MOST_MODULES) {
     throw new InputError(`${modules.length} modules are too many; ${MOST_MODULES} can be loaded`);
   }
   const ram = ramOf(e820).at(-1) as E820Entry;
-  let next = Math.max(endOf(image), HIGH_MEMORY_START);
+  let next = Math.max(from, HIGH_MEMORY_START);
   return modules.map(({ bytes: { length: size } }) => {
     const start = alignUp(next, PAGE_SIZE);
     next = start + size;

@@ -7,7 +7,7 @@ import type { KernelImage } from '../image/image.ts';
 import type { EntryState } from './entry-state.ts';
 import type { FirmwarePart } from './firmware.ts';
 import type { Guest } from './guests.ts';
-import type { E820Entry, Range } from './layout.ts';
+import type { E820Entry, Places, Range } from './layout.ts';
 import type { Processor } from './smbios.ts';
 
 /** What `--entry` says: 32 and 64 are the entries of the Linux boot protocol, others are called as their protocol is. */
@@ -36,6 +36,8 @@ export interface ImageOptions {
   readonly memoryBytes: number;
   /** RAM from 0 on without the PC's hole below 1 MiB, so that a stub can run at its link address 0. Default false. */
   readonly plainRam?: boolean | undefined;
+  /** What is to be put elsewhere than it would be; `image` stands for `loadAt`. */
+  readonly places?: Places | undefined;
   /** The CPU has 1 GiB pages (CPUID.80000001H:EDX.Page1GB). Default false. */
   readonly gigabytePages?: boolean | undefined;
   /** The machine has a local APIC and an I/O APIC, and the ACPI tables say so. Default false. */

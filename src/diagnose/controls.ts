@@ -3,7 +3,6 @@
 // count on the way can do.
 
 import type { RunConfig } from '../run/run.ts';
-import type { BzImage } from '../image/bzimage.ts';
 import { type Change, patched, otherConstant } from './repair.ts';
 import { bootBeyond, type Dead, type Tried } from './trials.ts';
 import type { Control, Tick } from './types.ts';
@@ -22,7 +21,6 @@ const MORE = 50_000_000n;
  */
 export function* controlsOf(
   config: RunConfig,
-  image: BzImage,
   changes: readonly Change[],
   { dead, tried, far }: { readonly dead: Dead; readonly tried: Tried; readonly far: boolean },
 ): Generator<Tick, Control[]> {
@@ -38,7 +36,7 @@ export function* controlsOf(
     if (first === undefined || first.executed !== changes[0]?.executed) continue;
     const doing = `booting with another wrong value at 0x${first.executed.link.toString(16)}`;
     const aim = { dead, next: tried.next, room };
-    const { boot } = yield* bootBeyond({ ...config, image: patched(image, wrong) }, 'wrong-value', aim, doing);
+    const { boot } = yield* bootBeyond(patched(config, wrong), 'wrong-value', aim, doing);
     controls.push({ kind, text: first.repair.text, boot });
     if (boot.passed) break;
   }

@@ -6,17 +6,16 @@
 import { InputError } from '../bits/errors.ts';
 import { alignDown, alignUp, HIGH_MEMORY_START, overlap, type Range } from '../boot/layout.ts';
 import { BootRun, type RunConfig } from '../run/run.ts';
-import type { Alias } from '../run/runConfig.ts';
-import { putU32, viewOf } from '../bits/cursor.ts';
+import type { Alias } from '../run/interventions/alias.ts';
+import { viewOf } from '../bits/cursor.ts';
 import { MIB } from '../bits/sizes.ts';
 import * as at from '../cpu/state/layout.ts';
 import type { ReferenceForm } from '../code/references.ts';
 import type { BzImage } from '../image/bzimage.ts';
-import { parseImage, stubOf } from '../image/image.ts';
 import { biasIn } from './bias.ts';
 import { rangesOf } from './likelihood.ts';
 import { type End, endOf, sameEnd } from './progress.ts';
-import { type Change, repaired } from './repair.ts';
+import { type Change, changed, repaired } from './repair.ts';
 import { bootBeyond, type Dead } from './trials.ts';
 import type { CounterCheck, Tick } from './types.ts';
 
@@ -50,18 +49,18 @@ export function* counterCheck(input: CheckInput): Generator<Tick, CounterCheck> 
 const notMade = (because: string): Attempt => ({ verdict: 'not-made', because });
 
 /** The stub at its link address, for culprits that run where it was loaded. */
-function* atBiasZero({ config, image, changes, dead, next }: CheckInput): Generator<Tick, Attempt> {
-  const loaded = loadAddressOf(config, image);
+function* atBiasZero({ config, changes, dead, next }: CheckInput): Generator<Tick, Attempt> {
+  const loaded = loadAddressOf(config);
   if (loaded === undefined || changes.some(({ bias }) => bias !== BigInt(loaded))) {
     return notMade('it means a place in the copy of the stub that the stub makes of itself, whatever its load address');
   }
-  const machine = { ...config, image: image.bytes, plainRam: true };
+  const machine = changed(config, { kind: 'plain-ram' });
   return yield* pairOf('bias-zero', { ...machine, loadAt: loaded }, { ...machine, loadAt: 0 }, dead, next);
 }
 
-function loadAddressOf(config: RunConfig, image: BzImage): number | undefined {
+function loadAddressOf(config: RunConfig): number | undefined {
   try {
-    return new BootRun(config, image).boot.loadAddress;
+    return new BootRun(config).boot.loadAddress;
   } catch (error) {
     if (error instanceof InputError) return undefined;
     throw error;
@@ -108,7 +107,7 @@ function* byAlias(input: CheckInput): Generator<Tick, Attempt> {
   const found = yield* machineWithAlias({ ...input, changes }, first, rest);
   if (typeof found === 'string') return notMade(found);
   const { machine, alias } = found;
-  const made = yield* pairOf('alias', machine, { ...machine, alias }, dead, next);
+  const made = yield* pairOf('alias', machine, changed(machine, { kind: 'alias', ...alias }), dead, next);
   // A second sight of memory makes an address right to follow, and its distance from other addresses as wrong as before.
   return made.verdict === 'failed' && compared
     ? notMade('it is set against other addresses, and not only followed')
@@ -154,19 +153,20 @@ function* aliasAt(
 ): Generator<Tick, Aliased | string> {
   const { config, image, changes } = input;
   const window = windowOf(image, changes);
-  const machine = { ...config, loadAt, plainRam: window.start < HIGH_MEMORY_START };
-  const bias = yield* biasIn({ ...machine, image: image.bytes }, change, input.dead.outcome);
+  const plain = window.start < HIGH_MEMORY_START ? [{ kind: 'plain-ram' } as const] : [];
+  const machine = changed({ ...config, loadAt }, ...plain);
+  const bias = yield* biasIn(machine, change, input.dead.outcome);
   if (bias === undefined) return 'the culprit was not met at another load address';
   const missing = (at.CHUNK_BYTES - (Number(bias) % at.CHUNK_BYTES)) % at.CHUNK_BYTES;
-  const moved = withLargerInitSize(image, missing);
-  const whole = moved === image ? bias : yield* biasIn({ ...machine, image: moved.bytes }, change, input.dead.outcome);
+  const moved = withLargerInitSize(machine, image, missing);
+  const whole = moved === machine ? bias : yield* biasIn(moved, change, input.dead.outcome);
   if (whole === undefined || Number(whole) % at.CHUNK_BYTES !== 0) {
     return 'the stub does not run a whole number of 64 KiB from its link address, whatever it is told';
   }
   const alias = { from: window.start, to: window.start + Number(whole), size: window.size };
-  const inTheWay = occupied(new BootRun({ ...machine, image: moved.bytes }, moved), Number(whole), image);
+  const inTheWay = occupied(new BootRun(moved), Number(whole), image);
   if (inTheWay.some((range) => overlap(range, window))) return 'something else lies where the constant points';
-  return { machine: repaired(machine, moved, rest), alias };
+  return { machine: repaired(moved, rest), alias };
 }
 
 /** Link addresses to be seen: from the lowest constant to the end of the part of the stub that it lies in. */
@@ -180,11 +180,10 @@ function windowOf(image: BzImage, changes: readonly Change[]): Range {
   return { start, size: alignUp(Number(stop), at.CHUNK_BYTES) - start };
 }
 
-function withLargerInitSize(image: BzImage, more: number): BzImage {
-  if (more === 0) return image;
-  const bytes = new Uint8Array(image.bytes);
-  putU32(bytes, INIT_SIZE_OFFSET, viewOf(bytes).getUint32(INIT_SIZE_OFFSET, true) + more);
-  return stubOf(parseImage(bytes)) ?? image;
+function withLargerInitSize(machine: RunConfig, { bytes }: BzImage, more: number): RunConfig {
+  if (more === 0) return machine;
+  const value = BigInt(viewOf(bytes).getUint32(INIT_SIZE_OFFSET, true) + more);
+  return changed(machine, { kind: 'header', field: 'init_size', value });
 }
 
 /** What a second sight of memory may not hide. */

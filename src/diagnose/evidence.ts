@@ -78,7 +78,7 @@ function* comingThere(
   outcome: Outcome,
   symbols: SymbolTable | undefined,
 ): Generator<Tick, { readonly writer?: Writer; readonly jump?: Jump }> {
-  const again = new BootRun(died.config, died.image);
+  const again = new BootRun(died.config);
   const { engine, memory } = again.machine;
   let last: Store | undefined;
   if (memory.hostOf(target) !== undefined) {

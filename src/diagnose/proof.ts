@@ -6,7 +6,6 @@
 import { InputError } from '../bits/errors.ts';
 import { MIB } from '../bits/sizes.ts';
 import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
-import type { BzImage } from '../image/bzimage.ts';
 import { CPU_MODELS, findModel } from '../x86/models.ts';
 import { biasIn } from './bias.ts';
 import { driveUntil } from './drive.ts';
@@ -40,7 +39,6 @@ function* modes(config: RunConfig, entry: 32 | 64): Generator<Mode> {
 
 export type Proving = {
   readonly config: RunConfig;
-  readonly image: BzImage;
   readonly changes: readonly Change[];
   readonly dead: Dead;
 };
@@ -89,14 +87,14 @@ function* proveIn(modesHere: readonly Mode[], proving: Proving, loadAt: number):
 }
 
 /** Undefined where the image does not fit there. */
-function* proveAt({ config, image, changes, dead }: Proving): Generator<Tick, ProofBoot | undefined> {
+function* proveAt({ config, changes, dead }: Proving): Generator<Tick, ProofBoot | undefined> {
   try {
-    const here = yield* changesFor({ ...config, image: image.bytes }, changes, dead.outcome);
+    const here = yield* changesFor(config, changes, dead.outcome);
     if (!here) return undefined;
-    const run = new BootRun(repaired(config, image, here));
+    const run = new BootRun(repaired(config, here));
     const doing = `booting the repaired image at 0x${run.boot.loadAddress.toString(16)}`;
     if (yield* driveBeyond(run, dead.outcome, doing)) return record(run, 'repaired', true);
-    const unrepaired = yield* deathHere({ ...config, image: image.bytes }, dead.outcome);
+    const unrepaired = yield* deathHere(config, dead.outcome);
     return record(run, 'repaired', unrepaired !== undefined && diedElsewhere(run, unrepaired.outcome, unrepaired.end));
   } catch (error) {
     if (error instanceof InputError) return undefined;

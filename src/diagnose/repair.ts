@@ -2,8 +2,8 @@
 // the immediate with the load bias added, which is right at one load address only.
 
 import type { RunConfig } from '../run/run.ts';
-import type { RelocatedField } from '../run/runConfig.ts';
-import type { BzImage } from '../image/bzimage.ts';
+import type { ImageBytes } from '../run/interventions/image.ts';
+import { entryOf, type What } from '../run/interventions/table.ts';
 import { attText, decodeOne } from '../code/disassembly.ts';
 import { positionIndependentForm } from '../code/repair.ts';
 import type { ExecutedReference } from '../record/references.ts';
@@ -53,16 +53,26 @@ export function changeOf(executed: ExecutedReference, bias: bigint): Change | un
   return repair && { executed, repair, bias };
 }
 
-/** A copy of the image with instructions replaced. */
-export function patched(image: BzImage, changes: readonly Change[]): Uint8Array {
-  const out = new Uint8Array(image.bytes);
-  for (const { executed, repair } of changes) {
-    // An instruction may hold two addresses, each a change of its own.
-    repair.bytes.forEach((byte, i) => {
-      if (byte !== executed.bytes[i]) out[executed.fileOffset + i] = byte;
-    });
+/** The configuration with more changed in it before the first instruction. */
+export const changed = (config: RunConfig, ...what: readonly What[]): RunConfig =>
+  what.length === 0 ? config : { ...config, interventions: [...(config.interventions ?? []), ...what.map(entryOf)] };
+
+/** The configuration with instructions of the image replaced. */
+export const patched = (config: RunConfig, changes: readonly Change[]): RunConfig =>
+  changed(config, ...changes.flatMap(patchesOf));
+
+/** Only the bytes that differ: an instruction may hold two addresses, each a change of its own. */
+function patchesOf({ executed, repair }: Change): ImageBytes[] {
+  const patches: ImageBytes[] = [];
+  const differs = (i: number): boolean => repair.bytes[i] !== executed.bytes[i];
+  for (let i = 0; i < repair.bytes.length; i++) {
+    if (!differs(i)) continue;
+    const start = i;
+    while (i + 1 < repair.bytes.length && differs(i + 1)) i++;
+    const bytes = repair.bytes.slice(start, i + 1);
+    patches.push({ kind: 'image', fileOffset: executed.fileOffset + start, bytes });
   }
-  return out;
+  return patches;
 }
 
 /** Of the copy of the stub that it runs in. */
@@ -72,14 +82,18 @@ export const meansItsOwnCopy = ({ executed, bias }: Change): boolean => bias ===
  * The configuration with the changes made. A position-independent instruction is right everywhere; of the others an
  * address in the copy that runs is made right in each copy of the stub, one in another copy stands for this boot only.
  */
-export function repaired(config: RunConfig, image: BzImage, changes: readonly Change[]): RunConfig {
+export function repaired(config: RunConfig, changes: readonly Change[]): RunConfig {
   const fixed = changes.filter((change) => change.repair.everywhere || !meansItsOwnCopy(change));
   const fields = changes.filter((change) => !fixed.includes(change)).map(fieldOf);
-  const relocated = [...(config.relocated ?? []), ...fields];
-  return { ...config, image: patched(image, fixed), ...(relocated.length === 0 ? {} : { relocated }) };
+  return changed(patched(config, fixed), ...fields);
 }
 
-const fieldOf = ({ executed: { link, reference } }: Change): RelocatedField => ({
+const fieldOf = ({ executed: { link, reference } }: Change): What => ({
+  kind: 'relocate',
   at: Number(link) + reference.offset,
   bytes: reference.bytes,
 });
+
+/** Offsets of the fields that are made right in each copy of the stub. */
+export const relocatedIn = ({ interventions = [] }: RunConfig): number[] =>
+  interventions.flatMap(({ what }) => (what.kind === 'relocate' ? [what.at] : []));

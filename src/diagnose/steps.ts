@@ -3,7 +3,6 @@
 
 import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
 import { isFault } from '../cpu/state/cpu.ts';
-import type { BzImage } from '../image/bzimage.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import type { ExecutedReference } from '../record/references.ts';
 import { Taint, type Use } from '../record/taint.ts';
@@ -29,12 +28,11 @@ export type Followed = {
 /** @param executed the culprit, as the sick run executed it */
 export function* followConstant(
   config: RunConfig,
-  image: BzImage,
   executed: ExecutedReference,
   death: Outcome,
   symbols: SymbolTable | undefined,
 ): Generator<Tick, Followed> {
-  const run = new BootRun(config, image);
+  const run = new BootRun(config);
   const started = yield* driveUntil(run, executed.first, 'running up to the culprit');
   if (started) return { steps: [], compared: false };
   const taint = new Taint(run.machine.engine.state);

@@ -2,8 +2,8 @@
 
 import { driveUntil } from './drive.ts';
 import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
+import type { What, WhatKind } from '../run/interventions/table.ts';
 import type { Stage } from '../run/stages.ts';
-import type { BzImage } from '../image/bzimage.ts';
 import type { ReferenceRecorder } from '../record/references.ts';
 import { diedElsewhere, type End, endOf, hasPassed, LIMITS, sameEnd } from './progress.ts';
 import { recordedBoot } from './recordedBoot.ts';
@@ -74,14 +74,24 @@ export class Work {
 /** A death that others are compared with. */
 export type Dead = { readonly outcome: Outcome; readonly end: End };
 
+function whatOf<K extends WhatKind>({ config }: BootRun, kind: K): Extract<What, { kind: K }> | undefined {
+  const found = config.interventions?.find(({ what }) => what.kind === kind)?.what;
+  return found as Extract<What, { kind: K }> | undefined;
+}
+
+function aliasOf(run: BootRun): ProofBoot['alias'] {
+  const found = whatOf(run, 'alias');
+  return found && { from: found.from, to: found.to, size: found.size };
+}
+
 export const record = (run: BootRun, variant: Variant, passed: boolean): ProofBoot => ({
   loadAddress: run.boot.loadAddress,
   entry: run.boot.entry,
   paging: run.config.paging ?? 4,
   cpu: run.config.cpu,
   variant,
-  plainRam: run.config.plainRam ?? false,
-  alias: run.config.alias,
+  plainRam: whatOf(run, 'plain-ram') !== undefined,
+  alias: aliasOf(run),
   passed,
   outcome: run.outcome?.kind ?? 'alive',
   stage: run.stages.current,
@@ -115,13 +125,8 @@ export type Tried = {
 export type Aim = Dead & { readonly work: Work };
 
 /** The boot with the changes made, to just past the death; it can go on from there. */
-export function* tryRepair(
-  config: RunConfig,
-  image: BzImage,
-  changes: readonly Change[],
-  dead: Aim,
-): Generator<Tick, Tried> {
-  const { run, recorder } = recordedBoot(repaired(config, image, changes));
+export function* tryRepair(config: RunConfig, changes: readonly Change[], dead: Aim): Generator<Tick, Tried> {
+  const { run, recorder } = recordedBoot(repaired(config, changes));
   const [first] = changes;
   const what =
     changes.length === 1 && first

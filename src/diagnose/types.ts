@@ -1,7 +1,7 @@
 // What a diagnosis is made of. Plain data: reports print it, JSON carries it.
 
 import type { Outcome, RunConfig, RunResult } from '../run/run.ts';
-import type { Alias } from '../run/runConfig.ts';
+import type { Alias } from '../run/interventions/alias.ts';
 import type { Stage } from '../run/stages.ts';
 import type { ReferenceForm } from '../code/references.ts';
 import type { Owner } from '../record/location.ts';

@@ -42,8 +42,16 @@ export class ReferenceRecorder {
     this.#image = image;
     this.#wanted = wanted;
     const { engine } = run.machine;
-    engine.code.probe = (insn) => this.#decoded(insn);
-    engine.onProbe = () => this.#execute();
+    const { probe } = engine.code;
+    const { onProbe } = engine;
+    engine.code.probe = (insn, context) => {
+      const isWanted = this.#decoded(insn);
+      return (probe?.(insn, context) ?? false) || isWanted;
+    };
+    engine.onProbe = () => {
+      onProbe?.();
+      this.#execute();
+    };
   }
 
   #decoded(insn: Instruction): boolean {

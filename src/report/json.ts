@@ -1,11 +1,13 @@
 // The result of a boot as the one object that `--json` prints; docs/json.md describes every field.
 // Addresses and other 64-bit values are '0x...' strings, because JSON numbers lose bits above 2^53; counts are numbers.
 
-import { hex } from '../bits/hex.ts';
+import { hex, hexBytes } from '../bits/hex.ts';
 import { givenPart } from '../run/cmdline.ts';
 import type { Boot } from '../boot/protocol.ts';
 import type { Outcome, RunConfig, RunResult } from '../run/run.ts';
 import { E820_RAM } from '../boot/layout.ts';
+import type { Made } from '../run/interventions/interventions.ts';
+import { interventionText } from '../run/interventions/table.ts';
 import type { StageReached } from '../run/stages.ts';
 import type { FaultLink } from '../cpu/microcode/delivery.ts';
 import { type KernelImage, stubOf } from '../image/image.ts';
@@ -86,6 +88,15 @@ export type BootJson = {
   readonly console: string;
   readonly run: JsonCommand | null;
   readonly screen: readonly string[];
+  /** Only where the run has some. */
+  readonly interventions?: readonly JsonIntervention[];
+};
+export type JsonIntervention = {
+  readonly text: string;
+  readonly when: { readonly at: 'entry' | 'count' | 'address' };
+  readonly what: { readonly kind: string };
+  readonly madeAt: number | null;
+  readonly refused: string | null;
 };
 
 /** The object for one boot, ready for JSON.stringify. */
@@ -99,7 +110,25 @@ export function bootJson(config: RunConfig, image: KernelImage, result: RunResul
     console: result.console,
     run: result.command === undefined ? null : { ...result.command, status: result.command.status ?? null },
     screen: result.screen,
+    ...(result.interventions?.length ? { interventions: result.interventions.map(interventionJson) } : {}),
   };
+}
+
+const interventionJson = ({ intervention, at, refused }: Made): JsonIntervention => ({
+  text: interventionText(intervention),
+  when: plainJson(intervention.when) as JsonIntervention['when'],
+  what: plainJson(intervention.what) as JsonIntervention['what'],
+  madeAt: at === undefined ? null : exactCount(at),
+  refused: refused ?? null,
+});
+
+/** Addresses and values as '0x...', bytes as hexadecimal. */
+function plainJson(value: unknown, name = ''): unknown {
+  if (typeof value === 'bigint') return name === 'instructions' ? exactCount(value) : hex(value);
+  if (value instanceof Uint8Array) return hexBytes(value);
+  if (Array.isArray(value)) return value.map((one) => plainJson(one));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plainJson(one, key)]));
 }
 
 /** An instruction count as a JSON number: exact, because no run is longer than 2^53 instructions (our bug otherwise). */

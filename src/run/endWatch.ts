@@ -48,6 +48,8 @@ export class EndWatch {
   #found: OutcomeBody | undefined;
   /** Somebody may type at any time. */
   awaitsInput = false;
+  /** The run is to be changed at some count of instructions: until then nothing follows for ever. */
+  awaitsChange = (): boolean => false;
   /** How far the machine was at the latest step of a look. */
   #stepped = 0n;
 
@@ -142,7 +144,13 @@ export class EndWatch {
     return { kind: 'hang', rip: this.#machine.engine.state.rip, rule };
   }
 
+  /** Something that is none of the guest has changed its state, or has counted what it does. */
+  changed(): void {
+    if (this.#look) this.#setLook(undefined);
+  }
+
   #end(found: OutcomeBody): void {
+    if (found.kind === 'hang' && this.awaitsChange()) return;
     this.#found ??= found;
     this.#machine.requestStop();
   }

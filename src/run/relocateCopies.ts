@@ -5,18 +5,25 @@ import { physAddr } from '../bits/address.ts';
 import { putU32, putU64, viewOf } from '../bits/cursor.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import type { Machine } from '../machine/machine.ts';
-import type { RelocatedField } from './runConfig.ts';
+import type { RelocatedField } from './interventions/relocate.ts';
 import type { StageTracker } from './stages.ts';
 
 type Loaded = { readonly machine: Machine; readonly image: BzImage; readonly loadAddress: number };
 
-/** The image as it stands in memory, its fields made right there; memory is changed likewise. */
-export function relocateLoaded({ machine, image, loadAddress }: Loaded, fields: readonly RelocatedField[]): BzImage {
+/**
+ * The image as it stands in memory, its fields made right there; memory is changed likewise.
+ * @param load false: it is, or will be, already
+ */
+export function relocateLoaded(
+  { machine, image, loadAddress }: Loaded,
+  fields: readonly RelocatedField[],
+  load: boolean,
+): BzImage {
   const bytes = new Uint8Array(image.bytes);
   for (const field of fields) {
     const value = valueIn(image, field, loadAddress);
     bytes.set(value, image.protectedMode.fileOffset + field.at);
-    if (machine.memory.isRam(loadAddress + field.at, field.bytes)) {
+    if (load && machine.memory.isRam(loadAddress + field.at, field.bytes)) {
       machine.memory.write(physAddr(loadAddress + field.at), value);
     }
   }

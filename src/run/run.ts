@@ -17,14 +17,10 @@ import { enter } from '../boot/enter.ts';
 import type { Boot, StageRules, WritableMemory } from '../boot/protocol.ts';
 import { exitCode, type Goal, type Outcome, type OutcomeBody } from './outcome.ts';
 import { callTrace, PANIC } from './panic.ts';
-import {
-  checkEntry,
-  checkOptions,
-  linuxOptions,
-  machineConfig,
-  type RelocatedField,
-  type RunConfig,
-} from './runConfig.ts';
+import { checkEntry, checkOptions, linuxOptions, machineConfig, type RunConfig } from './runConfig.ts';
+import type { Alias } from './interventions/alias.ts';
+import { beforeRun, Interventions, type Made } from './interventions/interventions.ts';
+import type { RelocatedField } from './interventions/relocate.ts';
 import { BANNER, type StageReached, StageTracker } from './stages.ts';
 import { relocateCopies, relocateLoaded } from './relocateCopies.ts';
 import { SCREEN_LOOK, TextWatch } from './textWatch.ts';
@@ -52,6 +48,8 @@ export type RunResult = {
   readonly command: CommandResult | undefined;
   /** The rows of the text screen; none where nothing was ever written to it. */
   readonly screen: readonly string[];
+  /** What was changed, and when; none for most runs. */
+  readonly interventions?: readonly Made[];
 };
 
 const LONGEST_MESSAGE = 4096;
@@ -83,6 +81,8 @@ export class BootRun {
   readonly stages: StageTracker;
   readonly #ends: EndWatch;
   readonly #ownLog: OwnLog;
+  readonly #interventions: Interventions;
+  readonly #aliases: readonly Alias[];
   #text: TextWatch | undefined;
   #panicMessage: string | undefined;
   #panicDeadline: bigint | undefined;
@@ -99,19 +99,23 @@ export class BootRun {
     load = true,
     variant?: VariantName,
   ) {
-    const model = config.apic === false ? cpuModel(config.cpu) : withApic(cpuModel(config.cpu));
+    const given = beforeRun(config, image);
+    const model = config.apic === false ? cpuModel(given.cpu) : withApic(cpuModel(given.cpu));
     checkOptions(config, model);
     this.#config = config;
-    this.image = image;
-    const protocol = protocolOf(config.entry, image);
-    this.rules = protocol.stages(image);
+    this.image = given.image;
+    const protocol = protocolOf(config.entry, given.image);
+    this.rules = protocol.stages(given.image);
     const testDevice = config.testDevice ?? protocol.testDevice;
-    this.machine = new Machine({ ...machineConfig(config, model), testDevice }, variant);
-    if (config.alias) this.machine.memory.alias(config.alias.from, config.alias.to, config.alias.size);
-    this.boot = bootImage({ ...config, ...linuxOptions(model) }, image, load ? this.machine.memory : NOWHERE);
+    const { plainRam, places, aliases } = given;
+    this.machine = new Machine({ ...machineConfig(config, model, plainRam), testDevice }, variant);
+    this.#aliases = aliases;
+    if (load) this.#alias();
+    const options = { ...config, ...linuxOptions(model), plainRam, places: places.size > 0 ? places : undefined };
+    this.boot = bootImage(options, given.image, load ? this.machine.memory : NOWHERE);
     checkEntry(this.boot, model);
     enter(this.machine, this.boot.state, protocol.firmware);
-    this.stages = this.#trackStages(config.relocated);
+    this.stages = this.#trackStages(given.relocated, load);
     this.#ownLog = new OwnLog(this.machine);
     this.#ends = new EndWatch(this.machine, !this.rules.isKernel);
     this.machine.engine.code.onContext = (context) => {
@@ -128,15 +132,24 @@ export class BootRun {
     this.stages.onLine = (line) => this.#consoleLine(line);
     this.stages.onStage = (stage) => this.#stageReached(stage);
     this.#watchText();
-    if (load) this.stages.start();
+    this.#interventions = new Interventions(config.interventions ?? [], this);
+    this.#interventions.onChange = () => this.#ends.changed();
+    this.#ends.awaitsChange = () => this.#interventions.nextStop !== undefined;
+    if (!load) return;
+    this.#interventions.enter();
+    this.stages.start();
   }
 
-  #trackStages(fields: readonly RelocatedField[] | undefined): StageTracker {
+  #alias(): void {
+    for (const { from, to, size } of this.#aliases) this.machine.memory.alias(from, to, size);
+  }
+
+  #trackStages(fields: readonly RelocatedField[], load: boolean): StageTracker {
     const { machine } = this;
     const { loadAddress } = this.boot;
     const { stub } = this.rules;
-    if (fields === undefined || stub === undefined) return new StageTracker(machine, stub, loadAddress);
-    const loaded = relocateLoaded({ machine, image: stub, loadAddress }, fields);
+    if (fields.length === 0 || stub === undefined) return new StageTracker(machine, stub, loadAddress);
+    const loaded = relocateLoaded({ machine, image: stub, loadAddress }, fields, load);
     const stages = new StageTracker(machine, loaded, loadAddress);
     relocateCopies({ machine, image: loaded, loadAddress }, stages, fields);
     return stages;
@@ -145,6 +158,11 @@ export class BootRun {
   /** `until` and `maxInstructions` are those of the latest `goOn`. */
   get config(): RunConfig {
     return this.#config;
+  }
+
+  /** What is changed in it, and what has come of that so far. */
+  get interventions(): readonly Made[] {
+    return this.#interventions.made;
   }
 
   /** Somebody may type at any time: what waits for that is not at its end. */
@@ -169,12 +187,12 @@ export class BootRun {
   /** All that `restore` needs beside image, configuration and the contents of memory. Changes nothing. */
   save(): Plain {
     if (!this.canGoOn) throw new Error('a run that has ended cannot go on');
-    if (this.config.alias || this.config.relocated) throw new Error('a run of a proof cannot be saved');
     return {
       machine: this.machine.save(),
       stages: this.stages.save(),
       ends: this.#ends.save(),
       ownLog: this.#ownLog.save(),
+      interventions: this.#interventions.save(),
       panicMessage: this.#panicMessage,
       panicDeadline: this.#panicDeadline,
     };
@@ -185,6 +203,8 @@ export class BootRun {
    * already, and pages their flags. Throws InputError.
    */
   restore(saved: Fields): void {
+    this.#alias();
+    this.#interventions.restore(saved.object('interventions'));
     this.machine.restore(saved.object('machine'));
     this.stages.restore(saved.object('stages'));
     this.#ends.restore(saved.object('ends'));
@@ -220,6 +240,7 @@ export class BootRun {
     if (this.#goalReached()) return this.#end({ kind: 'stage-reached' });
     const { engine } = this.machine;
     if (engine.retired >= this.config.maxInstructions) return this.#atLimit();
+    if ((this.#interventions.nextStop ?? target) <= engine.retired) this.#interventions.due();
     const body = this.#ending(this.machine.run(this.#nextLook(target))) ?? this.#endless();
     if (body) this.#end(body);
   }
@@ -249,6 +270,7 @@ export class BootRun {
       target,
       this.#ends.nextStop,
       this.#ownLog.nextStop ?? target,
+      this.#interventions.nextStop ?? target,
       this.config.maxInstructions,
       ...(this.#text ? [(this.machine.engine.retired / SCREEN_LOOK + 1n) * SCREEN_LOOK] : []),
       ...(this.#panicDeadline ? [this.#panicDeadline] : []),
@@ -358,6 +380,7 @@ export class BootRun {
       console: this.machine.console.text,
       command: this.#commandResult(),
       screen: this.machine.screen.changes > 0 ? this.machine.screen.rows() : [],
+      interventions: this.#interventions.made,
     };
   }
 }

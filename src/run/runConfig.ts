@@ -11,14 +11,9 @@ import type { ExtraDevice } from '../machine/pciFunctions.ts';
 import type { CpuModel } from '../x86/models.ts';
 import { HIGH_MEMORY_START, HIGH_RAM_START, MMIO_HOLE_START, ramRanges } from '../boot/layout.ts';
 import type { Boot, Entry, Module } from '../boot/protocol.ts';
+import type { Intervention } from './interventions/table.ts';
 import type { Goal } from './outcome.ts';
 import type { Processor } from '../boot/smbios.ts';
-
-/** The RAM at [from, from + size) is that at [to, to + size); all are multiples of 64 KiB. */
-export type Alias = { readonly from: number; readonly to: number; readonly size: number };
-
-/** Little-endian bytes at an offset in the protected-mode part. */
-export type RelocatedField = { readonly at: number; readonly bytes: 4 | 8 };
 
 export type RunConfig = {
   readonly image: Uint8Array;
@@ -43,15 +38,8 @@ export type RunConfig = {
   readonly untilText?: string | undefined;
   readonly maxInstructions: bigint;
   readonly seed: number;
-  /** Plain RAM everywhere, with no hole below 1 MiB: what a real PC does not have. */
-  readonly plainRam?: boolean | undefined;
-  /** RAM that is seen at a second address too, which no PC has. Such a run cannot be saved. */
-  readonly alias?: Alias | undefined;
-  /**
-   * Fields of the stub that hold link addresses: where it is loaded, and in each copy that the stub makes of itself, they are
-   * made right there, as no stub does. Such a run cannot be saved.
-   */
-  readonly relocated?: readonly RelocatedField[] | undefined;
+  /** What is changed in it, and when (interventions/table.ts). A run with them is a run like any other. */
+  readonly interventions?: readonly Intervention[] | undefined;
   /** With QEMU's pc-testdev. Default: where a program is entered by Multiboot. */
   readonly testDevice?: boolean | undefined;
   /** The first of the debug-exit ports; 0 for none. Default: 0xf4. */
@@ -107,8 +95,8 @@ function checkDisks(disks: readonly DiskImage[]): void {
   }
 }
 
-export function machineConfig(config: RunConfig, model: CpuModel): MachineConfig {
-  const plain = config.plainRam ?? false;
+/** @param plain RAM everywhere, with no hole below 1 MiB: what a real PC does not have */
+export function machineConfig(config: RunConfig, model: CpuModel, plain: boolean): MachineConfig {
   const ram = ramRanges(config.memoryBytes, plain).map(({ start, size }) => ({ start, end: start + size }));
   const rom = { start: 0xc0000, end: HIGH_MEMORY_START };
   const { seed, input, disks, extras } = config;

@@ -20,10 +20,11 @@ import { readInputBytes } from '../machine/input.ts';
 import { extraDevices } from '../machine/pciFunctions.ts';
 import { entries } from '../boot/boot.ts';
 import type { Module } from '../boot/protocol.ts';
+import { type Intervention, interventionText, MOST_INTERVENTIONS, parseIntervention } from './interventions/table.ts';
 import { BootRun, type Goal, type RunConfig } from './run.ts';
 
 const MAGIC = 'firstlight state';
-const VERSION = 4;
+const VERSION = 5;
 
 /** Nothing comes near: a tree has a few MiB. */
 const LARGEST_TREE = 128 * 2 ** 20;
@@ -44,7 +45,7 @@ const PIECE_HEADER = 2 + 8 + 4;
 /** What of a configuration is in the tree as it stands. The compiler sees to it that no field is forgotten. */
 type Kept = Exclude<
   keyof RunConfig,
-  'image' | 'initrd' | 'modules' | 'disks' | 'until' | 'untilText' | 'maxInstructions' | 'alias' | 'relocated'
+  'image' | 'initrd' | 'modules' | 'disks' | 'until' | 'untilText' | 'maxInstructions'
 >;
 const KEPT: { readonly [K in Kept]-?: (saved: Fields) => RunConfig[K] } = {
   entry: (saved) => saved.choice('entry', entries()),
@@ -59,10 +60,20 @@ const KEPT: { readonly [K in Kept]-?: (saved: Fields) => RunConfig[K] } = {
   seed: (saved) => saved.number('seed', 0, Number.MAX_SAFE_INTEGER),
   testDevice: (saved) => (saved.has('testDevice') ? saved.flag('testDevice') : undefined),
   debugExit: (saved) => (saved.has('debugExit') ? saved.number('debugExit', 0, 0xfffc) : undefined),
-  plainRam: (saved) => saved.flag('plainRam'),
   apic: (saved) => saved.flag('apic'),
+  interventions: (saved) => saved.list('interventions', MOST_INTERVENTIONS).map(readIntervention),
   input: (saved) => readInputBytes(saved, 'input'),
   extras: (saved) => saved.list('extras', 16).flatMap((name) => extraDevices().filter((known) => known === name)),
+};
+
+function readIntervention(text: Plain): Intervention {
+  if (typeof text !== 'string') throw new InputError('a change of its run cannot be right');
+  return parseIntervention(text);
+}
+
+/** What is not plain data as it stands. */
+const WRITTEN: { readonly [K in Kept]?: (config: RunConfig) => Plain } = {
+  interventions: ({ interventions }) => interventions?.map(interventionText),
 };
 
 // Writing ---------------------------------------------------------------------------------------------------------------
@@ -103,7 +114,10 @@ const u32 = (value: number): Uint8Array => {
 function treeOf(run: BootRun): Plain {
   const { config } = run;
   const kept = Object.fromEntries(
-    Object.keys(KEPT).map((name): [string, Plain] => [name, config[name as Kept] as Plain]),
+    (Object.keys(KEPT) as Kept[]).map((name): [string, Plain] => [
+      name,
+      WRITTEN[name] ? WRITTEN[name](config) : (config[name] as Plain),
+    ]),
   );
   return {
     config: kept,

@@ -40,7 +40,7 @@ const FATES: Fates = {
   },
   'run/endWatch.ts': {
     held: '#windowEnd #look #ports #interrupts #printed #lines #since #due #stepped',
-    others: { '#found': 'ends the run', awaitsInput: 'whoever types says so' },
+    others: { '#found': 'ends the run', awaitsInput: 'whoever types says so', awaitsChange: 'a wire' },
   },
   'run/repeats.ts': {
     held: '#start #phase #left #period #contents #open #interruptible #marks',
@@ -53,7 +53,7 @@ const FATES: Fates = {
       onLine: 'a listener',
       onStage: 'a listener',
       onCopy: 'a listener',
-      relocatedBytes: 'of proofs, which are not saved',
+      relocatedBytes: 'follows from the configuration',
     },
   },
   'run/progress.ts': {

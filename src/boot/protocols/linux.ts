@@ -28,6 +28,7 @@ import {
   HIGH_RAM_START,
   lowAreas,
   MAPPED_RAM_LIMIT,
+  movedAreas,
   overlap,
   type Range,
 } from '../layout.ts';
@@ -138,9 +139,10 @@ function planElf(options: ImageOptions, request: LoadRequest, image: ElfImage): 
 function prepare(base: Omit<Load, 'areas' | 'cmdline' | 'initrd'>, cmdlineSize: number, initrdMax: number): Load {
   const { options, place, request } = base;
   const cmdline = cmdlineBytes(options.cmdline ?? '', cmdlineSize);
-  const areas = request.plainRam ? areasAbove(place, request.e820) : lowAreas();
+  const usual = request.plainRam ? areasAbove(place, request.e820) : lowAreas();
+  const areas = movedAreas(usual, options.places);
   const taken = [place.loaded, place.runtime, ...Object.values(areas)];
-  return { ...base, areas, cmdline, initrd: placeInitrd(options.initrd, initrdMax, taken, request) };
+  return { ...base, areas, cmdline, initrd: initrdOf(options, initrdMax, taken, request) };
 }
 
 /** NUL-terminated. cmdline_size counts without the NUL. */
@@ -176,6 +178,18 @@ const isLowRam = (range: Range, e820: readonly E820Entry[]): boolean =>
 
 const lowRam = (e820: readonly E820Entry[]): E820Entry[] =>
   e820.filter((e) => e.type === E820_RAM && e.start < HIGH_RAM_START);
+
+/** Where it is asked to be, or where it has room. */
+function initrdOf(
+  { initrd, places }: ImageOptions,
+  addressMax: number,
+  taken: readonly Range[],
+  request: LoadRequest,
+): Range | undefined {
+  const start = places?.get('initrd');
+  if (initrd === undefined || start === undefined) return placeInitrd(initrd, addressMax, taken, request);
+  return { start, size: initrd.length };
+}
 
 /** The highest page-aligned place below initrd_addr_max and the end of RAM below 4 GiB that nobody else has. */
 function placeInitrd(

@@ -15,7 +15,7 @@ import { counterCheck } from '../counterCheck.ts';
 import { type Ranges, rangesOf } from '../likelihood.ts';
 import type { End } from '../progress.ts';
 import { repairedBoots, WANTED_ADDRESSES } from '../proof.ts';
-import { type Change, changeOf } from '../repair.ts';
+import { type Change, changeOf, relocatedIn } from '../repair.ts';
 import { followConstant } from '../steps.ts';
 import { type Dead, type Tried, tryRepair, type Work } from '../trials.ts';
 import { candidatesBeside, fixedChanges, repairSeveral } from './severalReferences.ts';
@@ -71,7 +71,7 @@ export function* findPositionDependentReference(dead: Death, options: FindOption
     if ('cause' in found) return { ...found, suspicions };
     suspicions.push(found.suspicion);
   }
-  const others = fixed.length > 0 || dead.config.relocated !== undefined;
+  const others = fixed.length > 0 || relocatedIn(dead.config).length > 0;
   const found = many || !others ? undefined : yield* judgeSeveral(dead, fixed, options);
   if (found !== undefined && 'cause' in found) return { ...found, suspicions: apartFrom(found.cause, suspicions) };
   return { cause: undefined, suspicions, repaired: undefined };
@@ -102,7 +102,7 @@ function* judge(dead: Death, healed: Healed, options: FindOptions): Generator<Ti
   const { tried } = healed;
   const { executed, repair } = change;
   const culprit = culpritOf(executed, options.symbols);
-  const { steps, compared } = yield* followConstant(config, image, executed, death, options.symbols);
+  const { steps, compared } = yield* followConstant(config, executed, death, options.symbols);
   // A number that is no address may change a death by chance; the forms that compilers also write for plain numbers
   // are believed only where the value was seen being used as an address.
   const isAddress = onlyAddresses(culprit) || steps.length > 0 || others.length > 0;
@@ -147,14 +147,14 @@ type Healed = { readonly changes: readonly Change[]; readonly tried: Tried };
  * wrong copy of the stub (code that runs where it was loaded may mean the copy it goes on in), so that is tried too.
  */
 function* healing(dead: Death, change: Change): Generator<Tick, Healed | undefined> {
-  const { config, image } = dead;
-  const tried = yield* tryRepair(config, image, [change], dead);
+  const { config } = dead;
+  const tried = yield* tryRepair(config, [change], dead);
   if (!tried.passed) return undefined;
   const copies = tried.next === undefined ? [] : tried.run.stages.destinations.map(BigInt);
   for (const copy of copies) {
     const other = copy === change.bias ? undefined : changeOf(change.executed, copy);
     if (other === undefined) continue;
-    const again = yield* tryRepair(config, image, [other], dead);
+    const again = yield* tryRepair(config, [other], dead);
     if (again.passed && again.next === undefined) return { changes: [other], tried: again };
   }
   return { changes: [change], tried };
@@ -174,10 +174,10 @@ function* proofOf(
   // same place of the image with a load bias added as without one, and may end there in the same way.
   if (tried.next !== undefined && !sure) return undefined;
   const far = check.verdict !== 'held' && !sure;
-  const controls = yield* controlsOf(config, image, changes, { dead, tried, far });
+  const controls = yield* controlsOf(config, changes, { dead, tried, far });
   const heals = controls.some(({ boot }) => boot.passed);
   if (heals && !sure) return undefined;
-  const proving = { config, image, changes, dead };
+  const proving = { config, changes, dead };
   const repaired = yield* repairedBoots(proving, tried, addresses);
   const everywhere = repaired.addresses >= WANTED_ADDRESSES && repaired.boots.every((boot) => boot.passed);
   const held = everywhere && !heals && controls.length > 0 && check.verdict !== 'failed';

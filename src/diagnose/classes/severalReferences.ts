@@ -9,7 +9,7 @@ import { fixedAtLink } from '../fixedAtLink.ts';
 import { rangesOf } from '../likelihood.ts';
 import { endOf, sameEnd } from '../progress.ts';
 import { ranked } from '../recordedBoot.ts';
-import { type Change, changeOf } from '../repair.ts';
+import { type Change, changeOf, relocatedIn } from '../repair.ts';
 import { type Tried, tryRepair } from '../trials.ts';
 import type { Tick } from '../types.ts';
 import type { Death } from './positionDependentReference.ts';
@@ -26,7 +26,7 @@ export type Several = {
 /** What the audit finds and is not repaired yet, with the bias each has where it runs. None where the image is as it should be. */
 export function fixedChanges({ config, image, recorder }: Pick<Death, 'config' | 'image' | 'recorder'>): Change[] {
   const executed = ranked(recorder, image);
-  const done = new Set(config.relocated?.map((field) => field.at));
+  const done = new Set(relocatedIn(config));
   const met = new Map(executed.map((reference) => [reference.fileOffset, reference]));
   return fixedAtLink(image).flatMap((reference): Change[] => {
     if (done.has(Number(reference.link) + reference.reference.offset)) return [];
@@ -49,7 +49,7 @@ function biasNear(image: BzImage, executed: ReturnType<typeof ranked>, link: big
 export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator<Tick, Several | undefined> {
   const { config, image, work } = dead;
   const added: Change[] = [];
-  let tried = yield* tryRepair(config, image, fixed, dead);
+  let tried = yield* tryRepair(config, fixed, dead);
   let tries = 0;
   let candidates = candidatesBeside(
     fixed,
@@ -63,7 +63,7 @@ export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator
         work.leave(candidates.length - i);
         return undefined;
       }
-      const again = yield* tryRepair(config, image, [...fixed, ...added, change], dead);
+      const again = yield* tryRepair(config, [...fixed, ...added, change], dead);
       if (!isLater(again) && !cameFurther(again.run, now)) continue;
       if (yield* anyHelps(dead, [...fixed, ...added], change, again)) continue;
       further = { change, tried: again };
@@ -79,7 +79,7 @@ export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator
   if (changes === undefined) return undefined;
   return needed.length === added.length
     ? { changes, tried }
-    : { changes, tried: yield* tryRepair(config, image, changes, dead) };
+    : { changes, tried: yield* tryRepair(config, changes, dead) };
 }
 
 /** Another end, and later. A bound that is right now and another that is not yet may make a loop of it that has none. */
@@ -93,8 +93,8 @@ function cameFurther(run: BootRun, before: BootRun): boolean {
 function* anyHelps(dead: Death, repaired: readonly Change[], change: Change, helped: Tried): Generator<Tick, boolean> {
   const [far] = farFrom([change]) ?? [];
   if (far === undefined) return false;
-  const { config, image } = dead;
-  const tried = yield* tryRepair(config, image, [...repaired, far], dead);
+  const { config } = dead;
+  const tried = yield* tryRepair(config, [...repaired, far], dead);
   if (isLater(tried)) return true;
   const [there, then] = [tried.run.outcome, helped.run.outcome];
   return there !== undefined && then !== undefined && sameEnd(endOf(tried.run, there), endOf(helped.run, then));
@@ -122,11 +122,11 @@ function* withoutTheNeedless(
   fixed: readonly Change[],
   added: readonly Change[],
 ): Generator<Tick, Change[]> {
-  const { config, image } = dead;
+  const { config } = dead;
   let needed = [...added];
   for (const one of added) {
     const rest = needed.filter((change) => change !== one);
-    const without = yield* tryRepair(config, image, [...fixed, ...rest], dead);
+    const without = yield* tryRepair(config, [...fixed, ...rest], dead);
     if (isLater(without)) needed = rest;
   }
   return needed;
