@@ -109,7 +109,13 @@ const FATES: Fates = {
   },
   'cpu/state/memory.ts': {
     held: '#next #touched',
-    others: { '#u8': 'a view', '#view': 'a view', onHostWrite: 'a wire', full: 'ends the run' },
+    others: {
+      '#u8': 'a view',
+      '#view': 'a view',
+      onHostWrite: 'a wire',
+      full: 'ends the run',
+      '#aliases': 'follow from the configuration',
+    },
   },
 };
 

@@ -24,6 +24,8 @@ export class GuestMemory {
   readonly ranges: readonly RamRange[];
   #next = at.RAM_BASE;
   readonly #touched: number[] = [];
+  /** Chunks that are seen instead of RAM of their own. */
+  readonly #aliases = new Set<number>();
   #u8: Uint8Array;
   #view: DataView;
   /** Told of every byte range the host itself writes, so that decoded code can be dropped. */
@@ -96,19 +98,22 @@ export class GuestMemory {
   /**
    * From now on the RAM at [from, from + size) is that at [to, to + size): one set of bytes seen at two addresses, as no PC
    * has it. Addresses and size are multiples of CHUNK_BYTES. Throws InputError where not all of both is RAM, or where what
-   * is hidden was touched before.
+   * is hidden was touched before. To be called again where RAM has been laid anew.
    */
   alias(from: number, to: number, size: number): void {
     if ([from, to, size].some((value) => value % at.CHUNK_BYTES !== 0) || (from < to + size && to < from + size)) {
       throw new InputError('memory can be seen at a second address in whole, separate pieces of 64 KiB only');
     }
     for (let offset = 0; offset < size; offset += at.CHUNK_BYTES) {
-      const hidden = this.#view.getUint32(at.CHUNK_TABLE + 4 * ((from + offset) / at.CHUNK_BYTES), true);
+      const chunk = (from + offset) / at.CHUNK_BYTES;
+      const hidden = this.#view.getUint32(at.CHUNK_TABLE + 4 * chunk, true);
+      const isFree = hidden === at.CHUNK_UNTOUCHED || this.#aliases.has(chunk);
       const host = this.hostOf(to + offset);
-      if (hidden !== at.CHUNK_UNTOUCHED || host === undefined) {
+      if (!isFree || host === undefined) {
         throw new InputError('memory can be seen at a second address only where both are RAM and one is unused');
       }
-      this.#view.setUint32(at.CHUNK_TABLE + 4 * ((from + offset) / at.CHUNK_BYTES), host, true);
+      this.#aliases.add(chunk);
+      this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, host, true);
     }
   }
 
