@@ -1,7 +1,7 @@
-// A local APIC (SDM 3A chapter 11): xAPIC by memory-mapped registers, x2APIC by MSRs, for the one processor of the
-// machine. A chip's offset is the register's distance from IA32_APIC_BASE. Pins: LINT0 is the 8259A pair's INT (the
-// machine asks passesPic()), LINT1 has no wire. Messages for other processors go to nobody. An NMI waits here until the
-// processor takes it; an SMI would enter firmware that finds nothing to do, and is dropped.
+// A local APIC (SDM 3A chapter 11): xAPIC by memory-mapped registers, x2APIC by MSRs, for the processor of its number, which
+// is its APIC ID. A chip's offset is the register's distance from IA32_APIC_BASE. Pins: LINT0 is the 8259A pair's INT (the
+// machine asks passesPic()), LINT1 has no wire. An NMI waits here until the processor takes it; an SMI would enter firmware
+// that finds nothing to do, and is dropped.
 
 import type { Device, GuestClock, TimedDevice, Unimplemented } from './device.ts';
 import {
@@ -40,6 +40,10 @@ import * as countdown from './apicTimer.ts';
 import { highestVector, setVector, vectorSet } from './vectorBits.ts';
 
 export type LocalApicOptions = {
+  /** Of its processor; 0 is the bootstrap processor. */
+  readonly number: number;
+  /** Takes messages to the local APICs of other processors. */
+  readonly toOthers: (message: ApicMessage) => void;
   readonly clock: GuestClock;
   /** Time stamp counter less guest time, now. */
   readonly tscOffset: () => bigint;
@@ -47,7 +51,7 @@ export type LocalApicOptions = {
   readonly tscDeadline: boolean;
   /** A level-triggered interrupt has been served: EOI message to the IO-APIC. */
   readonly endOfInterrupt: (vector: number) => void;
-  /** INIT: as the bootstrap processor, it goes to the firmware (10.4.4). */
+  /** INIT: the bootstrap processor goes to the firmware (10.4.4). */
   readonly init: () => void;
   /** Called when the guest wrote something that may change when the next interrupt comes. */
   readonly changed: () => void;
@@ -98,8 +102,8 @@ type ApicState = {
   timer: ApicTimer;
 };
 
-const powerOn = (): ApicState => ({
-  base: (BigInt(APIC_BASE_DEFAULT) | BASE_BSP | BASE_ENABLE).toString(),
+const powerOn = (number: number): ApicState => ({
+  base: (BigInt(APIC_BASE_DEFAULT) | (number === 0 ? BASE_BSP : 0n) | BASE_ENABLE).toString(),
   tpr: 0,
   ldr: 0,
   dfr: 0xffff_ffff,
@@ -116,8 +120,11 @@ const powerOn = (): ApicState => ({
   timer: countdown.powerOnTimer(),
 });
 
-/** The only processor: APIC ID 0; its x2APIC logical ID is cluster 0, member 0. */
-const X2_LDR = 1;
+/** As chips are called. */
+export const localApicName = (number: number): string => `localApic${number}`;
+
+/** The x2APIC logical ID follows from the APIC ID (11.12.10.2): cluster, and a bit for the member. */
+const x2Ldr = (number: number): number => (((number >>> 4) << 16) | (1 << (number & 0xf))) >>> 0;
 const ALL_X2 = 0xffff_ffff;
 /** RAM that answers at an address goes before the registers. */
 const FIRST_DEVICE_ADDRESS = 0xc000_0000n;
@@ -147,17 +154,19 @@ const inFlatOrCluster = (s: ApicState, destination: number): boolean => {
 };
 
 /** Is a message with this destination for us? Bus messages from the IO-APIC have eight bits of it. */
-const addressed = (s: ApicState, destination: number, logical: boolean): boolean => {
+const addressed = (s: ApicState, number: number, destination: number, logical: boolean): boolean => {
   if (destination === (isX2(s) ? ALL_X2 : 0xff) || destination === 0xff) return true;
-  if (!logical) return destination === 0;
-  return isX2(s) ? destination >>> 16 === 0 && (destination & X2_LDR) !== 0 : inFlatOrCluster(s, destination);
+  if (!logical) return destination === number;
+  if (!isX2(s)) return inFlatOrCluster(s, destination);
+  const own = x2Ldr(number);
+  return destination >>> 16 === own >>> 16 && (destination & own & 0xffff) !== 0;
 };
 
-/** A local APIC of a bootstrap processor. */
 export const createLocalApic = (options: LocalApicOptions): LocalApic => {
-  const name = 'localApic';
-  const loud = sayOnce((what) => options.unimplemented(`${name}: ${what}`));
-  let s = powerOn();
+  const { number } = options;
+  const name = localApicName(number);
+  const loud = sayOnce((what) => options.unimplemented(`localApic: ${what}`));
+  let s = powerOn(number);
 
   const lvt = (entry: number): number => s.lvt[entry] ?? LVT_MASKED;
   const unmasked = (entry: number): boolean => (lvt(entry) & LVT_MASKED) === 0;
@@ -191,7 +200,7 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
   };
 
   const receive = ({ vector, mode, destination, logical, level }: ApicMessage): boolean => {
-    if (!enabledIn(s) || !addressed(s, destination, logical)) return false;
+    if (!enabledIn(s) || !addressed(s, number, destination, logical)) return false;
     if (mode === DELIVERY.fixed || mode === DELIVERY.lowest) return softwareEnabled(s) && accept(vector, level);
     return signal(mode);
   };
@@ -201,7 +210,7 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
     if (countdown.settle(s.timer, now, options.tscOffset()) && unmasked(TIMER)) accept(lvt(TIMER) & 0xff, false);
   };
 
-  /** Interrupt command (11.6.1): the only processor can send to itself or to nobody. */
+  /** Interrupt command (11.6.1). */
   const sendIpi = (low: number, destination: number): void => {
     const mode = (low >> 8) & 7;
     const shorthand = (low >> 18) & 3;
@@ -209,15 +218,22 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
     const forUs =
       shorthand === SHORTHAND.self ||
       shorthand === SHORTHAND.all ||
-      (shorthand === SHORTHAND.none && addressed(s, destination, logical));
+      (shorthand === SHORTHAND.none && addressed(s, number, destination, logical));
+    const toOthers = (): void => {
+      if (shorthand === SHORTHAND.self) return;
+      const to = shorthand === SHORTHAND.none ? { destination, logical } : { destination: 0xff, logical: false };
+      options.toOthers({ vector: low & 0xff, mode, level: false, ...to });
+    };
     if (mode === DELIVERY.fixed || mode === DELIVERY.lowest) {
-      if ((low & 0xff) < LOWEST_VECTOR) error(ESR_SEND_ILLEGAL);
-      else if (forUs && softwareEnabled(s)) accept(low & 0xff, false);
-      return;
+      if ((low & 0xff) < LOWEST_VECTOR) return error(ESR_SEND_ILLEGAL);
+      const taken = forUs && softwareEnabled(s) && accept(low & 0xff, false);
+      // One with lowest priority is for one of those that it names.
+      return mode === DELIVERY.lowest && taken ? undefined : toOthers();
     }
     // The INIT level de-assert of old chips does nothing.
-    const deassert = mode === DELIVERY.init && (low & ICR_ASSERT) === 0;
-    if (forUs && !deassert) signal(mode);
+    if (mode === DELIVERY.init && (low & ICR_ASSERT) === 0) return;
+    if (forUs) signal(mode);
+    toOthers();
   };
 
   const endOfInterrupt = (): void => {
@@ -251,6 +267,7 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
     if (register >= REG.lvtTimer && register <= REG.lvtError) return lvt(register - REG.lvtTimer);
     switch (register) {
       case REG.id:
+        return isX2(s) ? number : (number << 24) >>> 0;
       case REG.eoi:
         return 0;
       case REG.version:
@@ -260,7 +277,7 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
       case REG.ppr:
         return processorPriority(s);
       case REG.ldr:
-        return isX2(s) ? X2_LDR : s.ldr;
+        return isX2(s) ? x2Ldr(number) : s.ldr;
       case REG.dfr:
         return s.dfr;
       case REG.svr:
@@ -351,7 +368,7 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
     if (extended && (!enabling || !enabledIn(s))) return false;
     if (isX2(s) && enabling && !extended) return false;
     // The processor keeps an NMI that it has not taken.
-    if (!enabling) s = { ...powerOn(), nmi: s.nmi };
+    if (!enabling) s = { ...powerOn(number), nmi: s.nmi };
     s.base = value.toString();
     if ((value & BASE_ADDRESS) < FIRST_DEVICE_ADDRESS) loud.say('registers moved to where RAM is');
     return true;
@@ -436,7 +453,7 @@ export const createLocalApic = (options: LocalApicOptions): LocalApic => {
       loud.forget();
     },
     reset: () => {
-      s = powerOn();
+      s = powerOn(number);
       loud.forget();
     },
   };

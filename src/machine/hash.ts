@@ -56,12 +56,13 @@ export class StateHash {
 
 /** Registers and hidden state; of the arithmetic flags their value, not how it is kept. @param bytes the state block's memory */
 export function hashProcessor(hash: StateHash, state: CpuState, bytes: Uint8Array): void {
-  hash.words(bytes.subarray(at.REGS, at.FLAG_ZR));
+  const block = (start: number, end: number): Uint8Array => bytes.subarray(state.block + start, state.block + end);
+  hash.words(block(at.REGS, at.FLAG_ZR));
   hash.word(state.rflags);
-  hash.words(bytes.subarray(at.SEGMENTS, at.MODE64));
-  hash.words(bytes.subarray(at.INTERRUPT_SHADOW, at.TSC_START));
-  hash.words(bytes.subarray(at.PDPTE0, at.RESERVED_PHYS_MASK));
-  hash.words(bytes.subarray(at.MSRS, at.STATE_END));
+  hash.words(block(at.SEGMENTS, at.MODE64));
+  hash.words(block(at.INTERRUPT_SHADOW, at.TSC_START));
+  hash.words(block(at.PDPTE0, at.RESERVED_PHYS_MASK));
+  hash.words(block(at.MSRS, at.STATE_END));
 }
 
 export function hashMemory(hash: StateHash, memory: GuestMemory): void {

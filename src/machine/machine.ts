@@ -12,6 +12,7 @@ import { type FaultLink, raise } from '../cpu/microcode/delivery.ts';
 import { reset } from '../cpu/microcode/reset.ts';
 import { plainEngine, readEngine } from '../cpu/interpret/savedEngine.ts';
 import type { Device, ResetSource, TimedDevice } from '../devices/device.ts';
+import type { LocalApic } from '../devices/localApic.ts';
 import type { PostCode } from '../devices/debugPorts.ts';
 import type { Uart16550 } from '../devices/uart16550.ts';
 import { FLAGS } from '../x86/flags.ts';
@@ -21,9 +22,9 @@ import { type CommandPorts, restoreCommand, saveCommand } from './command.ts';
 import type { Console } from './console.ts';
 import { hashChips, hashMemory, hashProcessor, StateHash } from './hash.ts';
 import { type InputByte, type InputPort, SerialInput } from './input.ts';
-import type { Interrupts } from './interrupts.ts';
+import type { Interrupts, ProcessorInterrupts } from './interrupts.ts';
 import type { MemoryBus } from './memoryBus.ts';
-import { attachChips, emptyBoard, type MachineConfig, makeRom, type Wires } from './pc.ts';
+import { attachChips, type Board, emptyBoard, type MachineConfig, makeRom, type Wires } from './pc.ts';
 import type { PortBus } from './portBus.ts';
 import { SplitMix64 } from './random.ts';
 import { restoreChips, saveChips } from './savedChips.ts';
@@ -52,6 +53,9 @@ const MASKED_EVENTS = 1_000_000;
 export class Machine {
   readonly config: MachineConfig;
   readonly memory: GuestMemory;
+  /** By number. */
+  readonly processors: readonly Engine[];
+  /** Processor 0, which firmware starts: the only one that runs. */
   readonly engine: Engine;
   readonly console: Console;
   readonly screen: TextScreen;
@@ -64,6 +68,8 @@ export class Machine {
   readonly #timed: readonly TimedDevice[];
   readonly #unimplemented = new UnimplementedList();
   readonly #interrupts: Interrupts;
+  /** The number of the processor that runs. */
+  readonly #running = 0;
   readonly #input: SerialInput;
   readonly #bus: MemoryBus;
   #slept = 0n;
@@ -89,18 +95,10 @@ export class Machine {
     this.#ports = board.ports;
     this.#interrupts = board.interrupts;
     this.console = board.console;
-    this.engine = new Engine({
-      memory: this.memory,
-      model,
-      ports: board.ports,
-      apic: board.interrupts.localApic,
-      devices: board.bus,
-      random: () => this.#random.next(),
-      timestamp: (elapsed) => elapsed + this.#slept + BigInt(seed),
-      interruptRequested: (enabled) => this.#requested(enabled),
-      variant,
-      unimplemented: (what) => this.#unimplemented.note(what),
-    });
+    this.processors = board.interrupts.processors.map(({ localApic }, processor) =>
+      this.#processor(processor, board, localApic, variant),
+    );
+    this.engine = this.processors[0] as Engine;
     const pc = attachChips(board);
     this.#devices = pc.devices;
     this.#timed = pc.timed;
@@ -114,13 +112,33 @@ export class Machine {
     this.engine.modeChanged();
   }
 
+  #processor(processor: number, { ports, bus, config }: Board, apic?: LocalApic, variant?: VariantName): Engine {
+    return new Engine({
+      processor,
+      memory: this.memory,
+      model: config.model,
+      ports,
+      apic,
+      devices: bus,
+      random: () => this.#random.next(),
+      timestamp: (elapsed) => elapsed + this.#slept + BigInt(config.seed),
+      interruptRequested: (enabled) => this.#requested(processor, enabled),
+      unimplemented: (what) => this.#unimplemented.note(what),
+      variant,
+    });
+  }
+
   /** What the chips' lines lead to. */
   #wires(): Wires {
     const { seed } = this.config;
     return {
       memory: this.memory,
       clock: { now: () => this.now },
-      tscOffset: () => BigInt(seed) + BigInt.asIntN(64, this.engine.state.u64(TSC_ADJUST)),
+      running: () => this.#running,
+      tscOffset: (processor) => {
+        const { state } = this.processors[processor] as Engine;
+        return BigInt(seed) + BigInt.asIntN(64, state.u64(TSC_ADJUST));
+      },
       // Whoever moves the next event tells, so that no event comes later than it should.
       changed: () => this.engine?.stop(),
       charge: (ns) => this.engine.charge(ns),
@@ -187,12 +205,12 @@ export class Machine {
 
   /** May an NMI come with the processor doing nothing for it? */
   get nmiMayCome(): boolean {
-    return this.#interrupts.nmi.pending() || this.#interrupts.nmi.awaited();
+    return this.#interrupts.processors.some(({ nmi }) => nmi.pending() || nmi.awaited());
   }
 
   /** Is an interrupt waiting that would be taken with RFLAGS.IF set? */
   get interruptWaits(): boolean {
-    return this.#requested(true);
+    return this.#requested(this.#running, true);
   }
 
   /** Has somebody told of each access to a chip, by its name ('' for a port that nobody answers); or nobody. */
@@ -273,25 +291,32 @@ export class Machine {
     }
   }
 
-  /** Is there an interrupt to take at an instruction boundary, with RFLAGS.IF as told? */
-  #requested(enabled: boolean): boolean {
-    return this.#nmiRequested() || (enabled && this.#interrupts.pending());
+  #interruptsOf(processor: number): ProcessorInterrupts {
+    return this.#interrupts.processors[processor] as ProcessorInterrupts;
+  }
+
+  /** Is there an interrupt that a processor takes at an instruction boundary, with RFLAGS.IF as told? */
+  #requested(processor: number, enabled: boolean): boolean {
+    return this.#nmiRequested(processor) || (enabled && this.#interruptsOf(processor).pending());
   }
 
   /** Is there one to take before the next instruction? */
   #due(): boolean {
     const { state } = this.engine;
-    return !state.u32(at.INTERRUPT_SHADOW) && this.#requested((state.u32(at.FLAGS_REST) & FLAGS.IF) !== 0);
+    return (
+      !state.u32(at.INTERRUPT_SHADOW) && this.#requested(this.#running, (state.u32(at.FLAGS_REST) & FLAGS.IF) !== 0)
+    );
   }
 
-  #nmiRequested(): boolean {
-    return this.#interrupts.nmi.pending() && !this.engine.state.u32(at.NMI_BLOCKED);
+  #nmiRequested(processor: number): boolean {
+    const { state } = this.processors[processor] as Engine;
+    return this.#interruptsOf(processor).nmi.pending() && !state.u32(at.NMI_BLOCKED);
   }
 
   /** Sleeps until an interrupt is requested. @returns false where none will be */
   #sleep(enabled: boolean): boolean {
-    for (let events = 0; !this.#requested(enabled); events++) {
-      if (!enabled && !this.#interrupts.nmi.awaited()) return false;
+    for (let events = 0; !this.#requested(this.#running, enabled); events++) {
+      if (!enabled && !this.#interruptsOf(this.#running).nmi.awaited()) return false;
       const event = this.#nextEvent(true);
       // A timer that runs behind a mask goes on for ever; nobody is awake to take the mask away.
       if (event === undefined || events >= MASKED_EVENTS) return false;
@@ -309,7 +334,8 @@ export class Machine {
     if (halted && !this.#sleep(enabled)) return { kind: 'halt' };
     if (!this.#due()) return undefined;
     state.setU32(at.HALTED, 0);
-    const vector = this.#nmiRequested() ? this.#takeNmi() : this.#interrupts.acknowledge();
+    const own = this.#interruptsOf(this.#running);
+    const vector = this.#nmiRequested(this.#running) ? this.#takeNmi() : own.acknowledge();
     const raised = raise(this.engine, { vector, source: 'external', returnRip: state.rip });
     this.onInterrupt?.();
     return raised.kind === 'triple-fault' ? { kind: 'triple-fault', chain: raised.chain } : undefined;
@@ -317,7 +343,7 @@ export class Machine {
 
   /** Others wait until the IRET of its handler. */
   #takeNmi(): number {
-    this.#interrupts.nmi.acknowledge();
+    this.#interruptsOf(this.#running).nmi.acknowledge();
     this.engine.state.setU32(at.NMI_BLOCKED, 1);
     return VECTOR.NMI;
   }
@@ -335,7 +361,7 @@ export class Machine {
   /** All that the run from here on depends on, but the contents of RAM and of the chips' memories; changes nothing. */
   save(): Plain {
     return {
-      engine: plainEngine(this.engine.save()),
+      processors: this.processors.map((each) => plainEngine(each.save())),
       slept: this.#slept,
       random: this.#random.state,
       leftEarly: this.#leftEarly,
@@ -353,7 +379,11 @@ export class Machine {
    * InputError where `saved` cannot be of such a machine.
    */
   restore(saved: Fields): void {
-    this.engine.restore(readEngine(saved.object('engine'), this.memory, this.engine.mode));
+    const processors = saved.objects('processors', at.PROCESSORS);
+    if (processors.length !== this.processors.length) throw saved.wrong('processors');
+    for (const [i, each] of this.processors.entries()) {
+      each.restore(readEngine(processors[i] as Fields, this.memory, each.mode));
+    }
     this.#reset = undefined;
     this.#poweredOff = false;
     this.#debugExit = undefined;
@@ -374,7 +404,7 @@ export class Machine {
     const hash = new StateHash();
     hash.text(this.now.toString());
     hash.text(this.engine.retired.toString());
-    hashProcessor(hash, this.engine.state, this.memory.bytes);
+    for (const { state } of this.processors) hashProcessor(hash, state, this.memory.bytes);
     hashMemory(hash, this.memory);
     hash.words(this.#bus.vga);
     hash.text(this.#random.state.toString());

@@ -58,8 +58,10 @@ export type MachineConfig = {
 export type Wires = {
   readonly memory: GuestMemory;
   readonly clock: GuestClock;
-  /** Time stamp counter less guest time. */
-  readonly tscOffset: () => bigint;
+  /** The number of the processor whose instruction is under way. */
+  readonly running: () => number;
+  /** Time stamp counter of a processor less guest time. */
+  readonly tscOffset: (processor: number) => bigint;
   /** The next event may come sooner than was thought. */
   readonly changed: () => void;
   /** The instruction under way takes so many ns more. */
@@ -117,9 +119,12 @@ export function emptyBoard(config: MachineConfig, wires: Wires): Board {
     note(`memory access at 0x${(address - (address % 0x10000)).toString(16)}, where nothing answers`),
   );
   bus.onDelay = wires.charge;
-  const { clock, tscOffset, changed, unimplemented } = wires;
+  const { clock, running, tscOffset, changed, unimplemented } = wires;
+  // Whichever is sent one: it would start anew in firmware.
   const init = (): void => wires.reset('init');
-  const interrupts = createInterrupts({ model: config.model, clock, tscOffset, init, changed, unimplemented });
+  const { model } = config;
+  const processors = at.PROCESSORS;
+  const interrupts = createInterrupts({ model, processors, running, clock, tscOffset, init, changed, unimplemented });
   return { config, wires, ports, bus, interrupts, console: new Console(), devices: [] };
 }
 

@@ -23,7 +23,7 @@ export function processorBytes(state: CpuState, bytes: Uint8Array): Uint8Array {
   const out = new Uint8Array(SIZE);
   let place = 0;
   for (const [start, end] of RANGES) {
-    out.set(bytes.subarray(start, end), place);
+    out.set(bytes.subarray(state.block + start, state.block + end), place);
     place += end - start;
   }
   new DataView(out.buffer).setUint32(place, state.rflags, true);
@@ -33,8 +33,8 @@ export function processorBytes(state: CpuState, bytes: Uint8Array): Uint8Array {
 /** Is the processor's state what `processorBytes` gave? Looks at the instruction pointer first. */
 export function isProcessor(known: Uint8Array, state: CpuState, bytes: Uint8Array): boolean {
   const rip = at.RIP - at.REGS;
-  for (let i = 0; i < 4; i++) if (known[rip + i] !== bytes[at.RIP + i]) return false;
-  for (let i = 0; i < rip; i++) if (known[i] !== bytes[at.REGS + i]) return false;
+  for (let i = 0; i < 4; i++) if (known[rip + i] !== bytes[state.block + at.RIP + i]) return false;
+  for (let i = 0; i < rip; i++) if (known[i] !== bytes[state.block + at.REGS + i]) return false;
   return sameBytes(known, processorBytes(state, bytes));
 }
 

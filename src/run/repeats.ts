@@ -13,6 +13,7 @@ import { Mnemonic } from 'iced-x86';
 import { isFault } from '../cpu/state/cpu.ts';
 import * as at from '../cpu/state/layout.ts';
 import { FLAGS } from '../cpu/state/state.ts';
+import { localApicName } from '../devices/localApic.ts';
 import { StateHash } from '../machine/hash.ts';
 import type { Machine } from '../machine/machine.ts';
 import { isProcessor, processorBytes } from './processorState.ts';
@@ -20,10 +21,11 @@ import { isProcessor, processorBytes } from './processorState.ts';
 const PHASES = ['start', 'search', 'lap', 'wait', 'return'] as const;
 type Phase = (typeof PHASES)[number];
 
+const LOCAL_APICS = Array.from({ length: at.PROCESSORS }, (_, number) => localApicName(number));
 /** Chips that keep time, or have lines from those that do: what is read of them may be another thing next time. */
-const TELL_TIME = new Set(['pit8254', 'cmos', 'acpiPm', 'hpet', 'localApic', 'ioApic', 'pic8259']);
+const TELL_TIME = new Set(['pit8254', 'cmos', 'acpiPm', 'hpet', ...LOCAL_APICS, 'ioApic', 'pic8259']);
 /** Of these, the ones that the handler of an interrupt writes to: the end of it. */
-const CONTROLLERS = new Set(['localApic', 'ioApic', 'pic8259']);
+const CONTROLLERS = new Set([...LOCAL_APICS, 'ioApic', 'pic8259']);
 /** What an instruction gives that may be another thing next time. MSRs hold times, among others. */
 const OTHER_NEXT_TIME = new Set([
   ...[Mnemonic.Rdtsc, Mnemonic.Rdtscp, Mnemonic.Rdmsr, Mnemonic.Wrmsr],

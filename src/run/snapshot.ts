@@ -24,7 +24,7 @@ import { type Intervention, interventionText, MOST_INTERVENTIONS, parseIntervent
 import { BootRun, type Goal, type RunConfig } from './run.ts';
 
 const MAGIC = 'firstlight state';
-const VERSION = 5;
+const VERSION = 6;
 
 /** Nothing comes near: a tree has a few MiB. */
 const LARGEST_TREE = 128 * 2 ** 20;

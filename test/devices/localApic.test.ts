@@ -38,6 +38,8 @@ const setUp = (unimplemented: (what: string) => void = noUnknowns, tscOffset = 0
   const ended = recorded<number>();
   const inits = recorded<void>();
   const apic = createLocalApic({
+    number: 0,
+    toOthers: () => undefined,
     clock,
     tscOffset: () => tscOffset,
     x2apic: true,

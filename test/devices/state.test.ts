@@ -92,9 +92,11 @@ const CHIPS: Readonly<Record<string, Case>> = {
     ],
     reads: [1],
   },
-  localApic: {
+  localApic0: {
     make: () =>
       createLocalApic({
+        number: 0,
+        toOthers: () => {},
         clock,
         tscOffset: () => 0n,
         x2apic: true,

@@ -46,6 +46,8 @@ export type Watched = {
 };
 
 export type EngineOptions = {
+  /** Which processor it is of, by number; 0 where not given. */
+  readonly processor?: number | undefined;
   readonly memory: GuestMemory;
   readonly model: CpuModel;
   readonly ports: PortIo;
@@ -117,7 +119,7 @@ export class Engine implements Cpu {
     this.model = options.model;
     this.ports = options.ports;
     this.apic = options.apic;
-    this.state = new CpuState(this.memory.wasm);
+    this.state = new CpuState(this.memory.wasm, options.processor);
     this.code = new CodeCache(this.memory, builtEngine(variant).numbers, options.model.features);
     this.#translations = new Translations(this.memory, this.state);
     const translate = (linear: bigint, access: Access): PhysAddr | Fault => this.translate(linear, access);

@@ -4,6 +4,18 @@
 
 import type { MsrSlot } from '../../x86/msr.ts';
 
+/** Processors that a machine has. */
+export const PROCESSORS = 1;
+/** Bytes of a processor's state block. The addresses below are those of processor 0, and so is what generated code names. */
+export const STATE_BLOCK = 0x10000;
+/** What is added to them for the processor of a number. Throws RangeError where there is no such processor. */
+export function stateBlock(processor: number): number {
+  if (!Number.isInteger(processor) || processor < 0 || processor >= PROCESSORS) {
+    throw new RangeError(`there is no processor ${processor}`);
+  }
+  return processor * STATE_BLOCK;
+}
+
 /** General registers RAX..R15 in encoding order, 8 bytes each; the byte address of AH is RAX's plus 1. */
 export const REGS = 0x100;
 /** Always zero: what a record names as base or index register when the operand has none. */

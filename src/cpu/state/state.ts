@@ -35,17 +35,22 @@ export class CpuState {
   #buffer: ArrayBuffer;
   #cached: DataView;
 
-  constructor(memory: WebAssembly.Memory) {
+  /** Where its state block is: what is added to the addresses of layout.ts. */
+  readonly block: number;
+
+  /** @param processor by number. Throws RangeError where there is none of that number */
+  constructor(memory: WebAssembly.Memory, processor = 0) {
     this.#memory = memory;
+    this.block = at.stateBlock(processor);
     this.#buffer = memory.buffer;
-    this.#cached = new DataView(this.#buffer, 0, at.RAM_BASE);
+    this.#cached = new DataView(this.#buffer, this.block, at.RAM_BASE - this.block);
   }
 
   /** The view is made anew after the memory grew: growing detaches the old buffer, which has no bytes then. */
   get #view(): DataView {
     if (this.#buffer.byteLength === 0) {
       this.#buffer = this.#memory.buffer;
-      this.#cached = new DataView(this.#buffer, 0, at.RAM_BASE);
+      this.#cached = new DataView(this.#buffer, this.block, at.RAM_BASE - this.block);
     }
     return this.#cached;
   }
