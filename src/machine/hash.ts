@@ -55,7 +55,7 @@ export class StateHash {
 }
 
 /** Registers and hidden state; of the arithmetic flags their value, not how it is kept. @param bytes the state block's memory */
-export function hashProcessor(hash: StateHash, state: CpuState, bytes: Uint8Array): void {
+function hashProcessor(hash: StateHash, state: CpuState, bytes: Uint8Array): void {
   const block = (start: number, end: number): Uint8Array => bytes.subarray(state.block + start, state.block + end);
   hash.words(block(at.REGS, at.FLAG_ZR));
   hash.word(state.rflags);
@@ -65,7 +65,7 @@ export function hashProcessor(hash: StateHash, state: CpuState, bytes: Uint8Arra
   hash.words(block(at.MSRS, at.STATE_END));
 }
 
-export function hashMemory(hash: StateHash, memory: GuestMemory): void {
+function hashMemory(hash: StateHash, memory: GuestMemory): void {
   for (const { address, bytes } of memory.touched()) {
     for (let page = 0; page < bytes.length; page += 4096) {
       const part = bytes.subarray(page, page + 4096);
@@ -76,7 +76,7 @@ export function hashMemory(hash: StateHash, memory: GuestMemory): void {
   }
 }
 
-export function hashChips(hash: StateHash, chips: readonly Device[]): void {
+function hashChips(hash: StateHash, chips: readonly Device[]): void {
   for (const chip of chips) {
     hash.text(JSON.stringify(chip.state()));
     for (const { at: place, bytes } of chip.bulk?.pieces() ?? []) {
@@ -84,6 +84,58 @@ export function hashChips(hash: StateHash, chips: readonly Device[]): void {
       hash.words(bytes);
     }
   }
+}
+
+/** All that a state hash is about. */
+export type Hashed = {
+  /** Guest time in ns, and instructions retired. */
+  readonly now: bigint;
+  readonly retired: bigint;
+  /** By number. */
+  readonly processors: readonly CpuState[];
+  readonly memory: GuestMemory;
+  /** Video memory: storage like RAM. */
+  readonly vga: Uint8Array;
+  /** Of the generator that RDRAND and RDSEED draw from. */
+  readonly random: bigint;
+  readonly chips: readonly Device[];
+};
+
+/** What of the state each part is about, in the order in which the state hash takes them. */
+const PARTS = {
+  time: (hash: StateHash, { now, retired }: Hashed): void => {
+    hash.text(now.toString());
+    hash.text(retired.toString());
+  },
+  processors: (hash: StateHash, { processors, memory }: Hashed): void => {
+    for (const state of processors) hashProcessor(hash, state, memory.bytes);
+  },
+  memory: (hash: StateHash, { memory, vga }: Hashed): void => {
+    hashMemory(hash, memory);
+    hash.words(vga);
+  },
+  random: (hash: StateHash, { random }: Hashed): void => hash.text(random.toString()),
+  chips: (hash: StateHash, { chips }: Hashed): void => hashChips(hash, chips),
+} as const;
+
+export type StatePart = keyof typeof PARTS;
+const NAMES = Object.keys(PARTS) as StatePart[];
+
+/** A hash of each part by itself: where two states differ, it tells in what. */
+export const partsOf = (machine: Hashed): Readonly<Record<StatePart, string>> =>
+  Object.fromEntries(
+    NAMES.map((name) => {
+      const hash = new StateHash();
+      PARTS[name](hash, machine);
+      return [name, hash.digest()];
+    }),
+  ) as Record<StatePart, string>;
+
+/** Of all parts, one behind the other. */
+export function hashOf(machine: Hashed): string {
+  const hash = new StateHash();
+  for (const name of NAMES) PARTS[name](hash, machine);
+  return hash.digest();
 }
 
 export function isZero(bytes: Uint8Array): boolean {

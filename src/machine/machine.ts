@@ -20,7 +20,7 @@ import { MSR_IA32_TSC_ADJUST, msrSlot } from '../x86/msr.ts';
 import { VECTOR } from '../x86/vectors.ts';
 import { type CommandPorts, restoreCommand, saveCommand } from './command.ts';
 import type { Console } from './console.ts';
-import { hashChips, hashMemory, hashProcessor, StateHash } from './hash.ts';
+import { type Hashed, hashOf, partsOf, type StatePart } from './hash.ts';
 import { type InputByte, type InputPort, SerialInput } from './input.ts';
 import type { Interrupts, ProcessorInterrupts } from './interrupts.ts';
 import type { MemoryBus } from './memoryBus.ts';
@@ -399,16 +399,26 @@ export class Machine {
     this.#unimplemented.restore(saved, 'unimplemented');
   }
 
-  /** Hash over processor, RAM, chips and time. */
+  /** Hash over processors, RAM, chips and time. */
   stateHash(): string {
-    const hash = new StateHash();
-    hash.text(this.now.toString());
-    hash.text(this.engine.retired.toString());
-    for (const { state } of this.processors) hashProcessor(hash, state, this.memory.bytes);
-    hashMemory(hash, this.memory);
-    hash.words(this.#bus.vga);
-    hash.text(this.#random.state.toString());
-    hashChips(hash, this.#devices);
-    return hash.digest();
+    return hashOf(this.#hashed());
+  }
+
+  /** A hash of each of these by itself. */
+  stateParts(): Readonly<Record<StatePart, string>> {
+    return partsOf(this.#hashed());
+  }
+
+  #hashed(): Hashed {
+    const { now, processors, memory } = this;
+    return {
+      now,
+      retired: this.engine.retired,
+      processors: processors.map(({ state }) => state),
+      memory,
+      vga: this.#bus.vga,
+      random: this.#random.state,
+      chips: this.#devices,
+    };
   }
 }
