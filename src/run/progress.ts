@@ -23,6 +23,13 @@ export const HORIZON = 5_000_000_000n;
 /** Guest time in ns that a guest may wait in idle windows. */
 export const LONGEST_WAIT = 10_000_000_000n;
 
+/** What may pass in idle windows: instructions of a guest that computes, guest time in ns of one that waits. */
+export interface Patience {
+  readonly horizon: bigint;
+  readonly longestWait: bigint;
+}
+const PATIENCE: Patience = { horizon: HORIZON, longestWait: LONGEST_WAIT };
+
 /** What was seen where no progress was. */
 const IDLE = 'no new code was reached, nothing was printed, and only the same pages were read and written';
 
@@ -68,6 +75,7 @@ export class ZeroRun {
 export class ProgressWatch {
   readonly #machine: Machine;
   readonly #program: boolean;
+  readonly #patience: Patience;
   #pages = '';
   #contents = '';
   #lines = 0;
@@ -78,10 +86,11 @@ export class ProgressWatch {
   #since = 0n;
   #sinceRetired = 0n;
 
-  /** @param program the guest is no kernel */
-  constructor(machine: Machine, program = false) {
+  /** @param program the guest is no kernel @param patience how long it is waited for */
+  constructor(machine: Machine, program = false, patience: Patience = PATIENCE) {
     this.#machine = machine;
     this.#program = program;
+    this.#patience = patience;
     this.#takePages();
   }
 
@@ -115,7 +124,8 @@ export class ProgressWatch {
     else this.forgive();
     const instructions = engine.retired - this.#sinceRetired;
     const waited = now - this.#since;
-    if (this.#waits() ? waited < LONGEST_WAIT : this.#program || instructions < HORIZON) return undefined;
+    const { horizon, longestWait } = this.#patience;
+    if (this.#waits() ? waited < longestWait : this.#program || instructions < horizon) return undefined;
     return `for ${instructionsText(instructions)}, ${secondsText(waited)} of guest time, ${IDLE}`;
   }
 

@@ -188,6 +188,23 @@ describe('local APIC messages', () => {
     expect(apic.apic.acknowledge()).toBe(0xfe);
   });
 
+  it('interrupts once for an error, until ESR is written and it comes again', () => {
+    const apic = enabled();
+    apic.out(LVT_ERROR, 0xfe);
+    const refused = (): number[] => {
+      apic.message(0x0f);
+      const taken: number[] = [];
+      for (; apic.apic.pending(); apic.out(EOI, 0)) taken.push(apic.apic.acknowledge());
+      return taken;
+    };
+    expect([refused(), refused()]).toEqual([[0xfe], []]);
+    apic.out(ICR, 0x4_400f);
+    expect(apic.apic.acknowledge()).toBe(0xfe);
+    apic.out(EOI, 0);
+    apic.out(ESR, 0);
+    expect([refused(), refused()]).toEqual([[0xfe], []]);
+  });
+
   it.each([
     ['to itself by shorthand', 0, 0x4_4055, true],
     ['to all', 0, 0x8_4055, true],

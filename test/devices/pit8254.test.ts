@@ -248,6 +248,19 @@ describe('8254 reading', () => {
     expect([pit.in(1), pit.in(1), pit.in(1)]).toEqual([0xb6, 0x12, 0x00]);
   });
 
+  it.each([
+    ['the count alone', 0xd2, [0x34, 0x12, 0x32]],
+    ['the status alone', 0xe2, [0xb4, 0x32, 0x12]],
+    ['neither', 0xf2, [0x32, 0x12, 0x32]],
+  ])('reads back %s where that is asked for', (_what, command, read) => {
+    const pit = setUp();
+    pit.program(0, 2, 0x1234);
+    pit.atTick(1);
+    pit.out(CONTROL, command);
+    pit.atTick(3);
+    expect([pit.in(0), pit.in(0), pit.in(0)]).toEqual(read);
+  });
+
   it('shows the null count in the status until the count is loaded', () => {
     const pit = setUp();
     pit.out(CONTROL, 0x34);

@@ -79,6 +79,16 @@ describe('an address fixed at link time', () => {
     ]);
   });
 
+  it.each([
+    ['an address', 0x2008, ['mov $0x2008,%esi: high']],
+    ['a power of two', 0x2000, []],
+    ['a mask', 0x1fff, []],
+  ])('is a number where it is round, whatever begins there: %s', (_, target, expected) => {
+    // mov target(%rip),%edx; mov $target,%esi; mov (%rsi),%rdx
+    const text = `8b 15 ${le32(target - TEXT - 6)} be ${le32(target)} 48 8b 16`;
+    expect(found({ text })).toEqual(expected);
+  });
+
   it('is found in 32-bit code', () => {
     expect(found({ entry32: `b8 ${le32(VARIABLE)} 8b 00` })).toEqual(['mov $0x1880,%eax: high']);
   });
