@@ -87,14 +87,13 @@ export class Taint {
     const addressing = new Set(insn.mnemonic === Mnemonic.Lea ? [] : this.#addressing(info));
     const written: number[] = [];
     let value: Mark | undefined = made;
+    // XOR and SUB of a register with itself make a zero, whatever it held: as iced tells it, they do not read it.
     for (const used of info.usedRegisters()) {
       const index = gprIndex(used.register);
       if (index < 0) continue;
       if (isRead(used.access) && !addressing.has(index)) value = stronger(value, this.#registers[index]);
       if (isWritten(used.access)) written.push(index);
     }
-    // XOR and SUB of a register with itself make a zero, whatever it held.
-    if (clears(insn)) value = made;
     for (const use of memory) {
       if (use.through === 'pointer') {
         if (use.reads) uses.push({ kind: 'load', address: use.address, bytes: use.bytes });
@@ -196,11 +195,6 @@ const mark = (registers: readonly (Mark | undefined)[], index: number): Mark | u
 
 const stronger = (a: Mark | undefined, b: Mark | undefined): Mark | undefined =>
   a === 'pointer' || b === 'pointer' ? 'pointer' : (a ?? b);
-
-const clears = (insn: Instruction): boolean =>
-  (insn.mnemonic === Mnemonic.Xor || insn.mnemonic === Mnemonic.Sub) &&
-  insn.op0Register === insn.op1Register &&
-  RegisterExt.isGPR(insn.op0Register);
 
 /** Bytes of the memory operand. */
 function sizeOf(insn: Instruction): number {

@@ -5,7 +5,7 @@ import { Machine, type MachineConfig } from '../../src/machine/machine.ts';
 import type { RunConfig } from '../../src/run/run.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';
 import { makeElf32, multibootHeader } from '../boot/programs.ts';
-import { type BzImageParts, concat, makeBzImage, makeElf } from '../image/synthetic.ts';
+import { concat, makeBzImage, makeElf } from '../image/synthetic.ts';
 import { assemble, assembleAt, type Item, x86 } from './assembler.ts';
 
 const { mov, out } = x86;
@@ -15,7 +15,7 @@ export const ENTRY = 0x1000000n;
 /** Where a Multiboot guest lies; its code begins behind the header. */
 const MULTIBOOT = 0x100000;
 /** Offset of a bzImage's 64-bit entry in its protected-mode part. */
-const ENTRY_64 = 0x200;
+export const ENTRY_64 = 0x200;
 /** Where a guest in real mode lies, and where its stack begins. */
 export const REAL_MODE = 0x1000;
 const REAL_MODE_STACK = 0x8000n;
@@ -37,10 +37,14 @@ export function multibootGuest(code: readonly Item[], flags = 0): Uint8Array {
   return makeElf32({ bytes: concat([header, assemble(32, entry, code)]), entry });
 }
 
-/** A bzImage with 64-bit code at its 64-bit entry, linked at 0. */
-export function bzImageGuest(code: readonly Item[], parts: Omit<BzImageParts, 'code'> = {}): Uint8Array {
-  const bytes = concat([new Uint8Array(ENTRY_64).fill(0x90), assemble(64, ENTRY_64, code)]);
-  return makeBzImage({ ...parts, code: bytes });
+/** A bzImage, linked at 0, with 64-bit code at its 64-bit entry. @param entry32 32-bit code at its first byte */
+export function bzImageGuest(
+  code: readonly Item[],
+  entry32: readonly Item[] = ['@stop', x86.jmp('@stop')],
+): Uint8Array {
+  const head = new Uint8Array(ENTRY_64);
+  head.set(assemble(32, 0, entry32));
+  return makeBzImage({ code: concat([head, assemble(64, ENTRY_64, code)]) });
 }
 
 /** A run of an image to its end, on a machine of 64 MiB. */
