@@ -9,6 +9,8 @@ import { bytesOfHex } from '../../src/bits/hex.ts';
 import { runToEnd } from '../../src/run/drive.ts';
 import { BootRun } from '../../src/run/run.ts';
 import { parseBzImage } from '../../src/image/bzimage.ts';
+import { db, type Item, ptr, rep, text, x86 } from '../support/assembler.ts';
+import { bzImageGuest, configOf, elfGuest, POWER_OFF } from '../support/guest.ts';
 
 const good = new Uint8Array(readFileSync(fileURLToPath(new URL('../../samples/built/good.bzImage', import.meta.url))));
 const { fileOffset, size } = parseBzImage(good).protectedMode;
@@ -66,5 +68,78 @@ describe('the handoff', () => {
     ['its own data behind its file', size + 0x100],
   ])('is none where the stub runs %s', (_what, to) => {
     expect(boot(to)).toEqual(['instruction-limit', 'decompress']);
+  });
+});
+
+const { cld, jmp, lea, lodsb, mov, movsb, je, out, sysret, test, wrmsr, xor, rdmsr, or } = x86;
+/** Above what the stub needs. */
+const KERNEL = 0x3000000;
+const LOW = 0x9000;
+
+/** Small stubs: the payload lies behind their code, at the label. */
+const stub = (...code: readonly Item[]): string[] => {
+  const image = bzImageGuest([...code, ...POWER_OFF, '@payload']);
+  const { stages } = runToEnd(new BootRun(configOf(image, { maxInstructions: 200_000n })));
+  return stages.map(({ name }) => name);
+};
+const READS = mov('al', ptr('@payload'));
+/** Writes instructions that power off to an address, and goes there. */
+const unpacks = (to: number): readonly Item[] => [
+  ...[lea('rsi', ptr('@kernel')), mov('edi', to), mov('ecx', 32), cld(), rep(movsb()), mov('eax', to), jmp('rax')],
+  ...(['@kernel', ...POWER_OFF, db(...new Uint8Array(32))] as Item[]),
+];
+
+describe('a stub', () => {
+  it('has begun to unpack where it reads its payload', () => {
+    expect(stub(READS)).toEqual(['entry', 'decompress']);
+    expect(stub(xor('eax', 'eax'))).toEqual(['entry']);
+  });
+
+  it.each([
+    ['that begins in front of it', [lea('rsi', ptr('@payload', -16)), mov('edi', KERNEL)], ['entry']],
+    ['that begins with it', [lea('rsi', ptr('@payload')), mov('edi', KERNEL)], ['entry', 'decompress']],
+  ])('has by a string move %s, or has not', (_what, pointers, stages) => {
+    expect(stub(...(pointers as Item[]), mov('ecx', 20), cld(), rep(movsb()))).toEqual(stages);
+  });
+
+  it.each([
+    ['above 1 MiB, behind its payload', [READS, ...unpacks(KERNEL)], ['entry', 'decompress', 'handoff']],
+    ['below 1 MiB', [READS, ...unpacks(LOW)], ['entry', 'decompress']],
+    ['before it has read its payload', unpacks(KERNEL), ['entry']],
+  ])('hands over to what it wrote %s', (_what, code, stages) => {
+    expect(stub(...code)).toEqual(stages);
+  });
+
+  it('does not to what it did not write since', () => {
+    const [copied, gone] = [unpacks(KERNEL).slice(0, 5), unpacks(KERNEL).slice(5)];
+    expect(stub(...copied, READS, ...gone)).toEqual(['entry', 'decompress']);
+  });
+});
+
+describe('a kernel', () => {
+  const prints = (words: string): readonly Item[] => [
+    ...[lea('rsi', ptr('@text')), mov('dx', 0x3f8), '@again', lodsb(), test('al', 'al'), je('@end'), out('dx', 'al')],
+    ...([jmp('@again'), '@text', text(`${words}\0`), '@end'] as Item[]),
+  ];
+  const stagesOf = (code: readonly Item[]): string[] =>
+    runToEnd(new BootRun(configOf(elfGuest([...code, ...POWER_OFF])))).stages.map(({ name }) => name);
+
+  it.each([
+    ['with its version', '[    0.000000] Linux version 9.9\n', ['entry', 'handoff', 'banner']],
+    ['that has not ended', 'Linux version 9.9', ['entry', 'handoff']],
+    ['of another kind', 'Version of Linux\n', ['entry', 'handoff']],
+    ['in two lines', 'Linux\n version\n', ['entry', 'handoff']],
+    ['that is longer than a line', `Linux version${'.'.repeat(1100)}`, ['entry', 'handoff', 'banner']],
+  ])('has come to banner by a line %s, or has not', (_what, words, stages) => {
+    expect(stagesOf(prints(words))).toEqual(stages);
+  });
+
+  it('has come to init with the first instruction at level 3', () => {
+    const code = [
+      ...[mov('ecx', 0xc0000080), rdmsr(), or('eax', 1), wrmsr(), mov('ecx', 0xc0000081), xor('eax', 'eax')],
+      ...[mov('edx', 0x00100008), wrmsr(), lea('rcx', ptr('@user')), xor('r11d', 'r11d'), sysret(), '@user'],
+    ] as Item[];
+    expect(stagesOf(code)).toEqual(['entry', 'handoff', 'init']);
+    expect(stagesOf(code.filter((item) => item !== code[10]))).toEqual(['entry', 'handoff']);
   });
 });
