@@ -108,8 +108,6 @@ export class Taint {
   }
 
   #write(insn: Instruction, written: readonly number[], memory: readonly MemoryUse[], value: Mark | undefined): void {
-    const compares = insn.mnemonic === Mnemonic.Cmp || insn.mnemonic === Mnemonic.Test;
-    if (compares) return;
     for (const index of written) {
       const stackOnly = index === 4 && insn.isStackInstruction;
       if (!stackOnly) this.#registers[index] = value;
