@@ -8,7 +8,10 @@ const { cli, hlt, inc, iret, jmp, pop, push, sti } = x86;
 const RBX = 3;
 const TICK_CLOCKS = 0;
 /** Bytes that arrive at a port whose interrupts are off. */
-const UNHEARD: readonly InputByte[] = Array.from({ length: 8 }, (_, i) => ({ at: BigInt(1_000_000 * (i + 1)), byte: i }));
+const UNHEARD: readonly InputByte[] = Array.from({ length: 8 }, (_, i) => ({
+  at: BigInt(1_000_000 * (i + 1)),
+  byte: i,
+}));
 
 /** IRQ 0 counts in BX; the first tick comes after 55 ms. */
 const WAITS = [
