@@ -118,8 +118,8 @@ describe('a stub', () => {
 
 describe('a kernel', () => {
   const prints = (words: string): readonly Item[] => [
-    ...[lea('rsi', ptr('@text')), mov('dx', 0x3f8), '@again', lodsb(), test('al', 'al'), je('@end'), out('dx', 'al')],
-    ...([jmp('@again'), '@text', text(`${words}\0`), '@end'] as Item[]),
+    ...([lea('rsi', ptr('@text')), mov('dx', 0x3f8), '@again', lodsb(), test('al', 'al'), je('@end')] as const),
+    ...([out('dx', 'al'), jmp('@again'), '@text', text(`${words}\0`), '@end'] as const),
   ];
   const stagesOf = (code: readonly Item[]): string[] =>
     runToEnd(new BootRun(configOf(elfGuest([...code, ...POWER_OFF])))).stages.map(({ name }) => name);

@@ -1,7 +1,8 @@
 // Guests of a few instructions, as images and as machines ready to run. What they run is a list of assembler.ts.
 import type { PhysAddr } from '../../src/bits/address.ts';
 import { SEG } from '../../src/cpu/state/state.ts';
-import { Machine, type MachineConfig } from '../../src/machine/machine.ts';
+import { Machine } from '../../src/machine/machine.ts';
+import type { MachineConfig } from '../../src/machine/pc.ts';
 import type { RunConfig } from '../../src/run/run.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';
 import { makeElf32, multibootHeader } from '../boot/programs.ts';
