@@ -1,12 +1,17 @@
 // The static binding builds what there is of handlers: no definition needs a record, and each asks for operands of the
 // kind that its key promises.
 import { describe, expect, it } from 'vitest';
-import { defineFixed, type FixedInstruction } from '../../src/cpu/binding/fixed.ts';
+import { defineFixed, type FixedInstruction, fixedHost, fixedOperands } from '../../src/cpu/binding/fixed.ts';
 import { allHandlers } from '../../src/cpu/binding/handlers.ts';
 import { defineMemory, importHost } from '../../src/cpu/binding/memory.ts';
+import { stateBlock } from '../../src/cpu/binding/stateBlock.ts';
+import type { Registers } from '../../src/cpu/semantics/emission.ts';
+import { Emitter } from '../../src/cpu/semantics/emitter.ts';
 import type { Handler } from '../../src/cpu/semantics/handler.ts';
 import * as at from '../../src/cpu/state/layout.ts';
-import { ModuleBuilder } from '../../src/wasm/module.ts';
+import { widthOf } from '../../src/cpu/state/width.ts';
+import { get, ret, set } from '../../src/wasm/code.ts';
+import { type FunctionBuilder, ModuleBuilder } from '../../src/wasm/module.ts';
 
 const RBX = 3;
 const RSI = 6;
@@ -60,5 +65,38 @@ describe('the static binding', () => {
   ])('refuses %s', (_what, key, other) => {
     expect(() => built([[handler(key), instructionOf(other)]])).toThrow(/^no (?:general|vector) register at \d+$/);
     expect(() => built([[handler(key), instructionOf(key)]])).not.toThrow();
+  });
+
+  it('leaves open where registers are: here in locals of the function, whole ones only', () => {
+    const inLocals = (fn: FunctionBuilder): Registers => ({
+      ...stateBlock,
+      general: (index, bytes) => {
+        const local = fn.param(index, 'i64');
+        const width = widthOf(bytes);
+        return { read: () => width.from64(get(local)), write: (value) => set(local, width.unsigned64(value)) };
+      },
+    });
+    const module = new ModuleBuilder();
+    const shared = defineMemory(module, importHost(module));
+    const RDX = 2;
+    // MUL RBX: RAX and RDX are the instruction's own, RBX is its operand.
+    const insn = { ...instructionOf('mul r64'), reg1: at.regAddress(RBX) };
+    const index = module.function(['i64', 'i64', 'i64', 'i64'], ['i64'], (fn) => {
+      const registers = inLocals(fn);
+      const operands = fixedOperands(insn, registers, shared);
+      const host = { ...fixedHost(operands), next: () => ret(get(fn.param(RDX, 'i64'))) };
+      const e = new Emitter(fn, shared, { registers, operands, host });
+      handler('mul r64').build(e);
+      return [e.code, get(fn.param(RDX, 'i64')).code];
+    });
+    module.exportFunction('high', index);
+    const pages = at.RAM_BASE >>> 16;
+    const bytes = module.encode({ module: 'host', name: 'memory', minPages: pages });
+    const none = (): number => 0;
+    const host = { memory: new WebAssembly.Memory({ initial: pages }), touchChunk: none };
+    const imports = { ...host, deviceRead: none, deviceWrite: none, codeStore: none };
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { host: imports });
+    const high = exports['high'] as (rax: bigint, rcx: bigint, rdx: bigint, rbx: bigint) => bigint;
+    expect(high(1n << 63n, 7n, 9n, 6n)).toBe(3n);
   });
 });
