@@ -4,6 +4,7 @@
 //   tsx bench/interpreter.ts IMAGE   prints one JSON object (InterpreterRun)
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { DEFAULT_MAX_INSTRUCTIONS } from '../src/options/defaults.ts';
 import { drive, finish } from '../src/run/drive.ts';
 import { BootRun } from '../src/run/run.ts';
 import type { Stage } from '../src/run/stages.ts';
@@ -47,7 +48,7 @@ function cpuSeconds(): number | undefined {
 function measure(image: Uint8Array): InterpreterRun {
   const start = performance.now();
   const config = { image, cpu: 'max', memoryBytes: MEMORY_MIB * 2 ** 20, cmdline: CMDLINE, seed: 0 };
-  const run = new BootRun({ ...config, until: 'banner', maxInstructions: 20_000_000_000n });
+  const run = new BootRun({ ...config, until: 'banner', maxInstructions: DEFAULT_MAX_INSTRUCTIONS });
   const built = performance.now();
   const times = new Map<Stage, Moment>();
   finish(drive(run, { piece: () => SLICE }), note);

@@ -1,11 +1,13 @@
 // What is booted: Debian's kernels, each compressed in another way, with the same command line on both sides.
+import { MIB } from '../src/bits/sizes.ts';
+import { DEFAULT_MEMORY, LINUX_WORDS } from '../src/options/defaults.ts';
 import { type KernelFile, kernels } from '../test/support/kernels.ts';
 
 /** `nokaslr` makes the stub say so right before it unpacks the kernel: where QEMU's clock of the unpacking starts. */
-export const CMDLINE = 'earlyprintk=serial,ttyS0,115200 console=ttyS0 nokaslr';
+export const CMDLINE = `${LINUX_WORDS} nokaslr`;
 export const UNPACKING = "KASLR disabled: 'nokaslr'";
 export const BANNER = 'Linux version';
-export const MEMORY_MIB = 512;
+export const MEMORY_MIB = DEFAULT_MEMORY / MIB;
 
 const NAMES = ['debian-6.1', 'debian-6.12-cloud'];
 

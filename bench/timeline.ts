@@ -6,14 +6,13 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { setV8Flags } from '../src/cli/v8Flags.ts';
+import { DEFAULT_MAX_INSTRUCTIONS } from '../src/options/defaults.ts';
 import { drive, finish } from '../src/run/drive.ts';
 import { BootRun, type RunConfig } from '../src/run/run.ts';
 import { Timeline } from '../src/run/timeline.ts';
 import { kernels } from '../test/support/kernels.ts';
 import { random } from '../test/support/random.ts';
 import { CMDLINE, MEMORY_MIB } from './kernels.ts';
-
-const MOST = 20_000_000_000n;
 
 const { values } = parseArgs({
   options: {
@@ -49,7 +48,7 @@ function configOf(): RunConfig {
     cmdline: CMDLINE,
     seed: 0,
     until: 'banner',
-    maxInstructions: MOST,
+    maxInstructions: DEFAULT_MAX_INSTRUCTIONS,
   };
 }
 
@@ -61,7 +60,7 @@ function plain(config: RunConfig): BootRun {
 
 function kept(config: RunConfig): Timeline {
   const timeline = new Timeline(new BootRun(config));
-  finish(timeline.record(MOST));
+  finish(timeline.record(DEFAULT_MAX_INSTRUCTIONS));
   return timeline;
 }
 

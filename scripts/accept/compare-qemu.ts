@@ -19,6 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { MIB } from '../../src/bits/sizes.ts';
+import { DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY, LINUX_WORDS } from '../../src/options/defaults.ts';
 import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
 import * as at from '../../src/cpu/state/layout.ts';
@@ -56,7 +57,6 @@ const NOT_IN_TCG = [
 /** What gives each machine values of its own. */
 const OWN_VALUES = ['rdrand'];
 const CPU = ['max', ...[...NOT_IN_TCG, ...OWN_VALUES].map((name) => `-${name}`)].join(',');
-const MOST_INSTRUCTIONS = 20_000_000_000n;
 
 interface Point {
   readonly instructions: bigint;
@@ -123,8 +123,8 @@ function pointsOf(run: BootRun): Point[] {
     machine.requestStop();
   };
   const points: Point[] = [];
-  while (!(state.rflags & FLAGS.IF) && machine.engine.retired < MOST_INSTRUCTIONS) {
-    if (machine.run(MOST_INSTRUCTIONS)?.kind !== 'requested') break;
+  while (!(state.rflags & FLAGS.IF) && machine.engine.retired < DEFAULT_MAX_INSTRUCTIONS) {
+    if (machine.run(DEFAULT_MAX_INSTRUCTIONS)?.kind !== 'requested') break;
     const page = state.rip & ~0xfffn;
     if (fresh.includes(page) && !seen.has(page)) {
       points.push({ instructions: machine.engine.retired, registers: registersOf(run) });
@@ -355,14 +355,14 @@ async function main(): Promise<number> {
   const [path] = positionals;
   if (path === undefined || positionals.length > 1) throw new Error('one image is wanted');
   setV8Flags();
-  const memoryMiB = Number(values.memory ?? 512);
+  const memoryMiB = Number(values.memory ?? DEFAULT_MEMORY / MIB);
   const cpu = values.cpu ?? CPU;
   const config: RunConfig = {
     image: new Uint8Array(readFileSync(path)),
     ...{ entry: 64, paging: values.paging === '5' ? 5 : 4, cpu, memoryBytes: memoryMiB * MIB },
-    cmdline: values.append ?? 'console=ttyS0 earlyprintk=serial,ttyS0,115200 nokaslr',
+    cmdline: values.append ?? `${LINUX_WORDS} nokaslr`,
     until: 'end',
-    maxInstructions: MOST_INSTRUCTIONS,
+    maxInstructions: DEFAULT_MAX_INSTRUCTIONS,
     seed: 0,
   };
   const run = new BootRun(config);

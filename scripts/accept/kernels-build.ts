@@ -2,6 +2,7 @@
 // boot stub and the startup code look like. Each is kept, so that a second run builds what is new only.
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { LINUX_WORDS } from '../../src/options/defaults.ts';
 import { aptOptions, run, Unavailable, unpackPackage } from '../build/apt.mjs';
 import { type Check, checkAudit, checkBoot, checkWhy, printChecks } from './kernels-check.ts';
 import { buildStub, HEALTHY_STUB, SICK_STUBS } from './kernels-stub.ts';
@@ -142,7 +143,7 @@ function stubChecks(name: string, folder: string): Check[] {
     good: check.verdict !== '0 findings',
     details: check.details.slice(0, 1),
   }));
-  const why = checkWhy(image, ['--append', 'earlyprintk=serial,ttyS0,115200 console=ttyS0']);
+  const why = checkWhy(image, ['--append', LINUX_WORDS]);
   return [...seen, { ...why, good: why.details.length > 0 || why.good }];
 }
 

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { InputError } from '../../src/bits/errors.ts';
 import { MIB } from '../../src/bits/sizes.ts';
+import { DEFAULT_MAX_INSTRUCTIONS, LINUX_WORDS } from '../../src/options/defaults.ts';
 import { runToEnd } from '../../src/run/drive.ts';
 import { BootRun, type Outcome } from '../../src/run/run.ts';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
@@ -37,8 +38,6 @@ export interface MatrixRow {
   readonly seconds: number;
 }
 
-const CMDLINE = 'earlyprintk=serial,ttyS0,115200 console=ttyS0';
-
 function boot({ image, combination }: MatrixTask): MatrixRow {
   const started = performance.now();
   const { entry, cpu, paging, loadAt, memoryMiB, kaslr } = combination;
@@ -46,9 +45,9 @@ function boot({ image, combination }: MatrixTask): MatrixRow {
     image: new Uint8Array(readFileSync(image)),
     ...{ entry, cpu, paging, loadAt },
     memoryBytes: memoryMiB * MIB,
-    cmdline: kaslr ? CMDLINE : `${CMDLINE} nokaslr`,
+    cmdline: kaslr ? LINUX_WORDS : `${LINUX_WORDS} nokaslr`,
     until: 'banner',
-    maxInstructions: 20_000_000_000n,
+    maxInstructions: DEFAULT_MAX_INSTRUCTIONS,
     seed: 0,
   });
   const { outcome, stateHash, unimplemented, console } = runToEnd(run);

@@ -17,13 +17,14 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { mutateLea } from '../../src/code/mutant.ts';
+import { LINUX_WORDS } from '../../src/options/defaults.ts';
 import { kernel } from '../../test/support/kernels.ts';
 import { judgedMutants } from '../../test/support/mutants.ts';
 
 const after = resolve(fileURLToPath(import.meta.url), '../../..');
 const MOST_BYTES = 2 ** 28;
 const STAGES = ['entry', 'decompress', 'handoff', 'banner', 'init'];
-const APPEND = ['--append', 'earlyprintk=serial,ttyS0,115200 console=ttyS0 nokaslr'];
+const APPEND = ['--append', `${LINUX_WORDS} nokaslr`];
 /** Of 6.12 cloud: one that dies at once and one that dies once the kernel is unpacked. */
 const MUTANTS_TRIED = 2;
 

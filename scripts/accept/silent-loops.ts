@@ -5,6 +5,7 @@
 //
 // Exit status: 0 all went on, 1 one was given up.
 import { bytesOfHex } from '../../src/bits/hex.ts';
+import { DEFAULT_MAX_INSTRUCTIONS } from '../../src/options/defaults.ts';
 import { runToEnd } from '../../src/run/drive.ts';
 import { BootRun } from '../../src/run/run.ts';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
@@ -39,7 +40,7 @@ for (const [name, code] of LOOPS) {
   const image = makeElf({ segments: [{ physAddr: ENTRY, virtAddr: ENTRY, memSize: 0x1000n, bytes }], entry: ENTRY });
   const run = new BootRun({
     ...{ image, cpu: 'max', memoryBytes: 64 << 20, cmdline: '', until: 'end', seed: 0 },
-    maxInstructions: 20_000_000_000n,
+    maxInstructions: DEFAULT_MAX_INSTRUCTIONS,
   });
   const started = process.cpuUsage();
   const { outcome } = runToEnd(run);

@@ -21,12 +21,12 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { MIB } from '../../src/bits/sizes.ts';
 import { commandInitramfs } from '../../src/boot/initramfs.ts';
+import { DEFAULT_MEMORY } from '../../src/options/defaults.ts';
 import { kernels } from '../../test/support/kernels.ts';
 import { complaintsBeyond, graveLines, logLines } from './kernel-log.ts';
 import { jobsOption, type Reply, shareOut } from './pool.ts';
 import type { UserlandRow, UserlandTask } from './userland-worker.ts';
 
-const MEMORY = 512 * MIB;
 const LINES = 80_000;
 const PRIME = 80_021;
 const FACTOR = 7919;
@@ -120,7 +120,7 @@ function plan(kernel: Kernel, extent: Extent, apic: boolean): Planned[] {
       cmdline: cmdlineOf(mode),
       entry: kernel.is32 ? 32 : 64,
       entryPaging: mode.entryPaging,
-      memoryBytes: MEMORY,
+      memoryBytes: DEFAULT_MEMORY,
       loadAt: undefined,
       apic,
     },
@@ -147,7 +147,7 @@ function qemuConsole({ task }: Planned): string {
   try {
     const initrd = join(work, 'initrd');
     writeFileSync(initrd, commandInitramfs(task.script, new Uint8Array(readFileSync(task.busybox)), 'console'));
-    const machine = ['-accel', 'tcg', '-cpu', 'max', '-m', `${MEMORY / MIB}M`, '-net', 'none', '-no-reboot'];
+    const machine = ['-accel', 'tcg', '-cpu', 'max', '-m', `${DEFAULT_MEMORY / MIB}M`, '-net', 'none', '-no-reboot'];
     const terminal = ['-display', 'none', '-monitor', 'none', '-serial', 'stdio'];
     const files = ['-kernel', task.image, '-initrd', initrd, '-append', task.cmdline];
     const { stdout, error } = spawnSync('qemu-system-x86_64', [...machine, ...terminal, ...files], {

@@ -25,6 +25,7 @@ import { fileURLToPath } from 'node:url';
 import { PAGE_SIZE } from '../../src/bits/address.ts';
 import { hexBytes } from '../../src/bits/hex.ts';
 import { LEA_LENGTH, listRipRelativeLeas, mutateLea, type RipRelativeLea } from '../../src/code/mutant.ts';
+import { LINUX_WORDS } from '../../src/options/defaults.ts';
 import { type KernelFile, kernel } from '../../test/support/kernels.ts';
 import { type Judgement, judge } from '../oracles/judge.ts';
 import { judgeEntry64 } from '../oracles/judge-entry64.ts';
@@ -62,7 +63,7 @@ const root = resolve(fileURLToPath(import.meta.url), '../../..');
 const journal = join(root, '.cache/mutants.jsonl');
 const data = join(root, 'test/data/mutants.json');
 
-const MACHINE = { cpu: 'max', append: 'earlyprintk=serial,ttyS0,115200 console=ttyS0 nokaslr' };
+const MACHINE = { cpu: 'max', append: `${LINUX_WORDS} nokaslr` };
 const SECONDS = 20;
 const CONSOLE_KEPT = 400;
 

@@ -1,5 +1,6 @@
+import type { Given } from '../options/row.ts';
 import type { Io } from './io.ts';
-import type { CommandUsage, Given } from './usage.ts';
+import type { CommandUsage } from './usage.ts';
 
 /** One word behind `firstlight`. */
 export type Command = {

@@ -3,12 +3,13 @@
 import { existsSync } from 'node:fs';
 import { InputError } from '../bits/errors.ts';
 import { visible } from '../bits/visible.ts';
+import { UsageError } from '../options/usageError.ts';
 import type { Command } from './command.ts';
 import { COMMANDS, commandNames, findCommand } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { guarded, type Io } from './io.ts';
 import { meant } from './nearest.ts';
-import { helpText, readArguments, UsageError } from './usage.ts';
+import { helpText, readArguments } from './usage.ts';
 import { version } from './version.ts';
 
 /** Runs `firstlight` with these arguments. Throws nothing. @param find the commands there are  @returns the exit code */

@@ -2,14 +2,15 @@
 // is written on the way or there.
 
 import { BootRun, type Goal, type RunConfig } from '../run/run.ts';
+import type { Given } from '../options/row.ts';
+import { UsageError } from '../options/usageError.ts';
 import { whenText } from '../report/outcome.ts';
 import { drive, type Ended } from './drive.ts';
 import { driveInteractive, openKeyboard } from './interactive.ts';
 import type { Io, Keyboard } from './io.ts';
-import { checkAgainstEntry, GOALS, imageOperand, onwardOptions, readBootInput } from './options.ts';
+import { checkAgainstEntry, imageOperand, onwardOptions, readBootInput } from './options.ts';
 import type { Screen } from './screen.ts';
 import { checkBesideRestore, checkSavePlace, restoreRun, type Saving, saveRun, savingOf } from './snapshots.ts';
-import { type Given, UsageError } from './usage.ts';
 
 /** A run that is ready to be driven. */
 export type Opened = {
@@ -39,7 +40,7 @@ async function openImage(given: Given): Promise<Opened> {
 
 async function openSaved(given: Given, path: string): Promise<Opened> {
   checkBesideRestore(given);
-  const goal = onwardOptions(given, GOALS);
+  const goal = onwardOptions(given);
   const saving = await placeOf(given, goal.until, undefined);
   const until = saving?.at ?? goal.until;
   const run = await restoreRun(path, { ...goal, until });

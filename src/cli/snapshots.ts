@@ -11,43 +11,15 @@ import { InputError } from '../bits/errors.ts';
 import type { BootRun, Goal } from '../run/run.ts';
 import { type Onward, SnapshotReader, snapshotOf } from '../run/snapshot.ts';
 import { type Stage, STAGES } from '../run/stages.ts';
+import { SAVE_AT } from '../options/boots.ts';
+import { type Given, optionsOf, valueOf } from '../options/row.ts';
+import { OPTIONS } from '../options/table.ts';
+import { UsageError } from '../options/usageError.ts';
 import { attempt, noStreamOfBytes, STDIN } from './files.ts';
 import type { Io } from './io.ts';
-import { type Given, type OptionRow, UsageError } from './usage.ts';
-import { choiceValue } from './values.ts';
 import { type Written, writeFile } from './writeFile.ts';
 
-export const SNAPSHOT_OPTIONS: readonly OptionRow[] = [
-  {
-    name: 'save',
-    value: 'FILE',
-    help: [
-      'Save the run where it stops (a stage, an instruction limit, Ctrl-A x), for',
-      '--restore. A run that the guest has ended is not saved.',
-    ],
-  },
-  {
-    name: 'save-at',
-    value: 'STAGE',
-    help: ['With --save: save when that stage is reached, and go on to --until.'],
-  },
-  {
-    name: 'restore',
-    value: 'FILE',
-    help: [
-      'Go on with a saved run, as if it had never stopped; IMAGE and the options of',
-      'the machine are in the file and not given again, except --disk. The counts',
-      'of --max-instructions go on too. Sets --until end unless that is given.',
-    ],
-  },
-];
-
-/** What may stand beside --restore; all else describes the machine, which is in the file. */
-const BESIDE_RESTORE = new Set(
-  'restore until until-text max-instructions disk interactive exit-code safe-console json quiet save save-at screen'.split(
-    ' ',
-  ),
-);
+const ROWS = optionsOf('boot', OPTIONS);
 
 /** Where a run is to be saved. */
 export type Saving = {
@@ -57,13 +29,13 @@ export type Saving = {
 };
 
 /** What --save and --save-at amount to. Throws UsageError. */
-export function savingOf({ values }: Given, until: Goal): Saving | undefined {
-  const [path, stage] = [values.get('save'), values.get('save-at')];
+export function savingOf(given: Given, until: Goal): Saving | undefined {
+  const [path, stage] = [given.values.get('save'), given.values.get(SAVE_AT.name)];
   if (path === undefined) {
     if (stage !== undefined) throw new UsageError('--save-at is for --save; without that it has no use');
     return undefined;
   }
-  const at = stage === undefined ? undefined : choiceValue('save-at', stage, STAGES);
+  const at = valueOf<Stage | undefined>(given, SAVE_AT);
   if (at !== undefined && until !== 'end' && STAGES.indexOf(at) > STAGES.indexOf(until)) {
     throw new UsageError(`--save-at ${at} comes after the end of the run, --until ${until}`);
   }
@@ -73,12 +45,10 @@ export function savingOf({ values }: Given, until: Goal): Saving | undefined {
 /** Throws UsageError where something is given that the snapshot has. */
 export function checkBesideRestore({ values, switches, operands }: Given): void {
   if (operands.length > 0) throw new UsageError('--restore needs no image: it is in the snapshot');
-  const extra = [...values.keys(), ...switches].find((name) => !BESIDE_RESTORE.has(name));
+  const beside = new Set(ROWS.filter((row) => row.besideRestore).map(({ name }) => name));
+  const extra = [...values.keys(), ...switches].find((name) => !beside.has(name));
   if (extra !== undefined) throw new UsageError(`--${extra} cannot be changed by --restore: it is in the snapshot`);
 }
-
-/** The option's files that are read as long as the run goes, or may be wanted again. */
-const READ = ['initrd', 'busybox', 'disk', 'module'] as const;
 
 /** Before the long way to where it is written. @param image the image's file, where there is one. Throws InputError. */
 export async function checkSavePlace(path: string, given: Given, image: string | undefined): Promise<void> {
@@ -88,7 +58,8 @@ export async function checkSavePlace(path: string, given: Given, image: string |
   if (old?.isDirectory()) throw refusal('it is a folder');
   // A device or a pipe is written to; a file is put in its place.
   if (old && !old.isFile()) return;
-  const inputs = [image ?? [], ...READ.map((name) => given.all.get(name) ?? [])].flat();
+  const parts = ROWS.filter(({ file }) => file === 'part');
+  const inputs = [image ?? [], ...parts.map(({ name }) => given.all.get(name) ?? [])].flat();
   for (const input of old ? inputs : []) {
     const read = await stat(input).catch(() => undefined);
     if (read?.ino === old?.ino && read?.dev === old?.dev) throw refusal('it is a file that is read');

@@ -1,21 +1,9 @@
 // Arguments of a command: a table of its options, read with Node's own parser, and its help made of the same table.
 
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import type { Given, NamedRow } from '../options/row.ts';
+import { UsageError } from '../options/usageError.ts';
 import { meant } from './nearest.ts';
-
-/** The command line makes no sense; the message is one plain line. Ends in exit code 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
-export type OptionRow = {
-  /** Without the dashes. */
-  readonly name: string;
-  /** What stands for its value in the help; an option without is a switch. */
-  readonly value?: string;
-  /** Lines of at most 72 characters. */
-  readonly help: readonly string[];
-};
 
 export type CommandUsage = {
   readonly name: string;
@@ -25,19 +13,10 @@ export type CommandUsage = {
   /** Shown above and below the options. */
   readonly intro: readonly string[];
   readonly outro: readonly string[];
-  readonly options: readonly OptionRow[];
+  readonly options: readonly NamedRow[];
 };
 
-export type Given = {
-  /** Of an option given twice the last. */
-  readonly values: ReadonlyMap<string, string>;
-  /** Every value of an option that was given, in order, for those that may be given more than once. */
-  readonly all: ReadonlyMap<string, readonly string[]>;
-  readonly switches: ReadonlySet<string>;
-  readonly operands: readonly string[];
-};
-
-const HELP: OptionRow = { name: 'help', help: ['Show this help.'] };
+const HELP: NamedRow = { name: 'help', help: ['Show this help.'] };
 
 /** Reads the arguments after the command's name. Throws UsageError. */
 export function readArguments(usage: CommandUsage, args: readonly string[]): Given {
@@ -63,21 +42,21 @@ export function readArguments(usage: CommandUsage, args: readonly string[]): Giv
 }
 
 // Not strict: the messages of the strict mode are long, and differ from one version of Node to the next.
-function tokensOf(rows: ReadonlyMap<string, OptionRow>, args: readonly string[]) {
+function tokensOf(rows: ReadonlyMap<string, NamedRow>, args: readonly string[]) {
   const options: NonNullable<ParseArgsConfig['options']> = {};
   for (const row of rows.values()) options[row.name] = { type: row.value === undefined ? 'boolean' : 'string' };
   options['help'] = { type: 'boolean', short: 'h' };
   return parseArgs({ args: [...args], options, strict: false, tokens: true, allowPositionals: true }).tokens;
 }
 
-function checkedSwitch(row: OptionRow, value: string | undefined): string {
+function checkedSwitch(row: NamedRow, value: string | undefined): string {
   if (value !== undefined) throw new UsageError(`--${row.name} takes no value`);
   return row.name;
 }
 
 type ValueToken = { readonly value?: string | undefined; readonly inlineValue?: boolean | undefined };
 
-function checkedValue(row: OptionRow, placeholder: string, { value, inlineValue }: ValueToken): string {
+function checkedValue(row: NamedRow, placeholder: string, { value, inlineValue }: ValueToken): string {
   const looksLikeOption = value?.startsWith('--') && !inlineValue;
   if (value !== undefined && !looksLikeOption) return value;
   const hint = looksLikeOption ? ` (if '${value}' is meant: --${row.name}=${value})` : '';
@@ -99,7 +78,7 @@ export function helpText(usage: CommandUsage): string {
   return `${lines.join('\n')}\n`;
 }
 
-const optionLines = ({ name, value, help }: OptionRow): string[] => [
+const optionLines = ({ name, value, help }: NamedRow): string[] => [
   `  --${name}${value === undefined ? '' : ` ${value}`}`,
   ...help.map((line) => `      ${line}`),
 ];

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { BOOT_OPTIONS } from '../../src/cli/options.ts';
+import { optionsOf } from '../../src/options/row.ts';
+import { OPTIONS } from '../../src/options/table.ts';
 import { nearest, slips } from '../../src/cli/nearest.ts';
 import { type CommandUsage, helpText, readArguments } from '../../src/cli/usage.ts';
 import { firstlight, GOOD } from './fakeIo.ts';
@@ -49,7 +50,8 @@ describe('firstlight boot', () => {
   ])('explains every option: %s', async (_name, args) => {
     const { code, stdout, stderr } = await firstlight(args);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    for (const { name } of BOOT_OPTIONS) expect(stdout).toMatch(new RegExp(`^ {2}--${name}\\b.*\\n {6}\\S`, 'm'));
+    for (const { name } of optionsOf('boot', OPTIONS))
+      expect(stdout).toMatch(new RegExp(`^ {2}--${name}\\b.*\\n {6}\\S`, 'm'));
   });
 
   it.each([

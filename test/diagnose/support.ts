@@ -1,5 +1,6 @@
 // Diagnoses of the samples, and of samples made sick in other ways.
 import { readFileSync } from 'node:fs';
+import { DEFAULT_MEMORY } from '../../src/options/defaults.ts';
 import type { RunConfig } from '../../src/run/run.ts';
 import type { Diagnosis, ProofBoot } from '../../src/diagnose/types.ts';
 import { diagnose, type WhyOptions } from '../../src/diagnose/why.ts';
@@ -25,7 +26,7 @@ export function withBytes(image: Uint8Array, link: number, bytes: readonly numbe
 export const configOf = (image: Uint8Array, more: Partial<RunConfig> = {}): RunConfig => ({
   image,
   cpu: 'max',
-  memoryBytes: 512 << 20,
+  memoryBytes: DEFAULT_MEMORY,
   cmdline: '',
   until: 'banner',
   maxInstructions: 2_000_000_000n,

@@ -2,7 +2,8 @@
 // option is seen. `npm run matrix` boots them all.
 import { describe, expect, it } from 'vitest';
 import { parseBzImage } from '../../src/image/bzimage.ts';
-import { boot, CMDLINE, GIB, imageOf, MIB, wanted } from './support.ts';
+import { GIB, MIB } from '../../src/bits/sizes.ts';
+import { boot, CMDLINE, imageOf, wanted } from './support.ts';
 
 const NO_KASLR = { cmdline: `${CMDLINE} nokaslr` };
 const HIGH = { loadAt: 5 * GIB, memoryBytes: 6 * GIB };

@@ -1,13 +1,12 @@
 // Boots of real kernels, as the tests here want them.
 import { readFileSync } from 'node:fs';
 import type { TestContext } from 'vitest';
+import { DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY, LINUX_WORDS } from '../../src/options/defaults.ts';
 import { runToEnd } from '../../src/run/drive.ts';
 import { BootRun, type RunConfig, type RunResult } from '../../src/run/run.ts';
 import { type KernelFile, kernel, kernels } from '../support/kernels.ts';
 
-export const MIB = 2 ** 20;
-export const GIB = 2 ** 30;
-export const CMDLINE = 'earlyprintk=serial,ttyS0,115200 console=ttyS0';
+export const CMDLINE = LINUX_WORDS;
 
 /** The kernel called `name`; the test is skipped, and says why, where it cannot be had. */
 export function wanted(name: string, context: TestContext): KernelFile {
@@ -23,11 +22,11 @@ export const imageOf = (file: KernelFile): Uint8Array => new Uint8Array(readFile
 export const configOf = (image: Uint8Array, more: Partial<RunConfig> = {}): RunConfig => ({
   image,
   cpu: 'max',
-  memoryBytes: 512 * MIB,
+  memoryBytes: DEFAULT_MEMORY,
   cmdline: CMDLINE,
   until: 'banner',
   // More than four times what the slowest of these boots needs.
-  maxInstructions: 20_000_000_000n,
+  maxInstructions: DEFAULT_MAX_INSTRUCTIONS,
   seed: 0,
   ...more,
 });

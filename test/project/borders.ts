@@ -13,6 +13,7 @@ export const ROOMS = [
   'machine',
   'boot',
   'run',
+  'options',
   'record',
   'audit',
   'diagnose',

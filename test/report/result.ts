@@ -1,5 +1,6 @@
 // A made-up result of a run, to be reported.
 import type { Boot } from '../../src/boot/protocol.ts';
+import { DEFAULT_MEMORY, DEFAULT_MAX_INSTRUCTIONS } from '../../src/options/defaults.ts';
 import type { Outcome, RunConfig, RunResult } from '../../src/run/run.ts';
 
 type Ending = Outcome extends infer O
@@ -18,10 +19,10 @@ export const outcomeOf = (ending: Ending): Outcome => ({
 export const CONFIG: RunConfig = {
   image: new Uint8Array(3),
   cpu: 'max',
-  memoryBytes: 512 << 20,
+  memoryBytes: DEFAULT_MEMORY,
   cmdline: 'console=ttyS0',
   until: 'banner',
-  maxInstructions: 20_000_000_000n,
+  maxInstructions: DEFAULT_MAX_INSTRUCTIONS,
   seed: 5,
 };
 

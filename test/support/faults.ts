@@ -2,7 +2,7 @@
 // whoever blames a position-dependent reference for what follows has guessed.
 import { Decoder, DecoderOptions, type Instruction, OpKind } from 'iced-x86';
 import { bytesOfHex, hexBytes } from '../../src/bits/hex.ts';
-import { MIB } from '../../src/bits/sizes.ts';
+import { DEFAULT_MEMORY, LINUX_WORDS } from '../../src/options/defaults.ts';
 import { drive } from '../../src/run/drive.ts';
 import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { type CodeInstruction, type CodeMap, findCode } from '../../src/code/codeMap.ts';
@@ -14,14 +14,13 @@ import { locateInMemory } from '../../src/record/location.ts';
 import type { Stage } from '../../src/run/stages.ts';
 import type { Random } from './random.ts';
 
-const CMDLINE = 'earlyprintk=serial,ttyS0,115200 console=ttyS0';
 /** Twice what the slowest of Debian's kernels takes to unpack. */
 const MOST_INSTRUCTIONS = 9_000_000_000n;
 
 /** The boot that a fault is tried in. */
 export const bootConfig = (image: Uint8Array, entry: 32 | 64, until: Stage): RunConfig => ({
-  ...{ image, entry, cpu: 'max', cmdline: CMDLINE, seed: 0 },
-  ...{ memoryBytes: 512 * MIB, until, maxInstructions: MOST_INSTRUCTIONS },
+  ...{ image, entry, cpu: 'max', cmdline: LINUX_WORDS, seed: 0 },
+  ...{ memoryBytes: DEFAULT_MEMORY, until, maxInstructions: MOST_INSTRUCTIONS },
 });
 
 export const FAULT_KINDS = ['nop', 'five-nops', 'inverted-jump', 'constant-bit', 'register-bit'] as const;

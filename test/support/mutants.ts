@@ -1,6 +1,7 @@
 // The list of judged mutants, test/data/mutants.json (made by scripts/generate/make-mutants.ts), and how to boot one.
 import { readFileSync } from 'node:fs';
 import { MIB } from '../../src/bits/sizes.ts';
+import { DEFAULT_MAX_INSTRUCTIONS } from '../../src/options/defaults.ts';
 import type { RunConfig } from '../../src/run/run.ts';
 import { mutateLea } from '../../src/code/mutant.ts';
 
@@ -51,7 +52,7 @@ export function mutantConfig(
     cpu: judge.cpu,
     cmdline: judge.append,
     until: 'banner',
-    maxInstructions: 20_000_000_000n,
+    maxInstructions: DEFAULT_MAX_INSTRUCTIONS,
     seed: 0,
   };
 }

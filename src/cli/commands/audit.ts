@@ -10,6 +10,9 @@ import { MIB } from '../../bits/sizes.ts';
 import { isThinArchive, thinMemberNames } from '../../image/archive.ts';
 import { type KernelConfig, parseKernelConfig } from '../../image/kernelConfig.ts';
 import { parseSymbols } from '../../image/symbols.ts';
+import { LOOK_OPTIONS } from '../../options/looks.ts';
+import { type Given, optionsOf } from '../../options/row.ts';
+import { UsageError } from '../../options/usageError.ts';
 import { type AuditedFile, auditLines, countFindings, quietAuditLines } from '../../report/audit.ts';
 import { auditJson } from '../../report/auditJson.ts';
 import { sarifLog } from '../../report/sarif.ts';
@@ -18,7 +21,7 @@ import { EXIT } from '../exit.ts';
 import { aboutFile, readInput } from '../files.ts';
 import type { Io } from '../io.ts';
 import { Screen } from '../screen.ts';
-import { type CommandUsage, type Given, UsageError } from '../usage.ts';
+import type { CommandUsage } from '../usage.ts';
 import { version } from '../version.ts';
 
 /** A vmlinux with debug information has some 400 MiB. */
@@ -37,35 +40,7 @@ export const auditUsage: CommandUsage = {
     'unpacked, unified kernel images opened, members of a thin archive read from beside it. Objects given',
     'together are taken as parts of one link.',
   ],
-  options: [
-    {
-      name: 'symbols',
-      value: 'FILE',
-      help: ["The stub's ELF file or a System.map, to name what is found. It has to be of", 'the same build.'],
-    },
-    {
-      name: 'config',
-      value: 'FILE',
-      help: ['The .config of the build, for an image that does not carry its own.'],
-    },
-    {
-      name: 'link-command',
-      value: 'TEXT',
-      help: [
-        'The command that links the stub, as in "ld -m elf_x86_64 -pie ...": which of the',
-        'flags that protect it are there.',
-      ],
-    },
-    {
-      name: 'build-log',
-      value: 'FILE',
-      help: ['The output of `make V=1`; the command that links the stub is taken from it.'],
-    },
-    { name: 'payload', help: ['Unpack the kernel inside a bzImage and audit it too.'] },
-    { name: 'json', help: ['Print one JSON object on stdout, and nothing else (docs/json.md).'] },
-    { name: 'sarif', help: ['Print a SARIF 2.1.0 log on stdout, and nothing else, for code-scanning tools.'] },
-    { name: 'quiet', help: ['Say nothing but the findings, in a line each, and their number.'] },
-  ],
+  options: optionsOf('audit', LOOK_OPTIONS),
   outro: [
     'Exit codes: 0 no findings (notes alone are none), 1 findings, 2 bad usage, or a file that',
     'cannot be used: the others are audited all the same.',

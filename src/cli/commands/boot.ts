@@ -2,6 +2,10 @@
 
 import { type BootRun, endedAsAsked, type Goal, type Outcome, type RunResult } from '../../run/run.ts';
 import type { Console } from '../../machine/console.ts';
+import { EXIT_CODE } from '../../options/boots.ts';
+import { optionsOf, valueOf } from '../../options/row.ts';
+import { OPTIONS } from '../../options/table.ts';
+import { UsageError } from '../../options/usageError.ts';
 import { hintLines } from '../../report/hints.ts';
 import { bootJson } from '../../report/json.ts';
 import { commandLineText, imageText, machineText } from '../../report/machine.ts';
@@ -10,12 +14,10 @@ import { wordsHint } from '../../report/silence.ts';
 import type { Command } from '../command.ts';
 import { EXIT, exitCodeOf, isOwnEnd, type Stopped, stoppedBy } from '../exit.ts';
 import { openKeyboard } from '../interactive.ts';
-import { BOOT_OPTIONS, DEVICE_OPTIONS, END_OPTIONS, exitCodeOption, withEnd } from '../options.ts';
 import { Screen, type Tone } from '../screen.ts';
 import { uninterrupted } from '../io.ts';
 import { openRun, play } from '../session.ts';
-import { SNAPSHOT_OPTIONS } from '../snapshots.ts';
-import { type CommandUsage, UsageError } from '../usage.ts';
+import type { CommandUsage } from '../usage.ts';
 
 const usage: CommandUsage = {
   name: 'boot',
@@ -26,7 +28,7 @@ const usage: CommandUsage = {
     'program in a PC of its own. The serial console goes to stdout, all that is said about',
     'the run to stderr.',
   ],
-  options: [...BOOT_OPTIONS.map(withEnd), ...END_OPTIONS, ...DEVICE_OPTIONS, ...SNAPSHOT_OPTIONS],
+  options: optionsOf('boot', OPTIONS),
   outro: [
     'Examples:',
     '  firstlight boot vmlinuz --append "root=/dev/vda" --disk disk.img --until end',
@@ -55,7 +57,7 @@ export const boot: Command = {
     const screen = new Screen(io, given.switches.has('safe-console'));
     const json = given.switches.has('json');
     const quiet = given.switches.has('quiet');
-    const asGuest = exitCodeOption(given) === 'guest';
+    const asGuest = valueOf<'guest' | 'own'>(given, EXIT_CODE) === 'guest';
     const keyboard = given.switches.has('interactive') ? openKeyboard(io) : undefined;
     const ended = await uninterrupted(io, () => {
       if (!json) listen(run, screen, keyboard === undefined, quiet);

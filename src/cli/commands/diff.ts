@@ -4,6 +4,9 @@ import { MIB } from '../../bits/sizes.ts';
 import { diffImages } from '../../audit/diff/diff.ts';
 import type { DiffReport } from '../../audit/diff/types.ts';
 import { parseSymbols, type SymbolTable } from '../../image/symbols.ts';
+import { CONTEXT, LOOK_OPTIONS } from '../../options/looks.ts';
+import { type Given, optionsOf, valueOf } from '../../options/row.ts';
+import { UsageError } from '../../options/usageError.ts';
 import { type DiffNames, diffLines, isEqual, quietDiffLines } from '../../report/diff.ts';
 import { diffJson } from '../../report/diffJson.ts';
 import { REPORT_WIDTH } from '../../report/lines.ts';
@@ -12,14 +15,10 @@ import { EXIT } from '../exit.ts';
 import { readInput } from '../files.ts';
 import type { Io } from '../io.ts';
 import { Screen } from '../screen.ts';
-import { type CommandUsage, type Given, UsageError } from '../usage.ts';
-import { seedValue } from '../values.ts';
+import type { CommandUsage } from '../usage.ts';
 
 /** A vmlinux with debug information has some 400 MiB. */
 const LARGEST_FILE = 1024 * MIB;
-const DEFAULT_CONTEXT = 3;
-/** More equal instructions than a reader wants, and than there are in nearly all functions. */
-const LARGEST_CONTEXT = 10_000;
 
 export const diffUsage: CommandUsage = {
   name: 'diff',
@@ -30,21 +29,7 @@ export const diffUsage: CommandUsage = {
     '(vmlinux), instruction by instruction, after mapping the addresses of one to those of the other.',
     'What only moved is equal; what comes to the same address in another way stands out.',
   ],
-  options: [
-    {
-      name: 'symbols-good',
-      value: 'FILE',
-      help: [
-        "An ELF file or a System.map with GOOD's symbols, of the same build. An ELF",
-        'file brings its own, a kernel its kallsyms.',
-      ],
-    },
-    { name: 'symbols-bad', value: 'FILE', help: ['The same for BAD.'] },
-    { name: 'context', value: 'N', help: [`Equal instructions around a difference. Default: ${DEFAULT_CONTEXT}.`] },
-    { name: 'all', help: ['Also numbers that differ because sizes and addresses do.'] },
-    { name: 'json', help: ['Print one JSON object on stdout, and nothing else (docs/json.md).'] },
-    { name: 'quiet', help: ['Say nothing but the functions that differ, in a line each, and their number.'] },
-  ],
+  options: optionsOf('diff', LOOK_OPTIONS),
   outro: [
     'Between the columns: ! the same address in another way, | something else, < only in GOOD,',
     '> only in BAD, ~ a number that follows from the layout.',
@@ -74,12 +59,12 @@ function namesOf({ operands }: Given): DiffNames {
 }
 
 /** Throws UsageError and InputError. */
-function compareFiles({ values, switches }: Given, names: DiffNames): DiffReport {
-  const context = values.get('context');
+function compareFiles(given: Given, names: DiffNames): DiffReport {
+  const { values, switches } = given;
   const [goodSymbols, badSymbols] = [symbolsOf(values.get('symbols-good')), symbolsOf(values.get('symbols-bad'))];
   const read = (path: string): Uint8Array => readInput(path, LARGEST_FILE, 'any kernel has');
   return diffImages(read(names.good), read(names.bad), {
-    context: context === undefined ? DEFAULT_CONTEXT : Math.min(LARGEST_CONTEXT, seedValue('context', context)),
+    context: valueOf<number>(given, CONTEXT),
     all: switches.has('all'),
     ...(goodSymbols === undefined ? {} : { goodSymbols }),
     ...(badSymbols === undefined ? {} : { badSymbols }),

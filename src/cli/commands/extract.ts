@@ -7,6 +7,9 @@ import type { Payload } from '../../image/bzimage.ts';
 import type { FileKind } from '../../image/classify.ts';
 import { isElf } from '../../image/elf.ts';
 import { type OpenedFile, openFile, originText } from '../../image/open.ts';
+import { LOOK_OPTIONS } from '../../options/looks.ts';
+import { optionsOf } from '../../options/row.ts';
+import { UsageError } from '../../options/usageError.ts';
 import { countText } from '../../report/numbers.ts';
 import type { Command } from '../command.ts';
 import { EXIT, stoppedBy } from '../exit.ts';
@@ -14,7 +17,7 @@ import { readInput } from '../files.ts';
 import type { Io } from '../io.ts';
 import { imageOperand } from '../options.ts';
 import { Screen } from '../screen.ts';
-import { type CommandUsage, UsageError } from '../usage.ts';
+import type { CommandUsage } from '../usage.ts';
 import { writeFile } from '../writeFile.ts';
 
 const LARGEST_FILE = 1024 * MIB;
@@ -28,13 +31,7 @@ export const extractUsage: CommandUsage = {
     'as it was packed: an ELF file, as a rule with a table of relocations behind it. gzip, bzip2, lzma, xz,',
     'lzo, lz4 and zstd are known, around the image too.',
   ],
-  options: [
-    {
-      name: 'to',
-      value: 'FILE',
-      help: ['Where to write it (needed); an older file is overwritten. - is stdout.'],
-    },
-  ],
+  options: optionsOf('extract', LOOK_OPTIONS),
   outro: [
     'Exit codes: 0 written, 2 bad usage, or an image that cannot be used, or a file that cannot be',
     'written; then no part of it is left behind.',

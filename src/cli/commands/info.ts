@@ -4,6 +4,9 @@ import { type ImageInfo, imageInfo } from '../../audit/info.ts';
 import { InputError } from '../../bits/errors.ts';
 import { MIB } from '../../bits/sizes.ts';
 import { symbolLines } from '../../image/nm.ts';
+import { LOOK_OPTIONS } from '../../options/looks.ts';
+import { type Given, optionsOf } from '../../options/row.ts';
+import { UsageError } from '../../options/usageError.ts';
 import { infoLines } from '../../report/info.ts';
 import { infoJson } from '../../report/infoJson.ts';
 import { countText } from '../../report/numbers.ts';
@@ -13,7 +16,7 @@ import { readInput } from '../files.ts';
 import type { Io } from '../io.ts';
 import { imageOperand } from '../options.ts';
 import { Screen } from '../screen.ts';
-import { type CommandUsage, type Given, UsageError } from '../usage.ts';
+import type { CommandUsage } from '../usage.ts';
 import { writeFile } from '../writeFile.ts';
 
 /** A vmlinux with debug information has some 400 MiB. */
@@ -29,20 +32,7 @@ export const infoUsage: CommandUsage = {
     'Compressed files are unpacked, unified kernel images opened. Nothing is run, and nothing judged; that',
     'is what `firstlight audit` is for.',
   ],
-  options: [
-    { name: 'header-only', help: ['Leave the kernel packed: instead of seconds it takes an instant.'] },
-    {
-      name: 'symbols-to',
-      value: 'FILE',
-      help: ["Write the kernel's symbols to FILE, in the form of a System.map."],
-    },
-    {
-      name: 'config-to',
-      value: 'FILE',
-      help: ["Write the kernel's configuration to FILE, where the kernel carries it."],
-    },
-    { name: 'json', help: ['Print one JSON object on stdout, and nothing else (docs/json.md).'] },
-  ],
+  options: optionsOf('info', LOOK_OPTIONS),
   outro: [
     'Exit codes: 0 shown, 2 bad usage, or an image that cannot be read, or only in part: what can',
     'be read is shown all the same.',

@@ -8,6 +8,8 @@ import { livesMute } from '../../diagnose/mute.ts';
 import type { Diagnosis, Tick, WayDiagnosis } from '../../diagnose/types.ts';
 import { diagnose } from '../../diagnose/why.ts';
 import { parseSymbols } from '../../image/symbols.ts';
+import { type Given, optionsOf } from '../../options/row.ts';
+import { OPTIONS } from '../../options/table.ts';
 import type { Line } from '../../report/lines.ts';
 import { commandLineText, imageText, machineText } from '../../report/machine.ts';
 import { instructionsText } from '../../report/numbers.ts';
@@ -19,16 +21,9 @@ import { driveWork } from '../drive.ts';
 import { EXIT, exitCodeOf, type Stopped, stoppedBy } from '../exit.ts';
 import { readInput } from '../files.ts';
 import { uninterrupted } from '../io.ts';
-import {
-  BOOT_OPTIONS,
-  type BootInput,
-  checkAgainstEntry,
-  imageOperand,
-  readBootInput,
-  withFarthest,
-} from '../options.ts';
+import { type BootInput, checkAgainstEntry, imageOperand, readBootInput } from '../options.ts';
 import { Screen } from '../screen.ts';
-import type { CommandUsage, Given } from '../usage.ts';
+import type { CommandUsage } from '../usage.ts';
 
 /** A vmlinux with debug information has some 400 MiB. */
 const LARGEST_SYMBOLS = 1024 * MIB;
@@ -43,7 +38,6 @@ const CLOSING: readonly Line[] = [
   { text: '' },
   { text: 'Now with a kernel of yours: firstlight why path/to/bzImage', tone: 'note' },
 ];
-const QUIET = { name: 'quiet', help: ['Say nothing but the outcome and the findings, in a line each.'] };
 
 export const whyUsage: CommandUsage = {
   name: 'why',
@@ -56,14 +50,7 @@ export const whyUsage: CommandUsage = {
     'one. Where it says nothing for want of words on its command line, it is booted with them.',
     'Without IMAGE: a bundled sample that dies before it prints a word.',
   ],
-  options: [
-    ...BOOT_OPTIONS.map((row) => (row.name === 'quiet' ? QUIET : withFarthest(row))),
-    {
-      name: 'symbols',
-      value: 'FILE',
-      help: ["The stub's ELF file (arch/x86/boot/compressed/vmlinux) or a System.map, to name", 'what is found.'],
-    },
-  ],
+  options: optionsOf('why', OPTIONS),
   outro: ['Example:', '  firstlight why vmlinuz --symbols arch/x86/boot/compressed/vmlinux'],
 };
 

@@ -5,6 +5,7 @@ import { MIB } from '../../bits/sizes.ts';
 import { visible } from '../../bits/visible.ts';
 import { BootRun, type Outcome, type RunConfig } from '../../run/run.ts';
 import { parseImage } from '../../image/image.ts';
+import { NO_LIMIT } from '../../options/defaults.ts';
 import { outcomeText } from '../../report/outcome.ts';
 import { drive } from '../drive.ts';
 import { EXIT } from '../exit.ts';
@@ -16,8 +17,6 @@ import { helpOf } from './help.ts';
 import { type QemuOptions, readQemuOptions } from './options.ts';
 
 const LARGEST_IMAGE = 1024 * MIB;
-/** Fifty years of a fast machine: who calls QEMU has a timeout. */
-const NO_LIMIT = 10n ** 18n;
 /** A guest that resets for ever ends in the end. */
 const MOST_RESETS = 100;
 const FAILED = 1;
@@ -70,6 +69,7 @@ const configOf = (options: QemuOptions, image: Uint8Array, initrd: Uint8Array | 
   cmdline: options.append,
   initrd,
   until: 'end',
+  // Who calls QEMU has a timeout.
   maxInstructions: NO_LIMIT,
   seed: 0,
   testDevice: options.testDevice,

@@ -1,6 +1,6 @@
 // From the text of an option to its value. Every refusal names the option, the text and what would be right.
 
-import { UsageError } from './usage.ts';
+import { UsageError } from './usageError.ts';
 
 const BINARY: Readonly<Record<string, number>> = { k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
 const DECIMAL: Readonly<Record<string, number>> = { k: 1e3, m: 1e6, g: 1e9, t: 1e12 };
@@ -58,3 +58,9 @@ export function choiceValue<T extends string | number>(option: string, text: str
   if (found !== undefined) return found;
   throw new UsageError(`--${option}: '${text}' is none of ${choices.join(', ')}`);
 }
+
+/** The same as the meaning of an option. */
+export const choiceOf =
+  <T extends string | number>(choices: readonly T[]) =>
+  (option: string, text: string): T =>
+    choiceValue(option, text, choices);

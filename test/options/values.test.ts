@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { addressValue, choiceValue, countValue, seedValue, sizeValue } from '../../src/cli/values.ts';
+import { addressValue, choiceValue, countValue, seedValue, sizeValue } from '../../src/options/values.ts';
 
 describe('a size', () => {
   it.each([
