@@ -1,22 +1,8 @@
 // What an audit is made of. Plain data: reports print it, JSON and SARIF carry it. Nothing here was found by running.
 
-/** Every rule there is, spelled as the classes of `why` where it is one of those. */
-export type RuleId =
-  // In code that runs before relocation.
-  | 'position-dependent-reference'
-  | 'position-dependent-pointer'
-  | 'kernel-address-before-mapping'
-  // In object files, and in the command that links them.
-  | 'breaks-without-pie'
-  | 'link-flag-lost'
-  // In headers, layout and configuration.
-  | 'boot-protocol-field'
-  | 'payload-layout'
-  | 'pe-header'
-  | 'elf-layout'
-  | 'image-entry'
-  | 'checksum'
-  | 'configuration';
+import type { RuleId } from '../words/rules.ts';
+
+export type { RuleId };
 
 /** A note is worth knowing and no fault: it alone leaves the exit code 0. */
 export type Severity = 'error' | 'warning' | 'note';

@@ -2,7 +2,7 @@
 
 import type { Finding, Target } from '../audit/types.ts';
 import { hex, hexBytes } from '../bits/hex.ts';
-import { isOfCode } from './auditRules.ts';
+import { isOfCode } from '../words/rules.ts';
 import { instructionText } from './instruction.ts';
 import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
 

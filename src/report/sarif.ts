@@ -6,7 +6,7 @@
 import type { Confidence, Finding, Severity } from '../audit/types.ts';
 import { hex, hexBytes } from '../bits/hex.ts';
 import type { AuditedFile } from './audit.ts';
-import { isOfCode, RULE_IDS, RULES } from './auditRules.ts';
+import { isOfCode, RULE_IDS, RULES } from '../words/rules.ts';
 import { base64, fingerprintText, fnv1a64, uriOf } from './auditText.ts';
 import { instructionText } from './instruction.ts';
 

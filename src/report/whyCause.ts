@@ -3,13 +3,13 @@
 import { hex, hexBytes } from '../bits/hex.ts';
 import type { Cause, Culprit, Evidence, InstructionAt, RepairedInstruction } from '../diagnose/types.ts';
 import { type KernelImage, stubOf } from '../image/image.ts';
+import { STUB_RUNS_ELSEWHERE } from '../words/link.ts';
 import { firstExceptionText } from './chain.ts';
 import { instructionText, placeText } from './instruction.ts';
 import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
 import { proofLines } from './whyProof.ts';
 
-const SUMMARY =
-  'it names memory by a fixed address, which is right only where the boot stub was linked, and the stub runs elsewhere.';
+const SUMMARY = `it names memory by a fixed address, which is right only where the boot stub was linked, and the ${STUB_RUNS_ELSEWHERE}.`;
 
 export function causeLines(cause: Cause, image: KernelImage): Line[] {
   const { instruction, explanation, advice, proof } = cause;

@@ -1,8 +1,9 @@
 // The words of findings, each written once: where a form comes from, and what to do. Paragraphs are lines.
 // Facts: x86-64 psABI, "Optimize GOTPCRELX Relocations"; tried with GNU ld and gold 2.40, lld 14, mold 1.10.
 
-import type { OriginClues } from './origin.ts';
-import type { ReferenceForm } from './references.ts';
+import type { OriginClues } from '../code/origin.ts';
+import type { ReferenceForm } from '../code/references.ts';
+import { LOOK_AT_LINK, THEN_CHECK_LINK, FLAGS_GET_LOST, GUARDS, RUNS_ANYWHERE } from './link.ts';
 
 type Words = {
   /** The relocation in the object file that it came from. */
@@ -13,8 +14,7 @@ type Words = {
 };
 
 /** What every form has in common. */
-const RULE =
-  'The boot stub runs wherever the boot loader puts it, so each address in it has to be computed from where it runs. This one is a fixed number, and nothing corrects it.';
+const RULE = `${RUNS_ANYWHERE} This one is a fixed number, and nothing corrects it.`;
 
 const UNSEEN =
   'No build check sees it: the GOT entry is gone and no run-time relocation is left, so `readelf -r` lists none, there is no TEXTREL, and the ASSERTs of the linker script hold. The file looks cleaner than a good one.';
@@ -22,13 +22,13 @@ const UNSEEN_WITHOUT_GOT =
   'No build check sees it: a link without -pie resolves the address and leaves no run-time relocation, so `readelf -r` lists none.';
 
 const LINK_ADVICE = [
-  'Look at the command that links arch/x86/boot/compressed/vmlinux (`make V=1`): it has to have -pie and --no-dynamic-linker.',
-  'They get lost when a variable that the makefiles build up is given on the command line of make: `make LDFLAGS=...` replaces all that they assign to it. In the environment (`LDFLAGS=... make`) it does no harm. Kernels that call it KBUILD_LDFLAGS do so for this reason; then the same holds for that name.',
-  'Two guards that do not depend on -pie: hidden visibility for the symbol, and `-Wa,-mrelax-relocations=no` for the objects of the stub. RELOC_HIDE() is none: it hides the address from the compiler after it has been loaded, and the load is what is wrong.',
+  LOOK_AT_LINK,
+  `${FLAGS_GET_LOST} In the environment (\`LDFLAGS=... make\`) it does no harm. Kernels that call it KBUILD_LDFLAGS do so for this reason; then the same holds for that name.`,
+  `Two guards that do not depend on -pie: ${GUARDS} RELOC_HIDE() is none: it hides the address from the compiler after it has been loaded, and the load is what is wrong.`,
 ].join('\n');
 const COMPILE_ADVICE = [
   'Build that object with -fPIE and -mcmodel=small, or in assembly take the address with `lea SYMBOL(%rip),%reg`.',
-  'Then check the command that links arch/x86/boot/compressed/vmlinux (`make V=1`): it has to have -pie and --no-dynamic-linker. With -pie ld refuses such a reference, or leaves a relocation that can be seen.',
+  `${THEN_CHECK_LINK} With -pie ld refuses such a reference, or leaves a relocation that can be seen.`,
 ].join('\n');
 
 const NOT_PIE =

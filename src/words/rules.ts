@@ -1,8 +1,8 @@
 // The rules of an audit in words: what each one is about, apart from any one finding. Findings have sentences of their own.
 
-import type { RuleId, Severity } from '../audit/types.ts';
+import { FLAGS_GET_LOST, GUARDS, LOOK_AT_LINK, RUNS_ANYWHERE, STUB_RUNS_ELSEWHERE } from './link.ts';
 
-export type RuleText = {
+type RuleText = {
   /** An identifier that people can read, other than the rule's own (SARIF 2.1.0, 3.49.7). */
   readonly name: string;
   /** One sentence. */
@@ -12,22 +12,22 @@ export type RuleText = {
   /** What to do, a paragraph a line. */
   readonly help: string;
   /** As most findings of this rule are; each says its own. */
-  readonly severity: Severity;
+  readonly severity: 'error' | 'warning' | 'note';
   /** How often a finding of this rule is right, in the words of code-scanning tools. */
   readonly precision: 'very-high' | 'high' | 'medium' | 'low';
   readonly tags: readonly string[];
 };
 
 const LINK_HELP = [
-  'Look at the command that links arch/x86/boot/compressed/vmlinux (`make V=1`): it has to have -pie and --no-dynamic-linker. `firstlight audit --link-command "ld ..."` says which of the flags that protect the stub are there.',
-  'They get lost when a variable that the makefiles build up is given on the command line of make: `make LDFLAGS=...` replaces all that they assign to it.',
+  `${LOOK_AT_LINK} \`firstlight audit --link-command "ld ..."\` says which of the flags that protect the stub are there.`,
+  FLAGS_GET_LOST,
 ].join('\n');
 
-export const RULES: Readonly<Record<RuleId, RuleText>> = {
+const WORDS = {
   'position-dependent-reference': {
     name: 'PositionDependentReference',
     short: 'An instruction in code that runs unrelocated holds an address as a fixed number.',
-    full: 'The boot stub runs wherever the boot loader puts it, so each address in it has to be computed from where it runs. This instruction holds an address as a fixed number, which is right only where the stub was linked, and nothing corrects it. A kernel that executes it reads, writes or jumps to the wrong place, mostly before it can print a word. No run-time relocation is left, so readelf shows nothing.',
+    full: `${RUNS_ANYWHERE} This instruction holds an address as a fixed number, which is right only where the stub was linked, and nothing corrects it. A kernel that executes it reads, writes or jumps to the wrong place, mostly before it can print a word. No run-time relocation is left, so readelf shows nothing.`,
     help: LINK_HELP,
     severity: 'error',
     precision: 'high',
@@ -36,7 +36,7 @@ export const RULES: Readonly<Record<RuleId, RuleText>> = {
   'position-dependent-pointer': {
     name: 'PositionDependentPointer',
     short: 'Data of the boot stub holds an address as a fixed number.',
-    full: 'A pointer or a jump table in the data of the boot stub holds link addresses. The stub runs elsewhere, and unless it adjusts them itself nothing does: whoever reads one of them goes to the wrong place.',
+    full: `A pointer or a jump table in the data of the boot stub holds link addresses. The ${STUB_RUNS_ELSEWHERE}, and unless it adjusts them itself nothing does: whoever reads one of them goes to the wrong place.`,
     help: `${LINK_HELP}\nA table of addresses in position-independent code holds differences, each entry less the address of the table.`,
     severity: 'warning',
     precision: 'medium',
@@ -55,7 +55,7 @@ export const RULES: Readonly<Record<RuleId, RuleText>> = {
     name: 'BreaksWithoutPie',
     short: 'An object of the boot stub comes out right only of a link with -pie.',
     full: 'With -pie the linker computes this address from RIP, or leaves a run-time relocation for it. Without, it makes a fixed number of it and leaves no trace. The object is right as long as the link is.',
-    help: `${LINK_HELP}\nTwo guards do not depend on -pie: hidden visibility for the symbol, and \`-Wa,-mrelax-relocations=no\` for the objects of the stub.`,
+    help: `${LINK_HELP}\nTwo guards do not depend on -pie: ${GUARDS}`,
     severity: 'warning',
     precision: 'very-high',
     tags: ['boot', 'linker', 'x86-64'],
@@ -132,7 +132,12 @@ export const RULES: Readonly<Record<RuleId, RuleText>> = {
     precision: 'high',
     tags: ['boot', 'configuration', 'x86-64'],
   },
-};
+} as const satisfies Readonly<Record<string, RuleText>>;
+
+/** Every rule there is, spelled as the classes of death where it is one of those. */
+export type RuleId = keyof typeof WORDS;
+
+export const RULES: Readonly<Record<RuleId, RuleText>> = WORDS;
 
 /** Rules in code, where a repair in place is to be looked for. */
 const OF_CODE: ReadonlySet<RuleId> = new Set([

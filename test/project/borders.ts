@@ -8,6 +8,7 @@ export const ROOMS = [
   'unpack',
   'image',
   'code',
+  'words',
   'cpu',
   'devices',
   'machine',

@@ -3,7 +3,7 @@ import draft04 from 'ajv-draft-04';
 import formats from 'ajv-formats';
 import { describe, expect, it } from 'vitest';
 import type { Finding } from '../../src/audit/types.ts';
-import { RULE_IDS } from '../../src/report/auditRules.ts';
+import { RULE_IDS } from '../../src/words/rules.ts';
 import { type SarifRun, sarifLog } from '../../src/report/sarif.ts';
 import { CLEAN, FIELD, FINDING, NOTE, OBJECT, REPORT } from './auditReports.ts';
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { findCode } from '../../src/code/codeMap.ts';
 import { originFinder } from '../../src/code/origin.ts';
 import { programOfBzImage } from '../../src/code/program.ts';
-import { adviceOf, explanationOf, originOf } from '../../src/code/catalogue.ts';
+import { adviceOf, explanationOf, originOf } from '../../src/words/origin.ts';
 import { parseBzImage } from '../../src/image/bzimage.ts';
 import type { SymbolTable } from '../../src/image/symbols.ts';
 import { FUNCTION, le32, type Parts, STRING, stubImage, TEXT, VARIABLE } from '../audit/stub/stubs.ts';

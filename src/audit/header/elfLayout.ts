@@ -12,6 +12,7 @@ import {
   SHT_SYMTAB,
   UPPER_HALF,
 } from '../../image/elf.ts';
+import { LINKED_WITHOUT_PIE } from '../../words/link.ts';
 import type { Confidence, Finding, Severity } from '../types.ts';
 
 const SHT_RELA = 4;
@@ -70,8 +71,7 @@ const ELF_ROWS: readonly ElfRow[] = [
         : undefined,
     reason:
       'Relocatable x86 kernels link their stub with -pie since 4.6. Without it, ld may turn a load from the GOT into an absolute immediate, and leaves no relocation that would tell.',
-    advice:
-      'Look at the link command of arch/x86/boot/compressed/vmlinux (make V=1): LDFLAGS given to make override its own.',
+    advice: LINKED_WITHOUT_PIE,
   },
   {
     severity: 'warning',

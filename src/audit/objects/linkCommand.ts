@@ -2,6 +2,7 @@
 // link of arch/x86/boot/compressed/vmlinux is the one that made the file. Says which of the flags that protect the stub
 // are there. A make variable given on the command line (make LDFLAGS=...) takes them away without a word.
 import { InputError } from '../../bits/errors.ts';
+import { KEEP_PIE } from '../../words/link.ts';
 import type { Finding } from '../types.ts';
 import { type CompileWords, compileWords, type LinkWords, linkWords } from './linkWords.ts';
 import { LINKER_NAMES, TRIED_WITH } from './rules.ts';
@@ -261,8 +262,6 @@ function weight(objects: LinkedObjects | undefined): string {
   return absolute > 0 ? hidden : `; of the objects given (${count}) none breaks by it`;
 }
 
-const KEEP_PIE =
-  "Link with -pie --no-dynamic-linker. Look for a make variable (LDFLAGS, KBUILD_LDFLAGS) on make's command line: there it overrides every assignment in the makefiles.";
 const GIVE_OBJECTS = 'Give the object files as well, to see which of them this breaks.';
 
 const PROTECTING: ReadonlySet<string> = new Set(['--no-dynamic-linker', '-z noreloc-overflow']);

@@ -4,7 +4,8 @@ import { hex } from '../../bits/hex.ts';
 import { attText, decodeOne } from '../../code/disassembly.ts';
 import { fileOffsetOf, type Program } from '../../code/program.ts';
 import { positionIndependentForm } from '../../code/repair.ts';
-import { originOf } from '../../code/catalogue.ts';
+import { STUB_RUNS_ELSEWHERE } from '../../words/link.ts';
+import { originOf } from '../../words/origin.ts';
 import type { OriginClues } from '../../code/origin.ts';
 import type { Confidence, Finding } from '../types.ts';
 import type { Judgement } from './judge.ts';
@@ -43,7 +44,7 @@ export function referenceFinding(
     rule: 'position-dependent-reference',
     severity: SEVERITY[confidence],
     ...(swept ? sweptConfidence(confidence, reason) : { confidence, reason }),
-    message: `\`${squeezed(line)}\` at link address ${hex(at)} holds the address of ${written ?? symbol ?? targetWordsOf(facts, target)} as a fixed number, and the stub runs elsewhere.`,
+    message: `\`${squeezed(line)}\` at link address ${hex(at)} holds the address of ${written ?? symbol ?? targetWordsOf(facts, target)} as a fixed number, and the ${STUB_RUNS_ELSEWHERE}.`,
     ...{ fileOffset, linkAddress: program.base + BigInt(at), bytes, text: line },
     ...(place === undefined ? {} : { place }),
     target: {

@@ -2,6 +2,7 @@
 // arch/x86/boot/compressed/misc.c): where one of these does not hold it stops with a message, or goes on to a crash.
 import { readerOf } from '../../bits/cursor.ts';
 import { hex } from '../../bits/hex.ts';
+import { KEEP_PAGE_SIZE } from '../../words/link.ts';
 import type { Finding } from '../types.ts';
 import { type KernelFile, unsigned } from './layout.ts';
 
@@ -33,8 +34,7 @@ function alignmentFindings({ bytes }: KernelFile): Finding[] {
       bytes: file.slice(at + 48, 8),
       text: `p_align = ${hex(align)}`,
       decision: 'The linker takes it from -z max-page-size; its own default for x86-64 is 4 KiB.',
-      advice:
-        'Link the kernel with -z max-page-size=0x200000, as arch/x86/Makefile does: LDFLAGS given on the make command line override it.',
+      advice: KEEP_PAGE_SIZE,
     });
   });
 }

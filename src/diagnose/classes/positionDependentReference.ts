@@ -7,7 +7,7 @@ import { type SymbolTable, symbolAt, symbolText } from '../../image/symbols.ts';
 import type { ExecutedReference, ReferenceRecorder } from '../../record/references.ts';
 import { findCode } from '../../code/codeMap.ts';
 import { attText, decodeOne } from '../../code/disassembly.ts';
-import { adviceOf, explanationOf } from '../../code/catalogue.ts';
+import { adviceOf, explanationOf } from '../../words/origin.ts';
 import { type OriginClues, originFinder } from '../../code/origin.ts';
 import { programOfBzImage } from '../../code/program.ts';
 import { controlsOf } from '../controls.ts';
