@@ -1,5 +1,6 @@
 // A guest with tables: GDT, TSS and an IDT in long mode, on top of the bare processor of guest.ts.
 
+import type { VariantName } from '../../src/cpu/binding/variants.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import { SEG } from '../../src/cpu/state/state.ts';
 import { encodeGate, TYPE } from '../../src/x86/descriptors.ts';
@@ -36,8 +37,9 @@ export const bytesOf = (value: bigint): Uint8Array => new Uint8Array(BigUint64Ar
 export const u64At = (guest: Guest, physical: number): bigint =>
   new DataView(guest.read(physical, 8).buffer).getBigUint64(0, true);
 
-export function makeSystem(): System {
-  const guest = makeGuest();
+/** @param variant engine */
+export function makeSystem(variant?: VariantName): System {
+  const guest = makeGuest(undefined, undefined, variant);
   const { state } = guest.engine;
   const mapFlat = (address: number, pages: number): void => {
     for (let page = 0; page < pages; page++) guest.map(BigInt(address + 4096 * page), address + 4096 * page);
