@@ -2,7 +2,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { runToEnd } from '../../src/run/drive.ts';
 import { BootRun } from '../../src/run/run.ts';
+import { SnapshotReader, snapshotOf } from '../../src/run/snapshot.ts';
 import type { BootJson } from '../../src/report/json.ts';
 import { CMDLINE, configOf, imageOf, wanted } from './support.ts';
 
@@ -75,6 +77,24 @@ describe('a boot with KASLR on', () => {
       { instructions, end },
       { instructions, end },
     ]);
+  });
+
+  it('passes the same state where it is saved in one engine and goes on in another', (context) => {
+    const image = imageOf(wanted(NAME, context));
+    const config = configOf(image, { until: 'decompress' });
+    const plain = new BootRun(config);
+    const { outcome, stateHash } = runToEnd(plain);
+    for (const [first, second] of [
+      ['plain', 'exact'],
+      ['exact', 'plain'],
+      ['unfused', 'exact'],
+    ] as const) {
+      const run = new BootRun(config, undefined, true, first);
+      run.advance(outcome.instructions / 2n);
+      const reader = new SnapshotReader({ until: 'decompress', maxInstructions: config.maxInstructions }, second);
+      for (const piece of snapshotOf(run)) reader.push(piece);
+      expect(runToEnd(reader.finish()), `${first}, then ${second}`).toMatchObject({ outcome, stateHash });
+    }
   });
 
   it('puts the kernel elsewhere with another seed', (context) => {
