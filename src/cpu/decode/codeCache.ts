@@ -97,6 +97,7 @@ export class CodeCache {
       mode,
       key,
       crossings: new Map(),
+      taken: new Set(),
     };
     const { view, bytes } = this.#memory;
     bytes.fill(0, address, address + at.CTX_BYTES);
@@ -213,7 +214,8 @@ export class CodeCache {
   #takeLines(context: Context, start: number, stream: InstructionStream): void {
     const last = lastFetchable(context);
     for (let offset = start; offset < PAGE_SIZE && offset <= last; ) {
-      if (this.#memory.view.getUint32(slotAddress(context, offset), true)) return;
+      if (context.taken.has(offset) || this.#memory.view.getUint32(slotAddress(context, offset), true)) return;
+      context.taken.add(offset);
       const insn = stream.at(offset) ?? this.#decode(context, offset, nobody);
       if (!insn) return;
       const end = offset + insn.length;

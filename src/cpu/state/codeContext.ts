@@ -29,6 +29,8 @@ export type Context = {
   readonly key: string;
   /** Pages that bytes of instructions at the page's end were taken from, by where these start. */
   readonly crossings: Map<number, CodePage>;
+  /** Where instructions start that are not decoded yet, but whose lines were taken with those before them. */
+  readonly taken: Set<number>;
 };
 
 /** Where a page of code is: what a fetch translation gives. */
