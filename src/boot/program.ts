@@ -31,7 +31,7 @@ import type { BootProtocol, ImageOptions, Module, Part, PlacedName, Plan } from 
 
 /** The kinds of image that hold such a program. */
 export type ProgramImage = ElfImage | Elf32Image | MultibootImage;
-export const PROGRAM_KINDS: readonly ProgramImage['kind'][] = ['elf', 'elf32', 'multiboot'];
+const PROGRAM_KINDS: readonly ProgramImage['kind'][] = ['elf', 'elf32', 'multiboot'];
 
 /** What a name before the command line takes, as Multiboot has it. */
 export const NAME_ROOM = 'kernel '.length;
