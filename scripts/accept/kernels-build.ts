@@ -64,12 +64,12 @@ const CONFIGURATIONS: readonly Omit<Variant, 'compiler'>[] = [
   },
 ];
 
-export const VARIANTS: readonly Variant[] = CONFIGURATIONS.flatMap((one) =>
+const VARIANTS: readonly Variant[] = CONFIGURATIONS.flatMap((one) =>
   (['gcc', 'clang'] as const).map((compiler) => ({ ...one, name: `${compiler}-${one.name}`, compiler })),
 );
 
 /** Where the results of a build lie. */
-export const filesOf = (folder: string) => ({
+const filesOf = (folder: string) => ({
   image: join(folder, 'arch/x86/boot/bzImage'),
   stub: join(folder, 'arch/x86/boot/compressed/vmlinux'),
   vmlinux: join(folder, 'vmlinux'),

@@ -77,7 +77,7 @@ const IMAGE = 'arch/x86/boot/bzImage';
 const LIBSTUB = 'drivers/firmware/efi/libstub';
 
 /** Beside the stub's ELF file: the same link with its relocations kept, which says where the addresses are. */
-export const WITH_RELOCATIONS = `${COMPRESSED}/vmlinux.relocations`;
+const WITH_RELOCATIONS = `${COMPRESSED}/vmlinux.relocations`;
 
 /** Throws Unavailable where a command fails. @param base the healthy build */
 export function buildStub({ compile, link: linkEdits, objects }: SickStub, base: string, folder: string): void {

@@ -8,7 +8,7 @@ export type FlagRow = {
   readonly meaning: string;
 };
 
-export const FLAGS: Readonly<Partial<Record<SetupHeaderField, readonly FlagRow[]>>> = {
+const FLAGS: Readonly<Partial<Record<SetupHeaderField, readonly FlagRow[]>>> = {
   loadflags: [
     { bit: 0, name: 'LOADED_HIGH', meaning: 'the protected-mode part is loaded at 1 MiB or above' },
     { bit: 1, name: 'KASLR_FLAG', meaning: 'set by the stub for the kernel: KASLR is on' },

@@ -49,7 +49,7 @@ export function inside(offset: number, size: number, limit: number): boolean {
 }
 
 /** A bigint as a number, or an InputError where it does not fit one exactly. */
-export function safeNumber(value: bigint, name: string): number {
+function safeNumber(value: bigint, name: string): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new InputError(`${name} is ${hex(value)}, which cannot be right`);
   return Number(value);
 }

@@ -87,7 +87,7 @@ export const packageOf = (elements: readonly Aml[]): Aml => [
   ...withLength([elements.length, ...elements.flat()]),
 ];
 
-export const buffer = (bytes: Aml): Aml => [BUFFER_OP, ...withLength([...integer(bytes.length), ...bytes])];
+const buffer = (bytes: Aml): Aml => [BUFFER_OP, ...withLength([...integer(bytes.length), ...bytes])];
 
 export const scope = (of: string, terms: readonly Aml[]): Aml => [
   SCOPE_OP,

@@ -6,11 +6,11 @@ import type { BzImage } from '../image/bzimage.ts';
 import { BOOT_FLAG, HEADER_MAGIC, LOADED_HIGH, putHeaderField, SETUP_HEADER_START } from '../image/setup-header.ts';
 import { E820_RAM, type E820Entry, endOf, HIGH_MEMORY_START, HIGH_RAM_START, type Range } from './layout.ts';
 
-export const BOOT_PARAMS_SIZE = 4096;
+const BOOT_PARAMS_SIZE = 4096;
 const TWO_32 = 2 ** 32;
 
 /** Offsets outside the setup header. */
-export const BOOT_PARAMS = {
+const BOOT_PARAMS = {
   /** screen_info.ext_mem_k, KiB above 1 MiB as int 15h/88h gives them, a word. */
   ext_mem_k: 0x002,
   acpi_rsdp_addr: 0x070,

@@ -16,7 +16,6 @@ export type CpioEntry = {
 
 export const S_IFDIR = 0o040000;
 export const S_IFREG = 0o100000;
-export const S_IFLNK = 0o120000;
 export const S_IFCHR = 0o020000;
 
 const MAGIC = '070701';

@@ -14,8 +14,8 @@ import {
   encodeDescriptor,
 } from '../x86/descriptors.ts';
 
-export const BOOT_CS = 0x10;
-export const BOOT_DS = 0x18;
+const BOOT_CS = 0x10;
+const BOOT_DS = 0x18;
 
 const FLAT_LIMIT = 0xffff_ffff;
 /** Marked accessed already: loading them writes nothing. */

@@ -24,7 +24,7 @@ export const BDA_EBDA_SEGMENT = 0x40e;
 export const BDA_BASE_MEMORY_KIB = 0x413;
 /** Where RAM ends for an operating system: 639 KiB, as nearly every PC BIOS has it, 1 KiB of EBDA above. */
 export const EBDA_START = 0x9fc00;
-export const CONVENTIONAL_END = 0xa0000;
+const CONVENTIONAL_END = 0xa0000;
 /** The last 64 KiB below 1 MiB belong to the BIOS. The RSDP is their first byte, and the other ACPI tables follow it. */
 export const BIOS_START = 0xf0000;
 /** Real-mode handlers of hardware interrupts. */
@@ -110,7 +110,7 @@ function areasAt(startOf: (name: AreaName) => number): Areas {
 }
 
 export const E820_RAM = 1;
-export const E820_RESERVED = 2;
+const E820_RESERVED = 2;
 
 export interface E820Entry extends Range {
   readonly type: typeof E820_RAM | typeof E820_RESERVED;

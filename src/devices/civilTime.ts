@@ -21,7 +21,7 @@ const DAYS_PER_400_YEARS = 146_097;
 const MARCH_0000 = 719_468;
 
 /** Days since 1970-01-01. A day or month outside its range counts on into the next. */
-export const daysFromDate = (year: number, month: number, day: number): number => {
+const daysFromDate = (year: number, month: number, day: number): number => {
   const months = year * 12 + month - 3;
   const marchYear = Math.floor(months / 12);
   const leapDays = Math.floor(marchYear / 4) - Math.floor(marchYear / 100) + Math.floor(marchYear / 400);

@@ -9,7 +9,7 @@ import { adoptState, copyState, hexByte, sayOnce, zeros } from './device.ts';
 export const IO_APIC_BASE = 0xfec0_0000;
 /** Bytes of the register window. */
 export const IO_APIC_SIZE = 0x1000;
-export const IO_APIC_PINS = 24;
+const IO_APIC_PINS = 24;
 
 const IOREGSEL = 0x00;
 const IOWIN = 0x10;

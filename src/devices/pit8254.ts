@@ -10,7 +10,7 @@ import type { PitChannel } from './pitChannel.ts';
 import * as channel from './pitChannel.ts';
 
 /** Input clock of a PC's 8254, Hz. */
-export const PIT_HZ = 1_193_182n;
+const PIT_HZ = 1_193_182n;
 
 const CONTROL_WORD = 3;
 const PORT_61 = 0x21;

@@ -4,17 +4,17 @@
 // Callers settle() a counter to the present before they read or change it. Read: 8254 data sheet, "Mode Definitions".
 
 /** Counter modes by the data sheet's numbers. */
-export const INTERRUPT_ON_TERMINAL_COUNT = 0;
-export const HARDWARE_ONE_SHOT = 1;
-export const RATE_GENERATOR = 2;
-export const SQUARE_WAVE = 3;
-export const SOFTWARE_STROBE = 4;
-export const HARDWARE_STROBE = 5;
+const INTERRUPT_ON_TERMINAL_COUNT = 0;
+const HARDWARE_ONE_SHOT = 1;
+const RATE_GENERATOR = 2;
+const SQUARE_WAVE = 3;
+const SOFTWARE_STROBE = 4;
+const HARDWARE_STROBE = 5;
 
 /** Control word RW field: which bytes of the count are written and read. */
-export const RW_LSB = 1;
-export const RW_MSB = 2;
-export const RW_BOTH = 3;
+const RW_LSB = 1;
+const RW_MSB = 2;
+const RW_BOTH = 3;
 
 const EMPTY = -1;
 
@@ -126,7 +126,7 @@ const squareWaveValue = (ch: PitChannel, passed: number): number => {
 };
 
 /** The counting element of a settled counter, 16 bits as the guest reads them. */
-export const countingElement = (ch: PitChannel, tick: number): number => {
+const countingElement = (ch: PitChannel, tick: number): number => {
   const passed = ch.count === 0 ? 0 : Math.max(0, elapsed(ch, tick));
   const value = ch.mode === SQUARE_WAVE ? squareWaveValue(ch, passed) : ch.count - passed;
   const wrapped = ((value % modulus(ch)) + modulus(ch)) % modulus(ch);

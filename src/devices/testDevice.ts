@@ -8,7 +8,7 @@ import { adoptState, copyState } from './device.ts';
 export const TEST_MEMORY_BASE = 0xff00_0000;
 export const TEST_MEMORY_SIZE = 0x1_0000;
 /** Interrupts 0 to 15 as the ISA bus has them, 16 to 23 at the IO-APIC's own inputs. */
-export const TEST_LINES = 24;
+const TEST_LINES = 24;
 
 const LATCH_END = 4;
 const FLUSH_END = 8;

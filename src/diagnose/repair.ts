@@ -11,7 +11,7 @@ import type { ExecutedReference } from '../record/references.ts';
 export type Repair = { readonly bytes: Uint8Array; readonly text: string; readonly everywhere: boolean };
 
 /** @param bias run-time address less link address of the code that runs @returns undefined where nothing fits */
-export function repairOf(executed: ExecutedReference, bias: bigint): Repair | undefined {
+function repairOf(executed: ExecutedReference, bias: bigint): Repair | undefined {
   const { reference, bytes, link, runtime, bits } = executed;
   // RIP-relative operands exist in 64-bit code only, and mean what is right where the instruction itself runs.
   const own = bits === 64 && bias === runtime - link;

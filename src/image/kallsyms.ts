@@ -51,7 +51,7 @@ export function kallsyms(bytes: Uint8Array): SymbolTable | undefined {
 const kallsymsAddress = (address: number): bigint => BigInt.asUintN(64, BigInt(address));
 
 /** The best name of each address. */
-export function symbolTableOf({ addresses, names }: Kallsyms): SymbolTable {
+function symbolTableOf({ addresses, names }: Kallsyms): SymbolTable {
   const symbols: SymbolEntry[] = [];
   for (let first = 0; first < names.length; ) {
     let best = names[first] as string;

@@ -35,7 +35,7 @@ const BLOCK = 256;
 const LARGEST_BLOCK = BLOCK * (2 + LONGEST_SYMBOL);
 /** Fewer symbols than three blocks is no kernel, and a shorter row of numbers is found everywhere. */
 const FEWEST_MARKERS = 4;
-export const MOST_SYMBOLS = 1 << 21;
+const MOST_SYMBOLS = 1 << 21;
 /** seqs_of_names has 3 bytes a symbol, for a time 4. */
 const FARTHEST_MARKERS = MOST_SYMBOLS * 8;
 

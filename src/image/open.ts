@@ -7,7 +7,7 @@ import { packedFormat } from './packed.ts';
 import { parseUki, type UnifiedImage } from './uki.ts';
 
 /** Most bytes that an image may unpack to. */
-export const LARGEST_IMAGE = 512 * 2 ** 20;
+const LARGEST_IMAGE = 512 * 2 ** 20;
 /** A kernel, compressed, in a unified image that is itself compressed, and one to spare. */
 const MOST_LAYERS = 4;
 

@@ -77,7 +77,6 @@ export const JUMP_BASE = 0x202;
 export const LOADED_HIGH = 1 << 0;
 export const KASLR_FLAG = 1 << 1;
 export const QUIET_FLAG = 1 << 5;
-export const CAN_USE_HEAP = 1 << 7;
 
 /** xloadflags */
 export const XLF_KERNEL_64 = 1 << 0;

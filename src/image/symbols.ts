@@ -44,7 +44,7 @@ export function parseSymbols(bytes: Uint8Array): SymbolTable {
 }
 
 /** The .symtab of an ELF64 file for x86-64. */
-export function elfSymbols(bytes: Uint8Array): SymbolTable {
+function elfSymbols(bytes: Uint8Array): SymbolTable {
   const file = readerOf(bytes, 'the symbols file');
   checkElfHeader(file);
   const sections = readSections(file);

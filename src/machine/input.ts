@@ -28,7 +28,7 @@ export type InputByte = {
 const MOST_INPUT = 1_000_000;
 const PORTS: readonly InputPort[] = ['com1', 'hvc0'];
 
-export const saveInput = (bytes: readonly InputByte[]): Plain => bytes.map((each) => ({ ...each }));
+const saveInput = (bytes: readonly InputByte[]): Plain => bytes.map((each) => ({ ...each }));
 
 /** Throws InputError. */
 export const readInputBytes = (saved: Fields, name: string): InputByte[] =>

@@ -10,7 +10,7 @@ import type { DeviceBus } from '../cpu/interpret/linearAccess.ts';
 import type { Device } from '../devices/device.ts';
 
 export const VGA_START = 0xa0000;
-export const VGA_END = 0xc0000;
+const VGA_END = 0xc0000;
 /** The text modes' window. */
 export const VGA_TEXT = 0xb8000;
 

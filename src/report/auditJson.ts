@@ -4,8 +4,6 @@ import type { AuditReport, Finding, LinkPrediction, Target } from '../audit/type
 import { hex, hexBytes } from '../bits/hex.ts';
 import type { AuditedFile } from './audit.ts';
 
-export type AuditJson = ReturnType<typeof auditJson>;
-
 /** The object for these files, ready for JSON.stringify. */
 export function auditJson(files: readonly AuditedFile[]) {
   return {

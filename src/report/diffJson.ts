@@ -11,8 +11,6 @@ import type {
 import { hex, hexBytes } from '../bits/hex.ts';
 import type { DiffNames } from './diff.ts';
 
-export type DiffJson = ReturnType<typeof diffJson>;
-
 /** The object for two images, ready for JSON.stringify. */
 export function diffJson(report: DiffReport, names: DiffNames) {
   const { functions, differing, onlyGood, onlyBad } = report;

@@ -8,8 +8,6 @@ import type { PeImage } from '../image/pe.ts';
 import { hexDigits } from './info.ts';
 import { fieldMeaning } from './infoFields.ts';
 
-export type InfoJson = ReturnType<typeof infoJson>;
-
 /** The object for one file, ready for JSON.stringify. */
 export function infoJson(name: string, info: ImageInfo) {
   const { kind, what, size, origin, uki, entries, bzImage, elf, payload, kernel, problems } = info;

@@ -10,8 +10,6 @@ import { isOfCode, RULE_IDS, RULES } from '../words/rules.ts';
 import { base64, fingerprintText, fnv1a64, uriOf } from './auditText.ts';
 import { instructionText } from './instruction.ts';
 
-export type SarifLog = ReturnType<typeof sarifLog>;
-
 /** What a log tells besides the reports. */
 export type SarifRun = {
   /** Of this program. */

@@ -109,4 +109,4 @@ export function lastWordsLines({ silent, lastWords, lastWordsOn, outcome }: Evid
   return [paragraph(`Its last words${where}: "${printable(lastWords)}".${comment}`)];
 }
 
-export const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -18,7 +18,7 @@ const section = (text: string, tone: LineTone = 'heading'): Line[] => [BLANK, { 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** How far it came, as a sentence without its end; undefined where that is to be explained. */
-export function goodEnd(outcome: Outcome, config: RunConfig): string | undefined {
+function goodEnd(outcome: Outcome, config: RunConfig): string | undefined {
   const text = outcomeText(outcome);
   switch (wellEnded(outcome, config)) {
     case 'powered-off':

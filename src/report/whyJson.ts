@@ -23,8 +23,6 @@ import type {
 import type { KernelImage } from '../image/image.ts';
 import { bootJson, exactCount, outcomeJson, stagesJson } from './json.ts';
 
-export type WhyJson = ReturnType<typeof whyJson>;
-
 /** The object for one diagnosis, ready for JSON.stringify. @param image as it was given */
 export function whyJson(diagnosis: Diagnosis, image: KernelImage) {
   const { config, first, entries } = diagnosis;

@@ -38,7 +38,7 @@ export function isProcessor(known: Uint8Array, state: CpuState, bytes: Uint8Arra
   return sameBytes(known, processorBytes(state, bytes));
 }
 
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 

@@ -17,7 +17,7 @@ import type { Machine } from '../machine/machine.ts';
 /** Instructions in a window. */
 export const HANG_WINDOW = 50_000_000n;
 /** Instructions in a window of a guest that waits: what a tick does once a second is to fall between the idle ones. */
-export const WAIT_WINDOW = 10_000_000n;
+const WAIT_WINDOW = 10_000_000n;
 /** Instructions in idle windows after which a kernel is given up: a few times what its longest silent loops take. */
 export const HORIZON = 5_000_000_000n;
 /** Guest time in ns that a guest may wait in idle windows. */

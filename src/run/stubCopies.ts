@@ -11,7 +11,7 @@ const NEEDLE = 48;
 const PAYLOAD_PROBE = 64;
 
 /** First place of `needle` in `bytes` between two offsets, or -1. */
-export function indexOfBytes(bytes: Uint8Array, needle: Uint8Array, from: number, to: number): number {
+function indexOfBytes(bytes: Uint8Array, needle: Uint8Array, from: number, to: number): number {
   const first = needle[0] as number;
   const last = Math.min(to, bytes.length) - needle.length;
   for (let at = bytes.indexOf(first, from); at >= 0 && at <= last; at = bytes.indexOf(first, at + 1)) {
@@ -23,7 +23,7 @@ export function indexOfBytes(bytes: Uint8Array, needle: Uint8Array, from: number
 }
 
 /** Parts of the file that hold the stub's code and data: the protected-mode part without the payload. */
-export function stubRanges(image: BzImage): { from: number; to: number }[] {
+function stubRanges(image: BzImage): { from: number; to: number }[] {
   const { fileOffset, size } = image.protectedMode;
   const whole = { from: fileOffset, to: fileOffset + size };
   if (!image.payload) return [whole];

@@ -18,7 +18,7 @@ export function bitsAt(view: DataView, at: number, count: number): number {
   return (view.getUint32(at >>> 3, true) >>> (at & 7)) & ((1 << count) - 1);
 }
 
-export const floorLog2 = (value: number): number => 31 - Math.clz32(value);
+const floorLog2 = (value: number): number => 31 - Math.clz32(value);
 
 /** A state's entry: state base << 16 | bits to add to it << 8 | symbol. */
 export interface FseTable {

@@ -44,7 +44,7 @@ function encodeUnsigned(value: number): number[] {
   return out;
 }
 
-export function signedLeb32(value: number): readonly number[] {
+function signedLeb32(value: number): readonly number[] {
   let known = SIGNED.get(value);
   if (!known) SIGNED.set(value, (known = encodeSigned(value | 0)));
   return known;
@@ -62,7 +62,7 @@ function encodeSigned(value: number): number[] {
   }
 }
 
-export function signedLeb64(value: bigint | number): readonly number[] {
+function signedLeb64(value: bigint | number): readonly number[] {
   if (typeof value === 'number' && value === (value | 0)) return signedLeb32(value);
   const out: number[] = [];
   let rest = BigInt.asIntN(64, BigInt(value));
@@ -221,10 +221,6 @@ export const set = <T extends ValType>(local: Local<T>, value: Expr<T>): Stmt =>
   0x21,
   unsignedLeb(local.index),
 ];
-export const tee = <T extends ValType>(local: Local<T>, value: Expr<T>): Expr<T> => ({
-  type: local.type,
-  code: [value.code, 0x22, unsignedLeb(local.index)],
-});
 
 const open = (label: Label, ...bytes: number[]): Mark => ({ kind: 'open', label, bytes });
 const END: Mark = { kind: 'end' };
@@ -273,7 +269,6 @@ export const choose = <T extends ValType>(
 });
 export const ret = (...values: Expr<ValType>[]): Stmt => [values.map((value) => value.code), 0x0f];
 export const drop = (value: Expr<ValType>): Stmt => [value.code, 0x1a];
-export const unreachable: Stmt = [0x00];
 
 const callCode = (index: number, args: readonly Expr<ValType>[]): Code => [
   args.map((arg) => arg.code),

@@ -1,18 +1,7 @@
 // Module encoder: collects types, imports, functions, one table, globals and exports and writes them as a WebAssembly
 // binary (WebAssembly Core 2.0, section 5.5), one function a section. The memory is always imported.
 
-import {
-  ByteSink,
-  type Code,
-  type Expr,
-  flatten,
-  get,
-  type Local,
-  type Stmt,
-  typeByte,
-  unsignedLeb,
-  type ValType,
-} from './code.ts';
+import { ByteSink, type Code, flatten, type Local, typeByte, unsignedLeb, type ValType } from './code.ts';
 
 export type FuncType = { readonly params: readonly ValType[]; readonly results: readonly ValType[] };
 
@@ -167,9 +156,3 @@ export class ModuleBuilder {
     return out.taken();
   }
 }
-
-/** `get` of a parameter, for one-line functions. */
-export const param = <T extends ValType>(fn: FunctionBuilder, index: number, type: T): Expr<T> =>
-  get(fn.param(index, type));
-
-export type { Stmt };

@@ -12,11 +12,10 @@ export const ATTR_S = 0x10;
 export const ATTR_DPL = 0x60;
 export const ATTR_DPL_SHIFT = 5;
 export const ATTR_P = 0x80;
-export const ATTR_AVL = 0x1000;
 export const ATTR_L = 0x2000;
 export const ATTR_DB = 0x4000;
 export const ATTR_G = 0x8000;
-export const ATTR_MASK = 0xf0ff;
+const ATTR_MASK = 0xf0ff;
 
 /** System-segment and gate types (SDM 3A table 3-2). */
 export const TYPE = {

@@ -45,7 +45,7 @@ export type CpuModel = {
 };
 
 /** Time stamp counter ticks per second of guest time: one per ns, which is what most instructions take. */
-export const TSC_HERTZ = 1_000_000_000;
+const TSC_HERTZ = 1_000_000_000;
 /**
  * The core crystal clock of CPUID leaf 0x15, which also counts the local APIC's timer (SDM 3A 11.5.4). As fast as the time stamp
  * counter: software that polls the count then waits for as many instructions as it counts, not for forty times as many.

@@ -9,7 +9,7 @@ export const XSTATE_AVX = 1n << 2n;
 
 /** The area begins as FXSAVE's does, then comes the header, then the other components. */
 export const XSAVE_HEADER = 512;
-export const XSAVE_EXTENDED = 576;
+const XSAVE_EXTENDED = 576;
 /** The only extended component comes first in both formats, so that its place is the same in the compacted one. */
 export const AVX_OFFSET = XSAVE_EXTENDED;
 export const AVX_BYTES = 256;

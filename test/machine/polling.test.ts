@@ -5,10 +5,11 @@ import { BootRun } from '../../src/run/run.ts';
 import type { InputByte } from '../../src/machine/input.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { cpuModel, withApic } from '../../src/x86/models.ts';
-import { codeOf, makeElf32, multibootHeader } from '../boot/programs.ts';
-import { concat } from '../image/synthetic.ts';
+import { addressOf, assembleAt, byte, dq, dw, type Item, ptr, x86 } from '../support/assembler.ts';
+import { configOf, MULTIBOOT_ENTRY, multibootGuest } from '../support/guest.ts';
 import { enterRealMode } from './realMode.ts';
 
+const { iretd, lgdt, mov, nop, push } = x86;
 const CODE = 0x1000;
 const END = 3_000_000;
 
@@ -35,10 +36,6 @@ const INPUT: readonly InputByte[] = Array.from({ length: 40 }, (_, i) => ({
   byte: 0x41 + i,
   port: 'com1',
 }));
-
-/** 32 bits in hexadecimal, least significant byte first. */
-const little = (value: number): string =>
-  [0, 8, 16, 24].map((shift) => ((value >>> shift) & 0xff).toString(16).padStart(2, '0')).join('');
 
 /** @param asked the chip is asked each time */
 function machineWith(asked: boolean): { machine: Machine; reads: () => number } {
@@ -84,34 +81,19 @@ describe('a polled port', () => {
   });
 
   it('is not to be read by a program that may not, whatever its byte is known to be', () => {
-    const header = multibootHeader(0);
-    const start = 0x100000 + header.length;
-    // Offsets in the code: user mode's first instruction, its IN, and the table's register and entries.
-    const [user, denied, gdtr, gdt] = [38, 40, 41, 47];
-    const code = codeOf(
-      'bc 00 80 00 00  66 ba fd 03  ec ec', // mov $0x8000,%esp; mov $0x3fd,%dx; in (%dx),%al twice
+    const code = [
+      ...[mov('esp', 0x8000), mov('dx', 0x3fd), x86.in('al', 'dx'), x86.in('al', 'dx')],
       // The TSS that a reset leaves lies at 0, and so does its permission map.
-      'c6 05 7f 00 00 00 ff', // movb $0xff,0x3f8 / 8
-      `0f 01 15 ${little(start + gdtr)}`, // lgdt
-      `6a 13  54  6a 02  6a 0b  68 ${little(start + user)}  cf`, // SS, ESP, EFLAGS, CS, EIP; iret
-      '90 90 ec', // IN, with IOPL 0
-      `17 00 ${little(start + gdt)}`,
-      '00 00 00 00 00 00 00 00  ff ff 00 00 00 fa cf 00  ff ff 00 00 00 f2 cf 00',
-    );
-    const image = makeElf32({ bytes: concat([header, code]), entry: start });
-    const boot = new BootRun({
-      image,
-      cpu: 'max',
-      memoryBytes: 64 << 20,
-      cmdline: '',
-      until: 'end',
-      maxInstructions: 1_000_000n,
-      seed: 0,
-    });
-    const { outcome } = runToEnd(boot);
-    expect(outcome).toMatchObject({
-      kind: 'triple-fault',
-      chain: [{ vector: 13, error: 0, rip: BigInt(start + denied) }, {}],
-    });
+      ...[mov(byte(0x3f8 / 8), 0xff), lgdt(ptr('@gdtr'))],
+      // SS, ESP, EFLAGS, CS, EIP, with IOPL 0.
+      ...[push(0x13), push('esp'), push(2), push(0x0b), push('@user'), iretd()],
+      ...['@user', nop(), nop(), '@denied', x86.in('al', 'dx')],
+      ...['@gdtr', dw(0x17), addressOf('@gdt', 4)],
+      ...['@gdt', dq(0n, 0x00cf_fa00_0000_ffffn, 0x00cf_f200_0000_ffffn)],
+    ] as Item[];
+    const image = multibootGuest(code);
+    const { outcome } = runToEnd(new BootRun(configOf(image)));
+    const denied = assembleAt(32, MULTIBOOT_ENTRY, code).labels.get('@denied');
+    expect(outcome).toMatchObject({ kind: 'triple-fault', chain: [{ vector: 13, error: 0, rip: denied }, {}] });
   });
 });

@@ -109,7 +109,7 @@ function partOf(part: Part, before: Memory): Partial<Memory> {
 
 /** Memory operands: registers ('rbx', 'rcx*8', 'es'), numbers and a label, which are added. `ptr` leaves the size to the rest. */
 export const ptr = memory(undefined);
-export const [byte, word, dword, qword] = [memory(1), memory(2), memory(4), memory(8)];
+export const [byte, dword, qword] = [memory(1), memory(4), memory(8)];
 
 const isMemory = (operand: Operand): operand is Memory => typeof operand === 'object' && 'base' in operand;
 const isFar = (operand: Operand): operand is Far => typeof operand === 'object' && 'selector' in operand;

@@ -13,12 +13,13 @@ const { mov, out } = x86;
 
 /** Where an ELF guest lies and is entered. */
 export const ENTRY = 0x1000000n;
-/** Where a Multiboot guest lies; its code begins behind the header. */
-const MULTIBOOT = 0x100000;
+const MULTIBOOT_HEADER = multibootHeader(0);
+/** Where a Multiboot guest is entered: at 1 MiB, behind its header. */
+export const MULTIBOOT_ENTRY = 0x100000 + MULTIBOOT_HEADER.length;
 /** Offset of a bzImage's 64-bit entry in its protected-mode part. */
 export const ENTRY_64 = 0x200;
 /** Where a guest in real mode lies, and where its stack begins. */
-export const REAL_MODE = 0x1000;
+const REAL_MODE = 0x1000;
 const REAL_MODE_STACK = 0x8000n;
 
 /** Powers the machine off through the ACPI registers. */
@@ -31,11 +32,10 @@ export function elfGuest(code: readonly Item[], at = ENTRY): Uint8Array {
   return makeElf({ segments: [{ physAddr: at, virtAddr: at, memSize, bytes }], entry: at });
 }
 
-/** A Multiboot program: 32-bit code behind a header that asks for nothing but what `flags` says. */
-export function multibootGuest(code: readonly Item[], flags = 0): Uint8Array {
-  const header = multibootHeader(flags);
-  const entry = MULTIBOOT + header.length;
-  return makeElf32({ bytes: concat([header, assemble(32, entry, code)]), entry });
+/** A Multiboot program: 32-bit code behind a header that asks for nothing. */
+export function multibootGuest(code: readonly Item[]): Uint8Array {
+  const bytes = concat([MULTIBOOT_HEADER, assemble(32, MULTIBOOT_ENTRY, code)]);
+  return makeElf32({ bytes, entry: MULTIBOOT_ENTRY });
 }
 
 /** A bzImage, linked at 0, with 64-bit code at its 64-bit entry. @param entry32 32-bit code at its first byte */

@@ -3,9 +3,8 @@
 import { cpioArchive, S_IFCHR, S_IFDIR, S_IFREG } from '../../src/boot/cpio.ts';
 import { concat, makeElf } from '../image/synthetic.ts';
 
-/** reboot(2)'s LINUX_REBOOT_CMD_POWER_OFF and LINUX_REBOOT_CMD_RESTART. */
+/** reboot(2)'s LINUX_REBOOT_CMD_POWER_OFF. */
 export const POWER_OFF = 0x4321fedc;
-export const RESTART = 0x01234567;
 
 const NR_WRITE = 1;
 const NR_REBOOT = 169;

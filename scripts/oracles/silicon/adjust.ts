@@ -160,7 +160,7 @@ const leave: Adjust = ({ state, random }) => {
 };
 
 /** An address in INT3 land that `bits` bits can hold. */
-export function landing(draft: Draft, bits: number): bigint {
+function landing(draft: Draft, bits: number): bigint {
   const { form, random } = draft;
   if (bits === 16 || form.mode === 16) return 0x4000n + BigInt(random.below(0x3f00));
   return codeAddress(form.mode) - 0x7000n + BigInt(random.below(0x6f00));

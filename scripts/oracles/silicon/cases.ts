@@ -117,7 +117,7 @@ function wishes(code: Code, mode: VectorMode, family: string, random: Random): W
 }
 
 /** All forms of a Code in a mode; none when the mode has no such Code (or only AMD's rules give it one). */
-export function formsOf(code: Code, mode: VectorMode, family: string, random: Random): Form[] {
+function formsOf(code: Code, mode: VectorMode, family: string, random: Random): Form[] {
   if (!CodeExt.opCode(code).isAvailableInMode(mode) || (mode !== 64 && VENDORS_DIFFER_OUTSIDE_64.has(code))) return [];
   const list = wishes(code, mode, family, random);
   const scarce = list.length === 1 && operandKinds(code).length > 0 ? [...list, ...list] : list;

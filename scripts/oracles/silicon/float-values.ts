@@ -43,7 +43,7 @@ export function partsOf(format: FloatFormat, value: bigint): Parts {
   };
 }
 
-export const negative = (format: FloatFormat, value: bigint): bigint => value ^ (1n << BigInt(format.bits - 1));
+const negative = (format: FloatFormat, value: bigint): bigint => value ^ (1n << BigInt(format.bits - 1));
 
 /** magnitude x 2^scale, cut to the format's precision. */
 function scaled(format: FloatFormat, sign: number, magnitude: bigint, scale: number): bigint {

@@ -14,8 +14,8 @@ export const REF_CALL = 2;
 /** Memory or address relative to RIP. */
 export const REF_RIP = 3;
 /** A 32-bit displacement that may be an address: without a register, or with one. */
-export const REF_DISPLACEMENT = 4;
-export const REF_IMMEDIATE = 5;
+const REF_DISPLACEMENT = 4;
+const REF_IMMEDIATE = 5;
 
 /** Which numbers in instructions may be addresses. */
 export type AddressRange = {
@@ -224,7 +224,7 @@ function immediateAt(writer: Writer, offset: number, bytes: number, fileAt: numb
 }
 
 /** @param value as it stands in the instruction, sign-extended */
-export const isAddress = ({ base, from, to }: AddressRange, value: number): boolean =>
+const isAddress = ({ base, from, to }: AddressRange, value: number): boolean =>
   value - base >= from && value - base <= to;
 
 function writeReference(writer: Writer, kind: number, value: number): void {

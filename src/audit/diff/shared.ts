@@ -34,7 +34,7 @@ export function eachSharedReference(matching: Matching, alignments: Alignments, 
   }
 }
 
-export function eachOfEqual({ good, bad }: Matching, i: number, j: number, visit: Visit): void {
+function eachOfEqual({ good, bad }: Matching, i: number, j: number, visit: Visit): void {
   const [from, to, other] = [good.firstRef[i] as number, good.firstRef[i + 1] as number, bad.firstRef[j] as number];
   for (let n = 0; n < to - from; n++) visit(from + n, other + n);
 }

@@ -80,7 +80,7 @@ const has = (section: PeSection, bits: number): boolean => (section.characterist
 const writableCode = (section: PeSection): boolean => has(section, PE_MEM_WRITE) && has(section, PE_MEM_EXECUTE);
 const nxCompatible = (pe: PeImage): boolean => (pe.fields.DllCharacteristics & PE_NX_COMPAT) !== 0;
 
-export const PE_ROWS: readonly PeRow[] = [
+const PE_ROWS: readonly PeRow[] = [
   fieldRow('Machine', 'error', 'high', machineProblem, 'Firmware starts only images for its own processor.'),
   fieldRow(
     'Characteristics',

@@ -53,8 +53,7 @@ export function sentence(problem: string, field?: string): string {
 }
 
 /** `init_size = 0x3f98000`. */
-export const fieldText = (facts: HeaderFacts, field: SetupHeaderField): string =>
-  `${field} = ${hex(facts.header[field])}`;
+const fieldText = (facts: HeaderFacts, field: SetupHeaderField): string => `${field} = ${hex(facts.header[field])}`;
 
 const places = new Map(SETUP_HEADER_FIELDS.map((f) => [f.name, f]));
 

@@ -19,9 +19,7 @@ import { type Scope, scopeOf } from './resolve.ts';
 import { LINKER_NAMES } from './rules.ts';
 import { absoluteFinding, breaksFinding } from './words.ts';
 
-export { auditLinkCommand, type LinkAudit, type LinkCommand, type LinkFlag, linkFindings } from './linkCommand.ts';
-export { predictLinks } from './predict.ts';
-export { LINKER_NAMES, LINKERS, TRIED_WITH } from './rules.ts';
+export { auditLinkCommand, type LinkAudit, type LinkCommand } from './linkCommand.ts';
 
 export interface ObjectInput {
   /** As messages name it. */

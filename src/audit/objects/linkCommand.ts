@@ -205,7 +205,7 @@ export function linkFindings(link: LinkCommand, objects?: LinkedObjects): Pick<L
 const whichLink = (link: LinkCommand): string =>
   `The link of ${brief(link.output ?? 'a.out')} (line ${link.line}, ${linkerText(link)})`;
 
-export const linkerText = ({ linker, assumed, program }: LinkWords): string =>
+const linkerText = ({ linker, assumed, program }: LinkWords): string =>
   assumed ? `${brief(program)}, taken for ${LINKER_NAMES[linker]}` : LINKER_NAMES[linker];
 
 const commandText = ({ program, options }: LinkWords): string => {

@@ -8,7 +8,7 @@ export interface SimpleCommand {
 }
 
 /** Longer lines are no command of a kernel build, and are passed over. */
-export const LONGEST_LINE = 1 << 20;
+const LONGEST_LINE = 1 << 20;
 
 /** How the kernel's build keeps a command beside its output, in .vmlinux.cmd. */
 const SAVED = /^(?:saved)?cmd_\S{1,4096} := /;

@@ -35,7 +35,7 @@ function symbolText({ symbol, addend }: LinkPrediction, isPcRelative: boolean): 
 
 const target = (p: LinkPrediction): string => symbolText(p, !/_(?:32S?|64)$/.test(p.relocation));
 
-export const placeText = (p: LinkPrediction): string => `${p.object}, ${p.section}+${hex(p.offset)}`;
+const placeText = (p: LinkPrediction): string => `${p.object}, ${p.section}+${hex(p.offset)}`;
 
 const instruction = (p: LinkPrediction): string =>
   p.text === undefined ? 'a word' : `\`${p.text.replace(/\s+/g, ' ')}\``;

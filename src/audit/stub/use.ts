@@ -18,8 +18,6 @@ import {
 } from './transfer.ts';
 import { type ConstantKey, keyOf, RUNTIME } from './values.ts';
 
-export type { Use } from './transfer.ts';
-
 export type Uses = ReadonlySet<Use>;
 
 /** Asks what becomes of a constant: of the instruction at an offset, its bytes standing at `offset` in that. */

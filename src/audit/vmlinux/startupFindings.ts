@@ -44,7 +44,7 @@ export function constantsOf({ instructions }: StartupCode, kernel: KernelFile): 
 }
 
 /** Whether KASLR's table moves the constant; undefined where there is no table. */
-export function isCovered({ relocs }: KernelFile, { address, bytes }: Constant): boolean | undefined {
+function isCovered({ relocs }: KernelFile, { address, bytes }: Constant): boolean | undefined {
   return relocs === undefined ? undefined : listed(bytes === 8 ? relocs.abs64 : relocs.abs32, address);
 }
 

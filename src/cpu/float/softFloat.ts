@@ -122,7 +122,7 @@ export const zero = (format: Format, sign: Sign): bigint => assemble(format, sig
 export const infinity = (format: Format, sign: Sign): bigint =>
   assemble(format, sign, allOnes(format), integerBit(format));
 /** The largest finite number; with fewer bits of precision, the largest that has no more. */
-export const largest = (format: Format, sign: Sign, precision = format.precision): bigint => {
+const largest = (format: Format, sign: Sign, precision = format.precision): bigint => {
   const significand = ((1n << BigInt(precision)) - 1n) << BigInt(format.precision - precision);
   return assemble(format, sign, allOnes(format) - 1, significand);
 };
@@ -140,7 +140,7 @@ export const isNan = (value: Unpacked): boolean =>
   value.kind === 'quiet' || value.kind === 'signaling' || value.kind === 'unsupported';
 
 /** SSE: the first operand if it is a NaN, else the second (SDM 1 table 4-7). */
-export const sseNan: NanRule = (a, b, format) => quieted(isNan(a) ? a : b, format);
+const sseNan: NanRule = (a, b, format) => quieted(isNan(a) ? a : b, format);
 
 /** x87: a QNaN before an SNaN, else the larger significand, else the positive one (SDM 1 table 4-7). */
 export const x87Nan: NanRule = (a, b, format) => {

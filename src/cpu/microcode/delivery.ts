@@ -5,7 +5,7 @@ import { type Cpu, type Fault, fault } from '../state/cpu.ts';
 import * as at from '../state/layout.ts';
 import { deliver, type InterruptEvent } from './gates.ts';
 
-export { deliver, type InterruptEvent };
+export { deliver };
 
 /** One exception of a chain; its first may be an interrupt instead. */
 export type FaultLink = {

@@ -17,7 +17,7 @@ export const MASK32 = 0xffff_ffffn;
 export const MASK64 = (1n << 64n) - 1n;
 
 /** True where all bits from `bits`-1 up are equal. */
-export const isCanonicalFor = (address: bigint, bits: number): boolean => {
+const isCanonicalFor = (address: bigint, bits: number): boolean => {
   // In the upper half, as a number: this is asked of every slot of every interrupt frame.
   const upper = Number(BigInt.asUintN(64, address) >> 32n);
   const top = upper >>> (bits - 33);

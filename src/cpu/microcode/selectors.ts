@@ -88,7 +88,7 @@ export const segmentFrom = (found: Found, rpl = found.selector & SELECTOR_RPL): 
 });
 
 /** Real mode: the base follows the selector, limit and default size stay as they were ("unreal mode"). SDM 3B 21.1.1 */
-export const realSegment = (state: CpuState, index: SegmentIndex, selector: number): Segment => {
+const realSegment = (state: CpuState, index: SegmentIndex, selector: number): Segment => {
   const { attributes, limit } = state.segment(index);
   return {
     selector,

@@ -82,7 +82,7 @@ const WORD_BITS = words([1, 2, 4, 8, 16, 32, 64, 128]);
 const SINGLE_BITS = doublewords([1, 2, 4, 8]);
 const singlesOf = (bits: I32): V128 => chosen(i32x4.splat(bits), SINGLE_BITS, i32x4.eq);
 const DOUBLE_BITS = doublewords([1, 0, 2, 0]);
-export const doublesOf = (bits: I32): V128 => chosen(i64x2.splat(i64.extendU(bits)), DOUBLE_BITS, i64x2.eq);
+const doublesOf = (bits: I32): V128 => chosen(i64x2.splat(i64.extendU(bits)), DOUBLE_BITS, i64x2.eq);
 
 const LOW_TWICE = [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7];
 const HIGH_TWICE = LOW_TWICE.map((byte) => byte + 8);

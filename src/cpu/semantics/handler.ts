@@ -21,12 +21,12 @@ export const WORD_SIZES: readonly Bytes[] = [2, 4, 8];
 /** Near stack operands other than the 8 bytes of 64-bit mode, which have handlers of their own. */
 export const LEGACY_STACK_SIZES = [2, 4] as const;
 
-export const operandText = (spec: OperandSpec): string => `${spec.kind}${spec.bytes * 8}`;
+const operandText = (spec: OperandSpec): string => `${spec.kind}${spec.bytes * 8}`;
 export const handlerKey = (name: string, operands: readonly OperandSpec[]): string =>
   operands.length ? `${name} ${operands.map(operandText).join()}` : name;
 
 /** Every combination of operand kinds of a shape like `E,r` (register or memory, register). */
-export function expandShape(shape: string): Kind[][] {
+function expandShape(shape: string): Kind[][] {
   const places = shape === '' ? [] : shape.split(',');
   return places.reduce<Kind[][]>(
     (lists, place) => lists.flatMap((list) => (LETTERS[place] ?? []).map((kind) => [...list, kind])),

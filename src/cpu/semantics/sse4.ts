@@ -110,7 +110,7 @@ const immediateMask: Readonly<Record<string, (e: Emitter) => V128>> = {
   blendps: (e) => chosen(i32x4.splat(immediate8(e)), SINGLE_BITS, i32x4.eq),
   blendpd: (e) => chosen(i64x2.splat(i64.extendU(immediate8(e))), DOUBLE_BITS, i64x2.eq),
 };
-export const IMMEDIATE_BLENDS: readonly (readonly [string, VectorResult])[] = Object.entries(immediateMask).map(
+const IMMEDIATE_BLENDS: readonly (readonly [string, VectorResult])[] = Object.entries(immediateMask).map(
   ([name, mask]) => [name, (e, d, s) => v128.bitselect(s, d, mask(e))] as const,
 );
 
@@ -157,7 +157,7 @@ export const sumsOfDifferences = (e: Emitter, d: V128, s: V128, immediate: I32):
 };
 
 /** PTEST: ZF where source and destination have no bit in common, CF where the source has none besides (SDM 2B). */
-export const testVectors = (e: Emitter, d: V128, s: V128): void => {
+const testVectors = (e: Emitter, d: V128, s: V128): void => {
   const common = e.let(v128.anyTrue(v128.and(d, s)));
   const besides = e.let(v128.anyTrue(v128.andnot(s, d)));
   clearSignAndParity(e);

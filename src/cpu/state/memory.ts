@@ -17,7 +17,7 @@ const MAX_PAGES = 65536; // wasm32
  * Bytes of RAM that a guest may touch, whatever it was given. Kernels touch some 100 MiB on their way; a wild store that
  * sweeps through gigabytes ends here instead of taking the host's memory.
  */
-export const MOST_TOUCHED = 2 ** 30;
+const MOST_TOUCHED = 2 ** 30;
 
 export class GuestMemory {
   readonly wasm: WebAssembly.Memory;

@@ -47,7 +47,7 @@ const MSRS = MSR_TABLE.flatMap(({ number, slot }): [string, number][] =>
 );
 
 /** One line for each: its name and its number. */
-export const layoutText = (): string =>
+const layoutText = (): string =>
   [...places(), ...SHAPES, ...MSRS].map(([name, value]) => `${name} ${value}`).join('\n');
 
 /** The same for layouts that are the same. */

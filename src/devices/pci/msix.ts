@@ -48,7 +48,7 @@ const sendEntry = (s: MsixState, vector: number, send: SendMessage): void => {
 };
 
 export const msixEnabled = (control: number): boolean => (control & CONTROL_ENABLE) !== 0;
-export const msixVectors = (s: MsixState): number => s.table.length / ENTRY_WORDS;
+const msixVectors = (s: MsixState): number => s.table.length / ENTRY_WORDS;
 
 /** Sends a vector's message, or remembers it where it is masked. @param control message control of the capability */
 export const raiseMsix = (s: MsixState, control: number, vector: number, send: SendMessage): void => {

@@ -27,7 +27,7 @@ export const STATUS_CAP_LIST = 0x10;
 export const CAP_ID_VENDOR = 0x09;
 export const CAP_ID_MSIX = 0x11;
 
-export const PCI_SPACE_SIZE = 256;
+const PCI_SPACE_SIZE = 256;
 
 export type ByteRow = readonly [register: number, bytes: readonly number[]];
 
@@ -72,7 +72,7 @@ export type PciFunction = {
   writeConfig(register: number, size: AccessSize, value: number): void;
 };
 
-export const FIRST_PCI_GSI = 16;
+const FIRST_PCI_GSI = 16;
 
 /**
  * How the board routes INTA of a slot: to one of four lines, as slots of a board are swizzled. Each line comes to an

@@ -10,7 +10,7 @@ const STATUS_WRITABLE = 0x8f;
 /** Feature bits of the transport: ring features in the low word, VIRTIO_F_VERSION_1 in the high one. */
 export const F_INDIRECT_DESC = 1 << 28;
 export const F_EVENT_IDX = 1 << 29;
-export const RING_FEATURES = F_INDIRECT_DESC | F_EVENT_IDX;
+const RING_FEATURES = F_INDIRECT_DESC | F_EVENT_IDX;
 const F_VERSION_1 = 1;
 
 export type CommonState = {

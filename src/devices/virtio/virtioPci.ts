@@ -32,7 +32,7 @@ import type { VirtioModel } from './model.ts';
 import { askForNotice, type Chain, isQueue, lengthOf, NO_VECTOR, putUsed, takeChain, wantsInterrupt } from './queue.ts';
 
 /** Bytes of the BAR. */
-export const VIRTIO_BAR_SIZE = 0x8000;
+const VIRTIO_BAR_SIZE = 0x8000;
 const COMMON = 0x0000;
 const ISR = 0x1000;
 const DEVICE_CONFIG = 0x2000;

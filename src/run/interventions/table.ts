@@ -63,7 +63,7 @@ export type Intervention = { readonly when: When; readonly what: What };
 /** In one run. */
 export const MOST_INTERVENTIONS = 4096;
 /** Characters of one: bytes in hexadecimal, and what stands before them. */
-export const LONGEST_TEXT = 2 ** 18;
+const LONGEST_TEXT = 2 ** 18;
 
 const MOST_TIMES = 2 ** 40;
 const MOST_COUNT = BigInt(Number.MAX_SAFE_INTEGER);
@@ -109,7 +109,3 @@ function whenText(when: When): string {
 
 /** At entry. */
 export const entryOf = (what: What): Intervention => ({ when: { at: 'entry' }, what });
-
-/** For people: each kind, its form and what it does. */
-export const kindsText = (): { name: string; form: string; help: string }[] =>
-  WHAT_KINDS.map((name) => ({ name, form: kindOf(name).form, help: kindOf(name).help }));

@@ -11,7 +11,6 @@ export const AX = 0;
 export const CX = 1;
 export const DX = 2;
 export const BX = 3;
-export const SP = 4;
 export const BP = 5;
 export const SI = 6;
 export const DI = 7;
@@ -44,6 +43,3 @@ export const wide = (bits: Bits): number[] => (bits === 16 ? [0x66] : []);
 
 /** PUSH constant, as wide as the stack's entries are. */
 export const push = (bits: Bits, constant: number): number[] => [...wide(bits), 0x68, ...le(constant, 4)];
-
-/** PUSH of 64 bits by way of RAX. */
-export const push64 = (constant: bigint): number[] => [...mov(64, AX, constant), 0x50];

@@ -77,7 +77,7 @@ const ROWS: readonly (readonly [string, Bits, Paging])[] = [
   ['64-bit, 5 levels', 64, 5],
 ];
 
-export const MODES: readonly Mode[] = [
+const MODES: readonly Mode[] = [
   REAL,
   { ...REAL, name: 'virtual-8086', kind: 'vm86', cpl: 3, paging: 0 },
   { ...REAL, name: 'virtual-8086, paged', kind: 'vm86', cpl: 3, paging: 2 },

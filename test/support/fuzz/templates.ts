@@ -76,7 +76,7 @@ function findTemplates(bits: 32 | 64): Template[] {
 const known = new Map<32 | 64, readonly Template[]>();
 
 /** 16-bit code takes the 32-bit ones: the same bytes with other sizes. */
-export function templates(bits: Bits): readonly Template[] {
+function templates(bits: Bits): readonly Template[] {
   const wanted = bits === 64 ? 64 : 32;
   const list = known.get(wanted) ?? findTemplates(wanted);
   known.set(wanted, list);

@@ -23,7 +23,7 @@ export type Row = readonly [Mnemonic, Handler];
 type LaneOf = (insn: Instruction) => Lane;
 
 /** All elements. @param sources 2 where the first source is operand 1; with 1 the lane's first value is none */
-export const packed = (format: Format, sources: 1 | 2, laneOf: LaneOf): Handler =>
+const packed = (format: Format, sources: 1 | 2, laneOf: LaneOf): Handler =>
   vex((cpu, insn) => {
     const { state } = cpu;
     const destination = insn.opRegister(0);
@@ -45,7 +45,7 @@ export const packed = (format: Format, sources: 1 | 2, laneOf: LaneOf): Handler 
   });
 
 /** The lowest element; the others of the 128 bits are the second operand's. */
-export const scalar = (format: Format, laneOf: LaneOf): Handler =>
+const scalar = (format: Format, laneOf: LaneOf): Handler =>
   vex((cpu, insn) => {
     const { state } = cpu;
     const { width } = format;

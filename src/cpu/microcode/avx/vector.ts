@@ -8,7 +8,6 @@ import { XSTATE_AVX, XSTATE_SSE } from '../../../x86/xstate.ts';
 import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../../state/cpu.ts';
 import * as at from '../../state/layout.ts';
 import type { CpuState } from '../../state/state.ts';
-import { sseDenied } from '../fpuState.ts';
 import { isProtected, isVm86, linearMask } from '../modes.ts';
 import { linearAddress, memoryPlace, probeLinear, UD } from '../operands.ts';
 import type { Handler } from '../result.ts';
@@ -16,7 +15,7 @@ import type { Handler } from '../result.ts';
 const NM = fault(VECTOR.NM);
 
 /** Real mode and virtual-8086 mode have no VEX prefix; vectors need CR4.OSXSAVE and their bits of XCR0, and are #NM while TS is set (SDM 2A 2.4). */
-export const avxDenied = (cpu: Cpu): Fault | undefined => {
+const avxDenied = (cpu: Cpu): Fault | undefined => {
   const { state } = cpu;
   const vectors = XSTATE_SSE | XSTATE_AVX;
   if (!isProtected(state) || isVm86(state)) return UD;
@@ -25,10 +24,6 @@ export const avxDenied = (cpu: Cpu): Fault | undefined => {
 };
 
 export const isVex = (insn: Instruction): boolean => insn.encoding === EncodingKind.VEX;
-
-/** The same for an instruction that has a form with VEX and one without. */
-export const vectorDenied = (cpu: Cpu, insn: Instruction): Fault | undefined =>
-  isVex(insn) ? avxDenied(cpu) : sseDenied(cpu);
 
 /** Handlers of the encodings with VEX; EVEX has the same mnemonics. */
 export const vex =
@@ -88,7 +83,7 @@ const operandAddress = (cpu: Cpu, insn: Instruction, bytes: number, write: boole
 };
 
 /** 2, 4, 8, 16 or 32 bytes of the memory operand; of more than 8 no alignment is asked. */
-export const readMemory = (cpu: Cpu, insn: Instruction, bytes: number): bigint | Fault => {
+const readMemory = (cpu: Cpu, insn: Instruction, bytes: number): bigint | Fault => {
   const linear = operandAddress(cpu, insn, bytes, false);
   if (isFault(linear)) return linear;
   let value = 0n;

@@ -20,7 +20,7 @@ export const PD: Shape = { format: F64, lanes: 2 };
 const XMM0 = at.FXSTATE + 160;
 
 /** Address in the state block of an XMM register. */
-export const xmmAddress = (register: Register): number => {
+const xmmAddress = (register: Register): number => {
   const index = register - Register.XMM0;
   if (index < 0 || index > 15) throw new RangeError(`not an SSE register: ${register}`);
   return XMM0 + 16 * index;

@@ -34,7 +34,7 @@ import {
 } from './step.ts';
 
 /** Pushes a value, or what a masked stack overflow leaves in its place. An unmasked denormal is pushed all the same. */
-export const pushValue = (cpu: Cpu, insn: Instruction, bits: bigint, status = 0): void => {
+const pushValue = (cpu: Cpu, insn: Instruction, bits: bigint, status = 0): void => {
   const full = !regs.isEmpty(cpu.state, 7);
   const delivered = raise(cpu, insn, full ? STACK_OVERFLOW : status);
   if (delivered || !((full ? STACK_OVERFLOW : status) & FSW.IE)) regs.push(cpu.state, full ? INDEFINITE : bits);
