@@ -6,7 +6,6 @@ import { type KernelFile, kernels } from '../test/support/kernels.ts';
 /** `nokaslr` makes the stub say so right before it unpacks the kernel: where QEMU's clock of the unpacking starts. */
 export const CMDLINE = `${LINUX_WORDS} nokaslr`;
 export const UNPACKING = "KASLR disabled: 'nokaslr'";
-export const BANNER = 'Linux version';
 export const MEMORY_MIB = DEFAULT_MEMORY / MIB;
 
 const NAMES = ['debian-6.1', 'debian-6.12-cloud'];

@@ -1,6 +1,7 @@
 // The same boot under qemu-system-x86_64 (TCG), timed by what it says on its serial port.
 import { spawn, spawnSync } from 'node:child_process';
-import { BANNER, CMDLINE, MEMORY_MIB, UNPACKING } from './kernels.ts';
+import { BANNER } from '../src/run/stages.ts';
+import { CMDLINE, MEMORY_MIB, UNPACKING } from './kernels.ts';
 
 /** Wall-clock seconds. */
 export type QemuRun = {

@@ -45,7 +45,10 @@ describe('the table of options', () => {
     expect(file !== undefined).toBe(value.startsWith('FILE'));
   });
 
-  it('tells other words of other commands only', () => {
+  it('has other words for a command where it says so', () => {
+    const row: OptionRow = { name: 'x', commands: ['boot', 'why'], help: ['Of boot.'], helpFor: { why: ['Of why.'] } };
+    expect(optionsOf('boot', [row])).toMatchObject([{ help: ['Of boot.'] }]);
+    expect(optionsOf('why', [row])).toMatchObject([{ help: ['Of why.'] }]);
     for (const { helpFor = {}, commands } of OPTIONS)
       expect(commands).toEqual(expect.arrayContaining(Object.keys(helpFor)));
   });
