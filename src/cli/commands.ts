@@ -1,10 +1,14 @@
+// The commands there are, a row each.
+
 import type { Command } from './command.ts';
+
+export type Commands = Readonly<Record<string, () => Promise<Command>>>;
 
 /**
  * Every command by its name, in the order in which the help lists them. Each is loaded when it is asked for: what boots a
  * kernel takes longer to load than what only looks at one takes to answer.
  */
-export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+export const COMMANDS: Commands = {
   boot: async () => (await import('./commands/boot.ts')).boot,
   why: async () => (await import('./commands/why.ts')).why,
   audit: async () => (await import('./commands/audit.ts')).audit,
@@ -14,8 +18,6 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   qemu: async () => (await import('./commands/qemu.ts')).qemu,
 };
 
-export const commandNames = (): readonly string[] => Object.keys(COMMANDS);
-
 /** Undefined where there is no such command. */
-export const findCommand = async (name: string): Promise<Command | undefined> =>
-  Object.hasOwn(COMMANDS, name) ? COMMANDS[name]?.() : undefined;
+export const findCommand = async (name: string, commands: Commands): Promise<Command | undefined> =>
+  Object.hasOwn(commands, name) ? commands[name]?.() : undefined;

@@ -5,19 +5,19 @@ import { InputError } from '../bits/errors.ts';
 import { visible } from '../bits/visible.ts';
 import { UsageError } from '../options/usageError.ts';
 import type { Command } from './command.ts';
-import { COMMANDS, commandNames, findCommand } from './commands.ts';
+import { COMMANDS, type Commands, findCommand } from './commands.ts';
 import { EXIT } from './exit.ts';
 import { guarded, type Io } from './io.ts';
 import { meant } from './nearest.ts';
 import { helpText, readArguments } from './usage.ts';
 import { version } from './version.ts';
 
-/** Runs `firstlight` with these arguments. Throws nothing. @param find the commands there are  @returns the exit code */
-export async function main(args: readonly string[], process: Io, find = findCommand): Promise<number> {
+/** Runs `firstlight` with these arguments. Throws nothing. @returns the exit code */
+export async function main(args: readonly string[], process: Io, commands = COMMANDS): Promise<number> {
   const io = guarded(process);
-  const command = await find(args[0] ?? '');
+  const command = await findCommand(args[0] ?? '', commands);
   try {
-    return command ? await runCommand(command, args.slice(1), io) : await runGeneral(args, io);
+    return command ? await runCommand(command, args.slice(1), io) : await runGeneral(args, io, commands);
   } catch (error) {
     return failed(error, command, io);
   }
@@ -37,47 +37,52 @@ function asksForHelp(args: readonly string[]): boolean {
 
 const GENERAL_OPTIONS = ['--help', '--version'];
 
-async function runGeneral(args: readonly string[], io: Io): Promise<number> {
+async function runGeneral(args: readonly string[], io: Io, commands: Commands): Promise<number> {
   const [first, second] = args;
   if (first === '--version') return show(`firstlight ${version()}\n`, io);
-  if (first === '--help' || first === '-h') return show(await generalHelp(), io);
+  if (first === '--help' || first === '-h') return show(await generalHelp(commands), io);
   if (first === 'help')
-    return show(second === undefined ? await generalHelp() : helpText((await knownCommand(second)).usage), io);
+    return show(
+      second === undefined ? await generalHelp(commands) : helpText((await knownCommand(second, commands)).usage),
+      io,
+    );
   if (first === undefined) {
-    io.stderr.write(await generalHelp());
+    io.stderr.write(await generalHelp(commands));
     return EXIT.usage;
   }
   if (first.startsWith('-')) throw new UsageError(`unknown option '${first}'${meant(first, GENERAL_OPTIONS)}`);
   throw existsSync(first)
     ? new UsageError(`'${first}' is no command; try 'firstlight boot ${first}'`)
-    : unknownCommand(first);
+    : unknownCommand(first, commands);
 }
 
-async function knownCommand(name: string): Promise<Command> {
-  const command = await findCommand(name);
+async function knownCommand(name: string, commands: Commands): Promise<Command> {
+  const command = await findCommand(name, commands);
   if (command) return command;
-  throw unknownCommand(name);
+  throw unknownCommand(name, commands);
 }
 
-const unknownCommand = (name: string): UsageError =>
-  new UsageError(
-    `there is no command '${name}'; there is ${commandNames().join(', ')}${meant(name, [...commandNames(), 'help'])}`,
+function unknownCommand(name: string, commands: Commands): UsageError {
+  const names = Object.keys(commands);
+  return new UsageError(
+    `there is no command '${name}'; there is ${names.join(', ')}${meant(name, [...names, 'help'])}`,
   );
+}
 
 function show(text: string, io: Io): number {
   io.stdout.write(text);
   return EXIT.reached;
 }
 
-async function generalHelp(): Promise<string> {
-  const known = await Promise.all(Object.values(COMMANDS).map((load) => load()));
-  const commands = known.map(
+async function generalHelp(commands: Commands): Promise<string> {
+  const known = await Promise.all(Object.values(commands).map((load) => load()));
+  const lines = known.map(
     ({ usage }) => `  firstlight ${`${usage.name} ${usage.operand}`.padEnd(23)} ${usage.summary}`,
   );
   return `Firstlight boots a Linux kernel image in a deterministic PC of its own, or looks it over
 without running it.
 
-${commands.join('\n')}
+${lines.join('\n')}
   firstlight help COMMAND            its options, one by one
   firstlight --version
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from '../../src/cli/command.ts';
-import { findCommand } from '../../src/cli/commands.ts';
+import { COMMANDS } from '../../src/cli/commands.ts';
 import type { Signal } from '../../src/cli/exit.ts';
 import type { Io, Output } from '../../src/cli/io.ts';
 import { main } from '../../src/cli/program.ts';
@@ -80,8 +80,6 @@ export type Said = { readonly code: number; readonly stdout: string; readonly st
 export async function firstlight(args: readonly string[], options: FakeOptions = {}): Promise<Said> {
   const io = fakeIo(options);
   const { command } = options;
-  const find = async (name: string): Promise<Command | undefined> =>
-    command?.usage.name === name ? command : findCommand(name);
-  const code = await main(args, io, find);
+  const code = await main(args, io, command ? { ...COMMANDS, [command.usage.name]: async () => command } : COMMANDS);
   return { code, ...io.written };
 }

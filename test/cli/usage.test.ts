@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { optionsOf } from '../../src/options/row.ts';
 import { OPTIONS } from '../../src/options/table.ts';
+import type { Command } from '../../src/cli/command.ts';
 import { nearest, slips } from '../../src/cli/nearest.ts';
 import { type CommandUsage, helpText, readArguments } from '../../src/cli/usage.ts';
 import { firstlight, GOOD } from './fakeIo.ts';
@@ -38,6 +39,27 @@ describe('firstlight', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^firstlight: [^\n]+\n$/);
     expect(stderr).toContain(message);
+  });
+});
+
+describe('a command added as a row', () => {
+  const command: Command = {
+    usage: {
+      ...{ name: 'frob', operand: 'IMAGE', summary: 'turn it round', intro: ['Turns an image round.'], outro: [] },
+      options: [{ name: 'twice', help: ['Two times.'] }],
+    },
+    run: async ({ operands, switches }, io) => {
+      io.stdout.write(`${operands.join()} ${switches.has('twice')}`);
+      return 7;
+    },
+  };
+
+  it('is run, explained and listed', async () => {
+    expect(await firstlight(['frob', 'x', '--twice'], { command })).toMatchObject({ code: 7, stdout: 'x true' });
+    expect((await firstlight(['help', 'frob'], { command })).stdout).toContain('  --twice\n      Two times.');
+    expect((await firstlight(['--help'], { command })).stdout).toMatch(/firstlight frob IMAGE {2,}turn it round/);
+    const { code, stderr } = await firstlight(['frobb'], { command });
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringMatching(/frob; did you mean frob\?/) });
   });
 });
 

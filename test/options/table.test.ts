@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GIB, MIB } from '../../src/bits/sizes.ts';
-import { COMMANDS, commandNames } from '../../src/cli/commands.ts';
+import { COMMANDS } from '../../src/cli/commands.ts';
 import { type CommandUsage, helpText, readArguments } from '../../src/cli/usage.ts';
 import { NOTHING_GIVEN, type OptionRow, optionsOf, valueOf } from '../../src/options/row.ts';
 import { DEFAULTS, OPTIONS, settingsOf } from '../../src/options/table.ts';
@@ -15,6 +15,7 @@ const usageOf = (rows: readonly OptionRow[], command = 'boot'): CommandUsage => 
 /** What the command line makes of a run. */
 const settings = (...args: readonly string[]) => settingsOf(readArguments(usageOf(OPTIONS), args));
 
+const NAMES = Object.keys(COMMANDS);
 /** Each option as a command shows it. */
 const shown = OPTIONS.flatMap(({ commands }) => commands).length;
 const rows = [...new Set(OPTIONS.flatMap(({ commands }) => commands))].flatMap((command) =>
@@ -22,13 +23,13 @@ const rows = [...new Set(OPTIONS.flatMap(({ commands }) => commands))].flatMap((
 );
 
 describe('the table of options', () => {
-  it.each(commandNames().filter((name) => name !== 'qemu'))('has all that %s takes, in that order', async (name) => {
+  it.each(NAMES.filter((name) => name !== 'qemu'))('has all that %s takes, in that order', async (name) => {
     const command = await COMMANDS[name]?.();
     expect(command?.usage.options).toEqual(optionsOf(name, OPTIONS));
   });
 
   it('is about commands that there are, and has each option once in each', () => {
-    expect(commandNames()).toEqual(expect.arrayContaining(OPTIONS.flatMap(({ commands }) => commands)));
+    expect(NAMES).toEqual(expect.arrayContaining(OPTIONS.flatMap(({ commands }) => commands)));
     expect(rows).toHaveLength(shown);
     expect(new Set(rows.map(([name]) => name)).size).toBe(shown);
   });
