@@ -4,7 +4,7 @@ import { extraDevices } from '../machine/pciFunctions.ts';
 import { STAGES } from '../run/stages.ts';
 import { NO_LIMIT } from './defaults.ts';
 import type { OptionRow } from './row.ts';
-import { choiceOf, textValue } from './values.ts';
+import { choiceOf, choiceValue, textValue } from './values.ts';
 
 const BOOT = ['boot'];
 
@@ -112,7 +112,7 @@ const DEVICE_OPTIONS: readonly OptionRow[] = [
     commands: BOOT,
     field: 'extras',
     repeats: true,
-    parse: choiceOf(extraDevices()),
+    parse: (option, text) => choiceValue(option, text, extraDevices()),
     help: [
       'virtio-rng: a source of random numbers, which follow from --seed;',
       'virtio-console: a console, which --interactive types at where the last',

@@ -7,7 +7,7 @@ import { STAGES } from '../run/stages.ts';
 import { CPU_MODELS, DEFAULT_MODEL } from '../x86/models.ts';
 import { DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY, LINUX_WORDS } from './defaults.ts';
 import type { OptionRow } from './row.ts';
-import { addressValue, choiceOf, countValue, seedValue, sizeValue } from './values.ts';
+import { addressValue, choiceOf, choiceValue, countValue, seedValue, sizeValue } from './values.ts';
 
 const BOOTS = ['boot', 'why'];
 /** Every stage, and the end of the run by the guest itself. */
@@ -19,7 +19,7 @@ export const MACHINE_OPTIONS: readonly OptionRow[] = [
     value: 'ENTRY',
     commands: BOOTS,
     field: 'entry',
-    parse: choiceOf(entries()),
+    parse: (option, text) => choiceValue(option, text, entries()),
     help: [
       '32 or 64: that entry point of the Linux boot protocol; multiboot or pvh: an',
       'ELF file by its Multiboot 1 header or its PVH note. Default: multiboot where',
