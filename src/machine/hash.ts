@@ -76,8 +76,10 @@ function hashMemory(hash: StateHash, memory: GuestMemory): void {
   }
 }
 
+/** By their names: where on the board they are is nothing that the guest can tell. */
 function hashChips(hash: StateHash, chips: readonly Device[]): void {
-  for (const chip of chips) {
+  for (const chip of [...chips].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    hash.text(chip.name);
     hash.text(JSON.stringify(chip.state()));
     for (const { at: place, bytes } of chip.bulk?.pieces() ?? []) {
       hash.text(place.toString());

@@ -87,7 +87,7 @@ export type Pc = {
   readonly uart: Uart16550;
   readonly postCode: PostCode;
   readonly command: CommandPorts | undefined;
-  /** Every chip, in the order in which the state hash takes them. */
+  /** Every chip; each has a name of its own. */
   readonly devices: readonly Device[];
   readonly timed: readonly TimedDevice[];
   /** What one can type at. */
@@ -129,8 +129,7 @@ export function emptyBoard(config: MachineConfig, wires: Wires): Board {
 }
 
 /**
- * Puts the chips on; their clock goes already. Their order is that of the state hash; of two that claim the same port the
- * later one has it.
+ * Puts the chips on; their clock goes already. Of two that claim the same port the later one has it.
  */
 export function attachChips(board: Board): Pc {
   const { config, wires, console, bus, interrupts, devices } = board;
