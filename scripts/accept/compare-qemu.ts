@@ -113,15 +113,15 @@ function registersOf({ machine }: BootRun): Registers {
 /** Our side: the points, in the order in which they are come to. */
 function pointsOf(run: BootRun): Point[] {
   const { machine } = run;
-  const { code, state } = machine.engine;
+  const { state } = machine.engine;
   const seen = new Set<bigint>();
   let fresh: bigint[] = [];
-  const known = code.onContext;
-  code.onContext = (context) => {
-    known?.(context);
-    fresh.push(context.ip + context.mode.base);
-    machine.requestStop();
-  };
+  const observation = run.observe({
+    code: (context) => {
+      fresh.push(context.ip + context.mode.base);
+      machine.requestStop();
+    },
+  });
   const points: Point[] = [];
   while (!(state.rflags & FLAGS.IF) && machine.engine.retired < DEFAULT_MAX_INSTRUCTIONS) {
     if (machine.run(DEFAULT_MAX_INSTRUCTIONS)?.kind !== 'requested') break;
@@ -132,7 +132,7 @@ function pointsOf(run: BootRun): Point[] {
     for (const one of fresh) seen.add(one);
     fresh = [];
   }
-  code.onContext = known;
+  observation.dispose();
   return points;
 }
 

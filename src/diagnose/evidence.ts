@@ -4,7 +4,7 @@ import { PAGE_SIZE, type PhysAddr } from '../bits/address.ts';
 import { STRING_MOVES } from '../code/facts.ts';
 import { BootRun, type Outcome } from '../run/run.ts';
 import { isFault } from '../cpu/state/cpu.ts';
-import type { Watched } from '../cpu/interpret/engine.ts';
+import type { Watched } from '../cpu/interpret/observing.ts';
 import * as at from '../cpu/state/layout.ts';
 import { FLAGS } from '../cpu/state/state.ts';
 import type { SymbolTable } from '../image/symbols.ts';
@@ -79,16 +79,16 @@ function* comingThere(
   symbols: SymbolTable | undefined,
 ): Generator<Tick, { readonly writer?: Writer; readonly jump?: Jump }> {
   const again = new BootRun(died.config);
-  const { engine, memory } = again.machine;
+  const { memory } = again.machine;
   let last: Store | undefined;
   if (memory.hostOf(target) !== undefined) {
-    const payloadWatch = engine.onWatch;
-    engine.watch(target, 1, at.PAGE_WATCH_WRITE, true);
-    engine.onWatch = (watched) => {
-      payloadWatch?.(watched);
-      const store = storeOf(again, watched, symbols);
-      if (store && store.from <= target && target < store.to) last = store;
-    };
+    const observation = again.observe({
+      access: (watched) => {
+        const store = storeOf(again, watched, symbols);
+        if (store && store.from <= target && target < store.to) last = store;
+      },
+    });
+    observation.watch(target, 1, at.PAGE_WATCH_WRITE);
   }
   const before = outcome.instructions > LAST_STEPS ? outcome.instructions - LAST_STEPS : 0n;
   yield* driveUntil(again, before, 'looking for who wrote the bytes');

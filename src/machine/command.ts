@@ -8,7 +8,7 @@ import { createUart16550, type Uart16550 } from '../devices/uart16550.ts';
 import { Console } from './console.ts';
 
 const CHANNELS = { stdout: 'com2', stderr: 'com3', control: 'com4' } as const;
-type Channel = keyof typeof CHANNELS;
+export type Channel = keyof typeof CHANNELS;
 
 export type CommandPorts = Readonly<Record<Channel, Console>> & {
   readonly uarts: Readonly<Record<Channel, Uart16550>>;
@@ -17,11 +17,14 @@ export type CommandPorts = Readonly<Record<Channel, Console>> & {
 /** A line that /init writes, and nobody else has a reason to write there. */
 export const STATUS_LINE = 'status ';
 
+/** @param told of each byte that a channel carries */
 export function createCommandPorts(
   lines: Readonly<Record<Channel, InterruptLine>>,
   unimplemented: Unimplemented,
+  told: (byte: number, channel: Channel) => void,
 ): CommandPorts {
-  const consoles = { stdout: new Console(), stderr: new Console(), control: new Console() };
+  const consoleOf = (channel: Channel): Console => new Console((byte) => told(byte, channel));
+  const consoles = { stdout: consoleOf('stdout'), stderr: consoleOf('stderr'), control: consoleOf('control') };
   const uart = (channel: Channel): Uart16550 =>
     createUart16550({
       name: CHANNELS[channel],

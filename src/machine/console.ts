@@ -10,8 +10,12 @@ export class Console {
   #head = '';
   #tail = '';
   #length = 0;
-  /** Told of each byte as it comes. */
-  onByte: ((byte: number) => void) | undefined;
+  readonly #told: (byte: number) => void;
+
+  /** @param told of each byte as it comes */
+  constructor(told: (byte: number) => void) {
+    this.#told = told;
+  }
 
   write(byte: number): void {
     const char = String.fromCharCode(byte & 0xff);
@@ -21,7 +25,7 @@ export class Console {
       this.#tail += char;
       if (this.#tail.length > 2 * KEEP_TAIL) this.#tail = this.#tail.slice(-KEEP_TAIL);
     }
-    this.onByte?.(byte);
+    this.#told(byte);
   }
 
   /** Bytes written so far. */

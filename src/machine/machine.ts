@@ -10,6 +10,8 @@ import * as at from '../cpu/state/layout.ts';
 import { GuestMemory } from '../cpu/state/memory.ts';
 import { type FaultLink, raise } from '../cpu/microcode/delivery.ts';
 import { reset } from '../cpu/microcode/reset.ts';
+import type { Observation, Observer } from '../cpu/interpret/observing.ts';
+import { Entry, Observers } from '../cpu/state/observers.ts';
 import { plainEngine, readEngine } from '../cpu/interpret/savedEngine.ts';
 import type { Device, ResetSource, TimedDevice } from '../devices/device.ts';
 import type { LocalApic } from '../devices/localApic.ts';
@@ -24,8 +26,8 @@ import { type Hashed, hashOf, partsOf, type StatePart } from './hash.ts';
 import { type InputByte, type InputPort, SerialInput } from './input.ts';
 import type { Interrupts, ProcessorInterrupts } from './interrupts.ts';
 import type { MemoryBus } from './memoryBus.ts';
-import { attachChips, type Board, emptyBoard, type MachineConfig, makeRom, type Wires } from './pc.ts';
-import type { PortBus } from './portBus.ts';
+import { attachChips, type Board, type ByteSource, emptyBoard, type MachineConfig, makeRom, type Wires } from './pc.ts';
+import type { PortAccess, PortBus } from './portBus.ts';
 import { SplitMix64 } from './random.ts';
 import { restoreChips, saveChips } from './savedChips.ts';
 import type { TextScreen } from './textScreen.ts';
@@ -49,6 +51,21 @@ const TSC_ADJUST = at.msrAddress(msrSlot(MSR_IA32_TSC_ADJUST));
 export const MOST_MOVED = 64 * 2 ** 20;
 /** Timer events a halted processor sleeps through before it is said to sleep for ever. */
 const MASKED_EVENTS = 1_000_000;
+
+/** What can be observed of a whole machine. */
+export type MachineObserver = Observer & {
+  /** A byte that was printed. */
+  byte?(byte: number, from: ByteSource): void;
+  /** An access to a port: a read when its value is known, a write before the chip gets it. */
+  port?(access: PortAccess): void;
+  /**
+   * An access to a chip, by its name ('' for a port that nobody answers), in port space or memory. Reads of a port that the
+   * engine answers by itself, because they would give the same again, are none.
+   */
+  chip?(name: string, write: boolean): void;
+  /** An interrupt that was taken: its handler is about to run. */
+  interrupt?(vector: number): void;
+};
 
 export class Machine {
   readonly config: MachineConfig;
@@ -81,8 +98,7 @@ export class Machine {
   /** The last stretch was left for a requested stop, before the interrupt that may have been due behind it was taken. */
   #leftEarly = false;
   readonly #random: SplitMix64;
-  /** Told of each interrupt that is taken, when its handler is about to run. */
-  onInterrupt: (() => void) | undefined;
+  readonly #observers = new Observers<MachineObserver>();
 
   /** @param variant which engine; nothing of a run hangs on it */
   constructor(config: MachineConfig, variant?: VariantName) {
@@ -158,6 +174,12 @@ export class Machine {
       moved: (bytes) => {
         this.#moved += bytes;
       },
+      byte: (byte, from) => this.#observers.tell('byte', [byte, from]),
+      chip: (name, write) => this.#observers.tell('chip', [name, write]),
+      port: {
+        accessed: (access) => this.#observers.tell('port', [access]),
+        isRepeated: (port) => this.engine.portRepeats(port),
+      },
       note: (what, device) => this.#unimplemented.note(what, device),
       unimplemented: (what) => this.#unimplemented.noteOfChip(what),
     };
@@ -213,10 +235,19 @@ export class Machine {
     return this.#requested(this.#running, true);
   }
 
-  /** Has somebody told of each access to a chip, by its name ('' for a port that nobody answers); or nobody. */
-  watchChips(told: ((chip: string, write: boolean) => void) | undefined): void {
-    this.#ports.onChip = told;
-    this.#bus.onChip = told;
+  /** As Engine.observe, of the board too. */
+  observe(observer: MachineObserver, last = false): Observation {
+    const entry = this.#observers.add(new Entry(observer, last));
+    this.#showPorts();
+    return this.engine.observe(observer, last).with(() => {
+      this.#observers.remove(entry);
+      this.#showPorts();
+    });
+  }
+
+  /** Reads that the engine answers by itself are told of only if it does not. */
+  #showPorts(): void {
+    this.engine.showPorts(this.#observers.has('port'));
   }
 
   /** Makes `run` come back after the instruction under way. */
@@ -337,7 +368,7 @@ export class Machine {
     const own = this.#interruptsOf(this.#running);
     const vector = this.#nmiRequested(this.#running) ? this.#takeNmi() : own.acknowledge();
     const raised = raise(this.engine, { vector, source: 'external', returnRip: state.rip });
-    this.onInterrupt?.();
+    this.#observers.tell('interrupt', [vector]);
     return raised.kind === 'triple-fault' ? { kind: 'triple-fault', chain: raised.chain } : undefined;
   }
 

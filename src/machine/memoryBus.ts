@@ -24,21 +24,26 @@ export type DeviceWindow = {
   readonly accessNs?: bigint;
 };
 
+/** Where the bus leads to beside its chips. */
+export type BusWires = {
+  /** Nothing answers there. */
+  readonly empty: (address: number) => void;
+  /** Before an access to a chip: how many ns it takes beyond the one of the instruction. */
+  readonly charge: (ns: bigint) => void;
+  /** By name of the chip. */
+  readonly chip: (chip: string, write: boolean) => void;
+};
+
 export class MemoryBus implements DeviceBus {
   readonly vga = new Uint8Array(VGA_END - VGA_START);
-  /** Told before an access to a chip how many ns it takes beyond the one of the instruction. */
-  onDelay: ((ns: bigint) => void) | undefined;
-  /** Told of each access by name of the chip. */
-  onChip: ((chip: string, write: boolean) => void) | undefined;
   /** How often a byte of the text window has changed. */
   textChanges = 0;
   readonly #windows: DeviceWindow[] = [];
-  readonly #empty: (address: number) => void;
+  readonly #wires: BusWires;
   #emptyAccesses = 0;
 
-  /** @param empty told of each access that nothing answers */
-  constructor(empty: (address: number) => void) {
-    this.#empty = empty;
+  constructor(wires: BusWires) {
+    this.#wires = wires;
   }
 
   attach(window: DeviceWindow): void {
@@ -72,7 +77,7 @@ export class MemoryBus implements DeviceBus {
     const window = this.#windowAt(address);
     if (window) {
       this.#delay(window);
-      this.onChip?.(window.device.name, false);
+      this.#wires.chip(window.device.name, false);
       return readDevice(window, address, size);
     }
     if (isVga(address, size)) return this.#readVga(address, size);
@@ -84,14 +89,14 @@ export class MemoryBus implements DeviceBus {
     const window = this.#windowAt(address);
     if (window) {
       this.#delay(window);
-      this.onChip?.(window.device.name, true);
+      this.#wires.chip(window.device.name, true);
       writeDevice(window, address, size, value);
     } else if (isVga(address, size)) this.#writeVga(address, size, value);
     else this.#nothing(address);
   }
 
   #delay({ accessNs }: DeviceWindow): void {
-    if (accessNs !== undefined) this.onDelay?.(accessNs);
+    if (accessNs !== undefined) this.#wires.charge(accessNs);
   }
 
   #windowAt(address: number): DeviceWindow | undefined {
@@ -104,7 +109,7 @@ export class MemoryBus implements DeviceBus {
 
   #nothing(address: number): void {
     this.#emptyAccesses++;
-    this.#empty(address);
+    this.#wires.empty(address);
   }
 
   #readVga(address: number, size: number): bigint {

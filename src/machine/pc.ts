@@ -23,7 +23,7 @@ import { createUart16550, type Uart16550 } from '../devices/uart16550.ts';
 import { createVgaPorts } from '../devices/vgaPorts.ts';
 import type { DiskImage } from '../devices/disk.ts';
 import type { CpuModel } from '../x86/models.ts';
-import { type CommandPorts, createCommandPorts, sharedLine } from './command.ts';
+import { type Channel, type CommandPorts, createCommandPorts, sharedLine } from './command.ts';
 import { Console } from './console.ts';
 import { guestDma } from './dma.ts';
 import type { InputByte, InputPort, Receiver } from './input.ts';
@@ -31,7 +31,7 @@ import { createInterrupts, type Interrupts } from './interrupts.ts';
 import { MemoryBus } from './memoryBus.ts';
 import { createPci, type Pci, PCI_IRQS } from './pci.ts';
 import type { ExtraDevice } from './pciFunctions.ts';
-import { PortBus } from './portBus.ts';
+import { PortBus, type PortWires } from './portBus.ts';
 import { TextScreen } from './textScreen.ts';
 
 export type MachineConfig = {
@@ -54,6 +54,9 @@ export type MachineConfig = {
   readonly extras?: readonly ExtraDevice[] | undefined;
 };
 
+/** What prints: the kernel's console, or one of the channels of a command that is run. */
+export type ByteSource = 'console' | Channel;
+
 /** Where the chips' lines end that lead to processor, memory and power supply. */
 export type Wires = {
   readonly memory: GuestMemory;
@@ -74,6 +77,11 @@ export type Wires = {
   readonly forgetCode: (hostPage: number) => void;
   /** A chip moved so many bytes in memory. */
   readonly moved: (bytes: number) => void;
+  /** Something printed a byte. */
+  readonly byte: (byte: number, from: ByteSource) => void;
+  /** The guest reached a chip, by its name; '' for a port that nobody answers. */
+  readonly chip: (chip: string, write: boolean) => void;
+  readonly port: Pick<PortWires, 'accessed' | 'isRepeated'>;
   /** Told each time of what the machine does not have. */
   /** @param device what a PC may have there, and this one has not on purpose */
   readonly note: (what: string, device?: string) => void;
@@ -110,22 +118,32 @@ export type Board = {
 
 /** Buses and interrupt controllers: what the processor is connected to. */
 export function emptyBoard(config: MachineConfig, wires: Wires): Board {
-  const { note } = wires;
-  const ports = new PortBus((port, write) =>
+  const { note, charge, chip } = wires;
+  const ports = new PortBus({
+    ...{ charge, chip, ...wires.port },
+    unclaimed: (port, write) =>
     note(`port 0x${port.toString(16)}: ${write ? 'write' : 'read'}, no device there`, absentDevice(port)),
-  );
-  ports.onAccess = wires.charge;
-  const bus = new MemoryBus((address) =>
+  });
+  const bus = new MemoryBus({
+    ...{ charge, chip },
+    empty: (address) =>
     note(`memory access at 0x${(address - (address % 0x10000)).toString(16)}, where nothing answers`),
-  );
-  bus.onDelay = wires.charge;
+  });
   const { clock, running, tscOffset, changed, unimplemented } = wires;
   // Whichever is sent one: it would start anew in firmware.
   const init = (): void => wires.reset('init');
   const { model } = config;
   const processors = at.PROCESSORS;
   const interrupts = createInterrupts({ model, processors, running, clock, tscOffset, init, changed, unimplemented });
-  return { config, wires, ports, bus, interrupts, console: new Console(), devices: [] };
+  return {
+    config,
+    wires,
+    ports,
+    bus,
+    interrupts,
+    console: new Console((byte) => wires.byte(byte, 'console')),
+    devices: [],
+  };
 }
 
 /**
@@ -216,7 +234,7 @@ function attachDebugPorts(board: Board): PostCode {
 function attachCommandPorts(board: Board, com3Line: InterruptLine): CommandPorts {
   const [com2Line, com4Line] = sharedLine(board.interrupts.line(IRQ.com2));
   const lines = { stdout: com2Line, stderr: com3Line, control: com4Line };
-  const command = createCommandPorts(lines, board.wires.unimplemented);
+  const command = createCommandPorts(lines, board.wires.unimplemented, board.wires.byte);
   attach(board, command.uarts.stdout, PORTS.com2);
   attach(board, command.uarts.stderr, PORTS.com3);
   attach(board, command.uarts.control, PORTS.com4);

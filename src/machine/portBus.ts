@@ -9,21 +9,39 @@ import type { DeviceWindow } from './memoryBus.ts';
 /** An access to an 8-bit ISA port: six clocks of 8.33 MHz with the recovery between two; over LPC it takes about as long. */
 const PORT_ACCESS_NS = 1000n;
 
+/** An access to a port, by the guest. */
+export type PortAccess = {
+  readonly port: number;
+  readonly size: 1 | 2 | 4;
+  /** Unsigned. */
+  readonly value: number;
+  readonly write: boolean;
+};
+
+/** Where the bus leads to beside its chips. */
+export type PortWires = {
+  /** Nothing answers there. */
+  readonly unclaimed: (port: number, write: boolean) => void;
+  /** Before every access of the guest: how long it takes, in ns. */
+  readonly charge: (ns: bigint) => void;
+  /** By name of the chip, '' where none answers. */
+  readonly chip: (chip: string, write: boolean) => void;
+  /** A read when its value is known, a write before the chip gets it. */
+  readonly accessed: (access: PortAccess) => void;
+  /** Is it a read that the engine would have answered by itself, if it did not have to be told of? Then no chip is named. */
+  readonly isRepeated: (port: number) => boolean;
+};
+
 type Claim = { readonly device: Device; readonly base: number };
 type Answer = { readonly device: DeviceWindow['device']; readonly base: number };
 
 export class PortBus implements PortIo {
   readonly #claims = new Map<number, Claim>();
   readonly #windows: DeviceWindow[] = [];
-  readonly #unclaimed: (port: number, write: boolean) => void;
-  /** Told before every access of the guest how long it takes, in ns. */
-  onAccess: ((ns: bigint) => void) | undefined;
-  /** Told of each access by name of the chip, '' where none answers. */
-  onChip: ((chip: string, write: boolean) => void) | undefined;
+  readonly #wires: PortWires;
 
-  /** @param unclaimed told of each access that no chip answers */
-  constructor(unclaimed: (port: number, write: boolean) => void) {
-    this.#unclaimed = unclaimed;
+  constructor(wires: PortWires) {
+    this.#wires = wires;
   }
 
   steady(port: number): number | undefined {
@@ -63,19 +81,25 @@ export class PortBus implements PortIo {
   }
 
   in(port: number, size: 1 | 2 | 4): number {
-    this.onAccess?.(PORT_ACCESS_NS);
+    this.#wires.charge(PORT_ACCESS_NS);
     const claim = this.#answering(port);
-    this.onChip?.(claim?.device.name ?? '', false);
-    if (claim) return claim.device.read(port - claim.base, size) >>> 0;
-    this.#unclaimed(port, false);
+    if (!this.#wires.isRepeated(port)) this.#wires.chip(claim?.device.name ?? '', false);
+    const value = claim ? claim.device.read(port - claim.base, size) >>> 0 : this.#nothing(port, size);
+    this.#wires.accessed({ port, size, value, write: false });
+    return value;
+  }
+
+  #nothing(port: number, size: 1 | 2 | 4): number {
+    this.#wires.unclaimed(port, false);
     return size === 1 ? 0xff : size === 2 ? 0xffff : 0xffffffff;
   }
 
   out(port: number, size: 1 | 2 | 4, value: number): void {
-    this.onAccess?.(PORT_ACCESS_NS);
+    this.#wires.charge(PORT_ACCESS_NS);
     const claim = this.#answering(port);
-    this.onChip?.(claim?.device.name ?? '', true);
+    this.#wires.chip(claim?.device.name ?? '', true);
+    this.#wires.accessed({ port, size, value: value >>> 0, write: true });
     if (claim) claim.device.write(port - claim.base, size, value >>> 0);
-    else this.#unclaimed(port, true);
+    else this.#wires.unclaimed(port, true);
   }
 }

@@ -4,6 +4,7 @@
 import { type Instruction, type Register, RegisterExt } from 'iced-x86';
 import type { BootRun } from '../run/run.ts';
 import { isFault } from '../cpu/state/cpu.ts';
+import type { Observation } from '../cpu/interpret/observing.ts';
 import type { CpuState } from '../cpu/state/state.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import { absoluteReferences, type Reference } from '../code/references.ts';
@@ -34,29 +35,23 @@ export class ReferenceRecorder {
   readonly #image: BzImage;
   readonly #wanted: (reference: Reference) => boolean;
   readonly #known = new Map<bigint, Reference>();
-  readonly #retired = new Set<bigint>();
+  readonly #observation: Observation;
 
   /** @param wanted which constants are of interest. Attach before the run starts. */
   constructor(run: BootRun, image: BzImage, wanted: (reference: Reference) => boolean) {
     this.#run = run;
     this.#image = image;
     this.#wanted = wanted;
-    const { engine } = run.machine;
-    const { probe } = engine.code;
-    const { onProbe } = engine;
-    engine.code.probe = (insn, context) => {
-      const isWanted = this.#decoded(insn);
-      return (probe?.(insn, context) ?? false) || isWanted;
-    };
-    engine.onProbe = () => {
-      onProbe?.();
-      this.#execute();
-    };
+    this.#observation = run.observe({ choose: (insn) => this.#decoded(insn), instruction: () => this.#execute() });
+  }
+
+  /** It records nothing more; what it has recorded stays. */
+  dispose(): void {
+    this.#observation.dispose();
   }
 
   #decoded(insn: Instruction): boolean {
     if (this.#run.stages.has('handoff')) return false;
-    if (this.#retired.has(insn.ip)) return false;
     const reference = absoluteReferences(insn).find(this.#wanted);
     if (!reference) return false;
     this.#known.set(insn.ip, reference);
@@ -76,7 +71,7 @@ export class ReferenceRecorder {
     if (known) {
       known.last = engine.retired;
       known.times++;
-      if (known.times >= MAX_TIMES) this.#leaveAlone(ip);
+      if (known.times >= MAX_TIMES) this.#observation.unprobe({ linear: ip });
       return;
     }
     const insn = engine.currentInstruction();
@@ -100,12 +95,6 @@ export class ReferenceRecorder {
       last: engine.retired,
       times: 1,
     });
-  }
-
-  #leaveAlone(ip: bigint): void {
-    this.#retired.add(ip);
-    const { engine } = this.#run.machine;
-    engine.forgetCode(ip);
   }
 }
 

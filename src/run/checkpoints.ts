@@ -181,8 +181,8 @@ export class Checkpoints {
     memory.setTouched(this.#chunks.slice(0, checkpoint.chunks));
     const end = FIRST_PAGE + checkpoint.chunks * CHUNK_PAGES;
     for (const page of pages) if (page >= FIRST_PAGE && page < end) this.#lay(memory.bytes, page, checkpoint);
-    // What is decoded is said elsewhere.
-    const flags = checkpoint.flags.map((each) => each & ~(at.PAGE_CODE | at.PAGE_CHANGED));
+    // What is decoded is said elsewhere; who watches what now, those say who do.
+    const flags = checkpoint.flags.map((each) => each & ~(at.PAGE_CODE | at.PAGE_CHANGED | at.PAGE_WATCHES));
     memory.bytes.set(flags, at.PAGE_FLAGS + FIRST_PAGE);
     for (const [chip, of] of checkpoint.pieces.entries()) run.machine.chips[chip]?.bulk?.restore(of);
     run.restore(new Fields(copied(checkpoint.saved), 'a checkpoint'));

@@ -5,6 +5,7 @@
 
 import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
+import type { Observation } from '../cpu/interpret/observing.ts';
 import type { Context } from '../cpu/state/codeContext.ts';
 import type { Machine } from '../machine/machine.ts';
 import { exceptionText, VECTOR } from '../x86/vectors.ts';
@@ -30,6 +31,7 @@ export const TICKS_RULE =
 
 export class EndWatch {
   readonly #machine: Machine;
+  readonly #awaitsChange: () => boolean;
   readonly #progress: ProgressWatch;
   readonly #faults: FaultWatch;
   readonly #zeroRun: ZeroRun;
@@ -48,20 +50,26 @@ export class EndWatch {
   #found: OutcomeBody | undefined;
   /** Somebody may type at any time. */
   awaitsInput = false;
-  /** The run is to be changed at some count of instructions: until then nothing follows for ever. */
-  awaitsChange = (): boolean => false;
+  /** While a look steps. */
+  #stepping: Observation | undefined;
   /** How far the machine was at the latest step of a look. */
   #stepped = 0n;
 
-  /** @param program the guest is no kernel */
-  constructor(machine: Machine, program: boolean) {
+  /**
+   * @param program the guest is no kernel
+   * @param awaitsChange is the run to be changed at some count of instructions? Until then nothing follows for ever.
+   */
+  constructor(machine: Machine, program: boolean, awaitsChange: () => boolean = () => false) {
     this.#machine = machine;
+    this.#awaitsChange = awaitsChange;
     this.#progress = new ProgressWatch(machine, program);
     this.#faults = new FaultWatch(machine);
     this.#zeroRun = new ZeroRun(machine);
-    machine.engine.onFault = (fault) => this.#fault(this.#faults.take(fault));
-    machine.onInterrupt = () => this.#interrupt();
-    machine.watchChips((name, write) => this.#chip(name, write));
+    machine.observe({
+      fault: (fault) => this.#fault(this.#faults.take(fault)),
+      interrupt: () => this.#interrupt(),
+      chip: (name, write) => this.#chip(name, write),
+    });
   }
 
   save(): Plain {
@@ -127,7 +135,7 @@ export class EndWatch {
       this.#look.before();
       // So that the look is told of a port's byte that the engine knows already.
       this.#machine.engine.portsChange();
-    } else this.#machine.engine.onStep = undefined;
+    } else this.#stepOn();
   }
 
   #setLook(look: RepeatLook | undefined): void {
@@ -137,7 +145,11 @@ export class EndWatch {
   }
 
   #stepOn(): void {
-    this.#machine.engine.onStep = this.#look?.steps ? () => this.#step() : undefined;
+    if (this.#look?.steps) this.#stepping ??= this.#machine.observe({ step: () => this.#step() });
+    else {
+      this.#stepping?.dispose();
+      this.#stepping = undefined;
+    }
   }
 
   #hang(rule: string): OutcomeBody {
@@ -150,7 +162,7 @@ export class EndWatch {
   }
 
   #end(found: OutcomeBody): void {
-    if (found.kind === 'hang' && this.awaitsChange()) return;
+    if (found.kind === 'hang' && this.#awaitsChange()) return;
     this.#found ??= found;
     this.#machine.requestStop();
   }

@@ -39,9 +39,11 @@ export function relocateCopies(
   for (const field of fields) {
     for (let i = 0; i < field.bytes; i++) stages.relocatedBytes.add(field.at + i);
   }
-  stages.onCopy = (copy) => {
-    for (const field of fields) relocate(machine, image, field, { copy, distance: copy - loadAddress });
-  };
+  stages.observe({
+    copy: (copy) => {
+      for (const field of fields) relocate(machine, image, field, { copy, distance: copy - loadAddress });
+    },
+  });
 }
 
 function relocate(

@@ -4,10 +4,11 @@
 import type { Fields } from '../bits/fields.ts';
 import type { Plain } from '../bits/plain.ts';
 import type { VariantName } from '../cpu/binding/variants.ts';
+import type { Observation } from '../cpu/interpret/observing.ts';
 import { FLAGS } from '../cpu/state/state.ts';
 import type { KernelImage } from '../image/image.ts';
 import { commandStatus } from '../machine/command.ts';
-import { Machine, type MachineStop, MOST_MOVED } from '../machine/machine.ts';
+import { Machine, type MachineObserver, type MachineStop, MOST_MOVED } from '../machine/machine.ts';
 import type { Unimplemented } from '../machine/unimplemented.ts';
 import { cpuModel, withApic } from '../x86/models.ts';
 import { bootImage, protocolOf, readImage } from '../boot/boot.ts';
@@ -21,7 +22,7 @@ import { checkEntry, checkOptions, linuxOptions, machineConfig, type RunConfig }
 import type { Alias } from './interventions/alias.ts';
 import { beforeRun, Interventions, type Made } from './interventions/interventions.ts';
 import type { RelocatedField } from './interventions/relocate.ts';
-import { BANNER, type StageReached, StageTracker } from './stages.ts';
+import { BANNER, type StageObserver, type StageReached, StageTracker } from './stages.ts';
 import { relocateCopies, relocateLoaded } from './relocateCopies.ts';
 import { SCREEN_LOOK, TextWatch } from './textWatch.ts';
 
@@ -71,6 +72,9 @@ const unheardPanic = (message: string): OutcomeBody => ({ kind: 'panic', message
 /** Where a restored run is loaded to: its memory comes from elsewhere. */
 const NOWHERE: WritableMemory = { write: () => undefined };
 
+/** What can be observed of a run. */
+export type RunObserver = MachineObserver & StageObserver;
+
 export class BootRun {
   #config: RunConfig;
   readonly image: KernelImage;
@@ -117,24 +121,19 @@ export class BootRun {
     enter(this.machine, this.boot.state, protocol.firmware);
     this.stages = this.#trackStages(given.relocated, load);
     this.#ownLog = new OwnLog(this.machine);
-    this.#ends = new EndWatch(this.machine, !this.rules.isKernel);
-    this.machine.engine.code.onContext = (context) => {
-      this.stages.codePage(context);
-      this.#ends.codePage(context);
-    };
-    const { console } = this.machine;
-    const watchStages = console.onByte;
-    console.onByte = (byte) => {
-      watchStages?.(byte);
-      this.#text?.byte(byte);
-    };
-    if (this.machine.command) this.machine.command.stdout.onByte = (byte) => this.#text?.byte(byte, 'command');
-    this.stages.onLine = (line) => this.#consoleLine(line);
-    this.stages.onStage = (stage) => this.#stageReached(stage);
+    const changeWaits = (): boolean => this.#interventions.nextStop !== undefined;
+    this.#ends = new EndWatch(this.machine, !this.rules.isKernel, changeWaits);
+    this.observe({
+      code: (context) => {
+        this.stages.codePage(context);
+        this.#ends.codePage(context);
+      },
+      byte: (byte, from) => this.#text?.byte(byte, from),
+      line: (line) => this.#consoleLine(line),
+      stage: (stage) => this.#stageReached(stage),
+    });
     this.#watchText();
-    this.#interventions = new Interventions(config.interventions ?? [], this);
-    this.#interventions.onChange = () => this.#ends.changed();
-    this.#ends.awaitsChange = () => this.#interventions.nextStop !== undefined;
+    this.#interventions = new Interventions(config.interventions ?? [], this, () => this.#ends.changed());
     if (!load) return;
     this.#interventions.enter();
     this.stages.start();
@@ -163,6 +162,11 @@ export class BootRun {
   /** What is changed in it, and what has come of that so far. */
   get interventions(): readonly Made[] {
     return this.#interventions.made;
+  }
+
+  /** As Machine.observe, of stages and lines too. */
+  observe(observer: RunObserver, last = false): Observation {
+    return this.machine.observe(observer, last).with(this.stages.observe(observer, last));
   }
 
   /** Somebody may type at any time: what waits for that is not at its end. */
@@ -204,6 +208,7 @@ export class BootRun {
    */
   restore(saved: Fields): void {
     this.#alias();
+    this.stages.beginRestore();
     this.#interventions.restore(saved.object('interventions'));
     this.machine.restore(saved.object('machine'));
     this.stages.restore(saved.object('stages'));

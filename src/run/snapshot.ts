@@ -24,7 +24,7 @@ import { type Intervention, interventionText, MOST_INTERVENTIONS, parseIntervent
 import { BootRun, type Goal, type RunConfig } from './run.ts';
 
 const MAGIC = 'firstlight state';
-const VERSION = 6;
+const VERSION = 7;
 
 /** Nothing comes near: a tree has a few MiB. */
 const LARGEST_TREE = 128 * 2 ** 20;
@@ -148,9 +148,9 @@ function* chunksOf(memory: GuestMemory): Generator<Uint8Array> {
       filled.reduce((map, is, i) => map | (is ? 1 << i : 0), 0),
     );
     const flags = memory.bytes.slice(at.PAGE_FLAGS + (host >>> 12), at.PAGE_FLAGS + (host >>> 12) + PAGES);
-    // Whether somebody keeps versions of pages is nothing of the run.
+    // Whether somebody watches pages, or keeps versions of them, is nothing of the run.
     header.set(
-      flags.map((each) => each & ~at.PAGE_CHANGED),
+      flags.map((each) => each & ~(at.PAGE_CHANGED | at.PAGE_WATCHES)),
       6,
     );
     yield header;
@@ -345,7 +345,8 @@ function* readChunks(source: Checked, memory: GuestMemory): Part<void> {
     for (let page = 0; page < PAGES; page++) {
       if (filled & (1 << page)) memory.bytes.set(yield* source.take(4096), host + page * 4096);
       // Which pages hold code is said elsewhere.
-      memory.bytes[at.PAGE_FLAGS + (host >>> 12) + page] = (header[6 + page] as number) & ~at.PAGE_CODE;
+      memory.bytes[at.PAGE_FLAGS + (host >>> 12) + page] =
+        (header[6 + page] as number) & ~(at.PAGE_CODE | at.PAGE_WATCHES);
     }
   }
 }

@@ -15,8 +15,9 @@ import type { Plain } from '../bits/plain.ts';
 import { STRING_MOVES } from '../code/facts.ts';
 import type { Context } from '../cpu/state/codeContext.ts';
 import { isFault } from '../cpu/state/cpu.ts';
-import type { Watched } from '../cpu/interpret/engine.ts';
+import type { Observation, Watched } from '../cpu/interpret/observing.ts';
 import * as at from '../cpu/state/layout.ts';
+import { Entry, Observers } from '../cpu/state/observers.ts';
 import { FLAGS } from '../cpu/state/state.ts';
 import type { BzImage } from '../image/bzimage.ts';
 import type { Machine } from '../machine/machine.ts';
@@ -52,6 +53,16 @@ const readStage = (saved: Fields): StageReached => ({
   guestTime: saved.bigint('guestTime', 0n, 1n << 63n),
 });
 
+/** What can be observed of how far a boot comes. */
+export type StageObserver = {
+  /** A stage, as it is reached. */
+  stage?(stage: StageReached): void;
+  /** A line on the console, as it ends. */
+  line?(line: string): void;
+  /** A further copy of the stub: its code is about to run for the first time. @param copy physical address */
+  copy?(copy: number): void;
+};
+
 export class StageTracker {
   readonly reached: StageReached[] = [];
   /** Physical addresses of the stub's copies, the loaded one first. */
@@ -61,20 +72,18 @@ export class StageTracker {
   readonly #machine: Machine;
   readonly #stub: BzImage | undefined;
   #line = '';
-  /** Told of each line on the console as it ends. */
-  onLine: ((line: string) => void) | undefined;
+  readonly #observers = new Observers<StageObserver>();
+  readonly #watching: Observation;
+  /** While the first entry into user mode is waited for. */
+  #awaitingUser: Observation | undefined;
+
   /** To be called for each page of code that is about to run for the first time as it now is. */
   codePage(context: Context): void {
     if (this.#stub) this.#codePage(context);
   }
 
-  /** Told of each further copy of the stub, when its code is about to run for the first time. */
-  onCopy: ((copy: number) => void) | undefined;
   /** Offsets of bytes in the stub that may differ from one copy to the next. */
   readonly relocatedBytes = new Set<number>();
-
-  /** Told of each stage as it is reached. */
-  onStage: ((stage: StageReached) => void) | undefined;
 
   /**
    * @param stub whose doings tell decompress and handoff; undefined where what is entered is the kernel itself
@@ -84,8 +93,29 @@ export class StageTracker {
     this.#machine = machine;
     this.#stub = stub;
     this.copies.push(loadAddress);
-    machine.console.onByte = (byte) => this.#console(byte);
-    machine.engine.onUserMode = () => this.#userMode();
+    // Whoever hears of a line or of a stage has heard of the byte that ended it.
+    this.#watching = machine.observe(
+      {
+        byte: (byte, from) => from === 'console' && this.#console(byte),
+        access: (watched) => this.#payloadTouched(watched),
+      },
+      true,
+    );
+    this.#awaitUser();
+  }
+
+  /** As Machine.observe. @returns what ends it */
+  observe(observer: StageObserver, last = false): () => void {
+    const entry = this.#observers.add(new Entry(observer, last));
+    return () => this.#observers.remove(entry);
+  }
+
+  /** Once is enough: from then on the engine has nobody to tell. */
+  #awaitUser(): void {
+    if (this.has('init')) {
+      this.#awaitingUser?.dispose();
+      this.#awaitingUser = undefined;
+    } else this.#awaitingUser ??= this.#machine.observe({ userMode: () => this.#userMode() });
   }
 
   /** To be called once, when all is in place and nothing has run. */
@@ -95,9 +125,7 @@ export class StageTracker {
       this.#reach('handoff');
       return;
     }
-    const { engine } = this.#machine;
-    engine.onWatch = (watched) => this.#payloadTouched(watched);
-    this.#watchPayload(this.copies[0] as number, true);
+    this.#watchPayload();
   }
 
   save(): Plain {
@@ -109,7 +137,12 @@ export class StageTracker {
     };
   }
 
-  /** In place of `start`, in a machine whose pages are watched as they were. Throws InputError. */
+  /** To be called before the machine is restored: what is watched next follows from where it will be. */
+  beginRestore(): void {
+    this.#leavePayload();
+  }
+
+  /** In place of `start`, or later: to where another one was. Throws InputError. */
   restore(saved: Fields): void {
     const reached = saved.objects('reached', STAGES.length).map(readStage);
     const copies = saved.numbers('copies', MOST_COPIES, 0, at.PHYS_LIMIT);
@@ -121,9 +154,8 @@ export class StageTracker {
       ...saved.numbers('destinations', MOST_DESTINATIONS, 0, at.PHYS_LIMIT),
     );
     this.#line = saved.text('line', LONGEST_LINE);
-    const { engine } = this.#machine;
-    if (this.#stub) engine.onWatch = (watched) => this.#payloadTouched(watched);
-    engine.onUserMode = this.has('init') ? undefined : () => this.#userMode();
+    if (this.#stub && !this.has('decompress')) this.#watchPayload();
+    this.#awaitUser();
   }
 
   has(stage: Stage): boolean {
@@ -139,7 +171,7 @@ export class StageTracker {
     if (this.has(name)) return;
     const stage = { name, instructions: this.#machine.engine.retired, guestTime: this.#machine.now };
     this.reached.push(stage);
-    this.onStage?.(stage);
+    this.#observers.tell('stage', [stage]);
   }
 
   /** The kernel has said its first line, where it is not heard. */
@@ -148,11 +180,10 @@ export class StageTracker {
     this.#reach('banner');
   }
 
-  /** Once is enough: from then on the engine has nobody to tell. */
   #userMode(): void {
     if (!this.has('handoff')) return;
-    this.#machine.engine.onUserMode = undefined;
     this.#reach('init');
+    this.#awaitUser();
   }
 
   #console(byte: number): void {
@@ -161,7 +192,7 @@ export class StageTracker {
     const line = this.#line;
     this.#line = '';
     if (line.includes(BANNER)) this.#reach('banner');
-    this.onLine?.(line.trimEnd());
+    this.#observers.tell('line', [line.trimEnd()]);
   }
 
   /** Where the payload's first byte lies in a copy of the stub. */
@@ -170,9 +201,20 @@ export class StageTracker {
     return image.payload && copy + image.payload.fileOffset - image.protectedMode.fileOffset;
   }
 
-  #watchPayload(copy: number, on: boolean): void {
-    const address = this.#payloadAt(copy);
-    if (address !== undefined) this.#machine.engine.watch(physAddr(address), 1, at.PAGE_WATCH_READ, on);
+  /** In every copy. */
+  #watchPayload(): void {
+    for (const page of this.#payloads()) this.#watching.watch(page, 1, at.PAGE_WATCH_READ);
+  }
+
+  #leavePayload(): void {
+    if (this.#stub) for (const page of this.#payloads()) this.#watching.unwatch(page, 1, at.PAGE_WATCH_READ);
+  }
+
+  #payloads(): PhysAddr[] {
+    return this.copies.flatMap((copy) => {
+      const address = this.#payloadAt(copy);
+      return address === undefined ? [] : [physAddr(address)];
+    });
   }
 
   /** The page that is watched may hold other things too: the stub's head often shares it. */
@@ -192,7 +234,7 @@ export class StageTracker {
     if (copying) return this.#copied(watched);
     this.#reach('decompress');
     this.#machine.engine.takePages(at.PAGE_FRESH);
-    for (const copy of this.copies) this.#watchPayload(copy, false);
+    this.#leavePayload();
   }
 
   /** What runs in the packed kernel itself, as a wild jump does, reads it as it reads anything. */
@@ -251,8 +293,8 @@ export class StageTracker {
     const copy = findStubCopy(this.#machine.memory, this.#stub as BzImage, rip);
     if (copy === undefined || this.copies.includes(copy)) return;
     this.copies.push(copy);
-    this.#watchPayload(copy, true);
-    this.onCopy?.(copy);
+    this.#watchPayload();
+    this.#observers.tell('copy', [copy]);
   }
 
   /** Does it lie in the copy of the stub that ran last, or in the data behind that? */

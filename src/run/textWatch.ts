@@ -2,6 +2,7 @@
 // screen leaves a text there for a while; one on the console is met at its last byte.
 
 import type { Machine } from '../machine/machine.ts';
+import type { ByteSource } from '../machine/pc.ts';
 
 /** Instructions between two looks at the screen. */
 export const SCREEN_LOOK = 10_000_000n;
@@ -10,7 +11,7 @@ export class TextWatch {
   readonly #machine: Machine;
   readonly #text: string;
   /** What came last, of each that prints: two may at the same time. */
-  readonly #recent: { console: string; command: string };
+  readonly #recent: { console: string; stdout: string };
   #changes = 0;
   found = false;
 
@@ -20,11 +21,12 @@ export class TextWatch {
     this.#text = text;
     // What a run printed before it was saved may be the beginning.
     const end = (printed = ''): string => printed.slice(-text.length);
-    this.#recent = { console: end(machine.console.text), command: end(machine.command?.stdout.text) };
+    this.#recent = { console: end(machine.console.text), stdout: end(machine.command?.stdout.text) };
   }
 
-  /** To be called with each byte of the console, and of what a command prints. */
-  byte(byte: number, from: 'console' | 'command' = 'console'): void {
+  /** To be called with each byte that is printed; what a command says of errors is none of the text waited for. */
+  byte(byte: number, from: ByteSource): void {
+    if (from !== 'console' && from !== 'stdout') return;
     this.#recent[from] = (this.#recent[from] + String.fromCharCode(byte)).slice(-this.#text.length);
     if (this.#recent[from] !== this.#text) return;
     this.found = true;

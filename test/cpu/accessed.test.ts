@@ -44,7 +44,7 @@ function run(guest: Guest, code: string, instructions: number, place = CODE): vo
 /** What a host may do with a page; the guest can tell nothing of it. */
 const HOSTS: readonly (readonly [string, (guest: Guest) => void])[] = [
   ['nobody watches', () => undefined],
-  ['it is watched', ({ engine }) => engine.watch(physAddr(DATA), PAGE, at.PAGE_WATCH_READ | at.PAGE_WATCH_WRITE, true)],
+  ['it is watched', ({ engine }) => engine.observe({}).watch(physAddr(DATA), PAGE, at.PAGE_WATCHES)],
   ['written pages are looked for', ({ engine }) => engine.takePages(at.PAGE_WRITTEN)],
   ['decoded code is dropped', ({ engine }) => engine.code.flush()],
 ];

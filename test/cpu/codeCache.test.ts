@@ -14,7 +14,16 @@ const PAGE = 0x1000n;
 
 it('everything is dropped before an instruction over two pages is written, not while', () => {
   const memory = new GuestMemory([{ start: 0, end: 0x10000 }]);
-  const cache = new CodeCache(memory, buildEngine(allHandlers(), hotKeys).numbers, cpuModel(DEFAULT_MODEL).features);
+  let flushed = false;
+  const nobody = { opened: () => undefined, isWanted: () => false, codePage: () => undefined };
+  const wires = {
+    ...nobody,
+    flushed: () => {
+      flushed = true;
+    },
+  };
+  const { numbers } = buildEngine(allHandlers(), hotKeys);
+  const cache = new CodeCache(memory, numbers, cpuModel(DEFAULT_MODEL).features, wires);
   // ADD EAX, imm32 in the last byte of page 1.
   memory.write(0x1fff as PhysAddr, Uint8Array.of(0x05, 1, 2, 3, 4));
   const pageOf = (ip: bigint): { hostPage: number; physicalPage: number } => ({
@@ -23,10 +32,6 @@ it('everything is dropped before an instruction over two pages is written, not w
   });
   const contextAt = (ip: bigint): Context => cache.context(ip, MODE, pageOf(ip));
   const first = contextAt(PAGE);
-  let flushed = false;
-  cache.onFlush = () => {
-    flushed = true;
-  };
   // As many more contexts as there is room for.
   const room = at.ARENA_END - at.ARENA;
   for (let i = 1; i * at.CTX_BYTES < room - 50_000; i++) contextAt(PAGE + BigInt(i) * 0x10000n);

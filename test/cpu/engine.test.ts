@@ -3,7 +3,8 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { physAddr } from '../../src/bits/address.ts';
-import type { RunResult, Watched } from '../../src/cpu/interpret/engine.ts';
+import type { RunResult } from '../../src/cpu/interpret/engine.ts';
+import type { Watched } from '../../src/cpu/interpret/observing.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import { SEG } from '../../src/cpu/state/state.ts';
 import { bytesOf, KERNEL_CODE, KERNEL_STACK, makeSystem, type System, USER_CODE, USER_DATA, u64At } from './system.ts';
@@ -346,8 +347,8 @@ describe.each(VARIANT_NAMES)('in the %s engine', (variant) => {
       for (const [index, value] of Object.entries(registers)) engine.state.setReg(Number(index), value);
       engine.state.setReg(RSP, BigInt(STACK));
       const seen: Watched[] = [];
-      engine.onWatch = (watched) => seen.push(watched);
-      engine.watch(physAddr(DATA + PAGE), PAGE, flags, true);
+      const observation = engine.observe({ access: (watched) => seen.push(watched) });
+      observation.watch(physAddr(DATA + PAGE), PAGE, flags);
       engine.state.rip = BigInt(CODE);
       expect(engine.run(budget).kind).toBe('halted');
       return seen;

@@ -89,7 +89,7 @@ export function makeGuest(devices?: DeviceBus, modelName = DEFAULT_MODEL, varian
   };
 
   const taken: Fault[] = [];
-  engine.onFault = (fault) => taken.push(fault);
+  engine.observe({ fault: (fault) => taken.push(fault) });
   const guest: Guest = {
     engine,
     map: (linear, physical) => {

@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { physAddr } from '../../src/bits/address.ts';
 import type { Fault } from '../../src/cpu/state/cpu.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import { SEG } from '../../src/cpu/state/state.ts';
@@ -209,14 +210,15 @@ describe('16-byte operands', () => {
 
   it('on a watched page are told of before they happen', () => {
     const watched: boolean[] = [];
-    engine.onWatch = ({ write }) => {
-      watched.push(write);
-      expect(hex(guest.read(SECOND, 16))).toBe('00'.repeat(16));
-    };
-    engine.watch(SECOND as Parameters<typeof engine.watch>[0], 1, at.PAGE_WATCH_WRITE, true);
+    const observation = engine.observe({
+      access: ({ write }) => {
+        watched.push(write);
+        expect(hex(guest.read(SECOND, 16))).toBe('00'.repeat(16));
+      },
+    });
+    observation.watch(physAddr(SECOND), 1, at.PAGE_WATCH_WRITE);
     expect(run(MOVUPS_STORE, BUFFER_LINEAR + 4096n - 4n)).toBe(undefined);
-    engine.watch(SECOND as Parameters<typeof engine.watch>[0], 1, at.PAGE_WATCH_WRITE, false);
-    engine.onWatch = undefined;
+    observation.dispose();
     expect(watched).toEqual([true]);
     expect(hex(guest.read(SECOND, 12))).toBe(hex(pattern(0x10).subarray(4)));
   });

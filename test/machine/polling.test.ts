@@ -60,7 +60,7 @@ function machineWith(asked: boolean): { machine: Machine; reads: () => number } 
 function run(asked: boolean, slice: number): { hash: string; output: string; now: bigint; reads: number } {
   const { machine, reads } = machineWith(asked);
   let output = '';
-  machine.console.onByte = (byte) => (output += String.fromCharCode(byte));
+  machine.observe({ byte: (byte) => (output += String.fromCharCode(byte)) });
   for (let until = Math.min(slice, END); ; until = Math.min(until + slice, END)) {
     expect(machine.run(BigInt(until))).toBeUndefined();
     if (until === END) return { hash: machine.stateHash(), output, now: machine.now, reads: reads() };

@@ -75,9 +75,9 @@ describe('exact stepping', () => {
     const machine = realMode([0xc6, 0x06, 0x00, 0x30, 0x55, 0x90, 0x90], [0xcf]);
     const { engine } = machine;
     const met: bigint[] = [];
-    engine.code.probe = (insn) => insn.ip === 0x1005n;
-    engine.onProbe = () => met.push(engine.state.rip);
-    engine.watch(0x3000 as PhysAddr, 0x1000, at.PAGE_WATCH_WRITE, true);
+    const observation = engine.observe({ instruction: () => met.push(engine.state.rip) });
+    observation.probe({ linear: 0x1005n });
+    observation.watch(0x3000 as PhysAddr, 0x1000, at.PAGE_WATCH_WRITE);
     machine.run(1n);
     expect([engine.retired, engine.state.rip]).toEqual([1n, 0x1005n]);
     machine.run(2n);
@@ -172,7 +172,7 @@ describe('watched pages', () => {
       const machine = realMode([0xe8, 0xfd, 0x1f, 0xbf, 0, 0x30, 0xb9, 0, 0x10, 0xf3, 0xaa, 0xeb, 0xfe], [0xcf]);
       machine.memory.write(0x3000 as PhysAddr, Uint8Array.of(0xc3));
       const { engine } = machine;
-      engine.watch(0x3000 as PhysAddr, 0x1000, at.PAGE_WATCH_WRITE, watched);
+      if (watched) engine.observe({}).watch(0x3000 as PhysAddr, 0x1000, at.PAGE_WATCH_WRITE);
       machine.run(5n);
       return machine;
     };

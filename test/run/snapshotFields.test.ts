@@ -18,29 +18,29 @@ const FATES: Fates = {
       '#poweredOff': 'ends the run',
       '#debugExit': 'ends the run',
       '#stopRequested': 'false between two calls of run',
-      onInterrupt: 'a listener',
       '#moved': 'only how much work a call of run may be',
     },
   },
   'machine/random.ts': { held: 'state', others: {} },
   'machine/unimplemented.ts': { held: '#listed', others: { '#saidBefore': 'made when it is restored' } },
-  'machine/console.ts': { held: '#head #tail #length', others: { onByte: 'a listener' } },
+  'machine/console.ts': { held: '#head #tail #length', others: {} },
   'machine/input.ts': { held: '#replayed #log', others: {} },
   'machine/memoryBus.ts': {
     held: 'vga textChanges #emptyAccesses',
-    others: { '#windows': 'wires', onDelay: 'a wire', onChip: 'a listener' },
+    others: { '#windows': 'wires' },
   },
-  'machine/portBus.ts': {
-    held: '',
-    others: { '#claims': 'wires', '#windows': 'wires', onAccess: 'a wire', onChip: 'a listener' },
-  },
+  'machine/portBus.ts': { held: '', others: { '#claims': 'wires', '#windows': 'wires' } },
   'run/run.ts': {
     held: '#config #panicMessage #panicDeadline',
     others: { '#text': 'follows from #config and the console', '#outcome': 'none where it can go on' },
   },
   'run/endWatch.ts': {
     held: '#windowEnd #look #ports #interrupts #printed #lines #since #due #stepped',
-    others: { '#found': 'ends the run', awaitsInput: 'whoever types says so', awaitsChange: 'a wire' },
+    others: {
+      '#found': 'ends the run',
+      awaitsInput: 'whoever types says so',
+      '#stepping': 'follows from #look',
+    },
   },
   'run/repeats.ts': {
     held: '#start #phase #left #period #contents #open #interruptible #marks',
@@ -50,9 +50,7 @@ const FATES: Fates = {
   'run/stages.ts': {
     held: 'reached copies destinations #line',
     others: {
-      onLine: 'a listener',
-      onStage: 'a listener',
-      onCopy: 'a listener',
+      '#awaitingUser': 'follows from reached',
       relocatedBytes: 'follows from the configuration',
     },
   },
@@ -68,11 +66,6 @@ const FATES: Fates = {
       '#pendingCode': 'empty between two instructions',
       '#told': 'of probes, which a plain run has not',
       '#resume': 'of probes, which a plain run has not',
-      onWatch: 'a listener',
-      onFault: 'a listener',
-      onProbe: 'a listener',
-      onStep: 'a listener',
-      onUserMode: 'a listener',
     },
   },
   'cpu/interpret/budget.ts': {
@@ -97,10 +90,6 @@ const FATES: Fates = {
       '#byAddress': 'follows from #contexts',
       '#byHostPage': 'follows from #contexts',
       '#generation': 'compared with what was made of it only',
-      onContext: 'a listener',
-      probe: 'a plain run has none',
-      onFlush: 'a wire',
-      onCodePage: 'a wire',
     },
   },
   'cpu/mmu/translations.ts': {
@@ -112,7 +101,7 @@ const FATES: Fates = {
     others: {
       '#u8': 'a view',
       '#view': 'a view',
-      onHostWrite: 'a wire',
+      '#wires': 'wires',
       full: 'ends the run',
       '#aliases': 'follow from the configuration',
     },

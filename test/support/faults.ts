@@ -69,13 +69,15 @@ export function sitesOf(config: RunConfig): Sites {
 function decodedCode(config: RunConfig, image: BzImage): Map<number, 'early' | 'late'> {
   const run = new BootRun(config, image);
   const decoded = new Map<number, 'early' | 'late'>();
-  run.machine.engine.code.probe = ({ ip }: Instruction) => {
-    const place = locateInMemory(run, image, ip);
-    const unpacking = run.stages.has('decompress');
-    if (place !== undefined && !decoded.has(place.fileOffset))
-      decoded.set(place.fileOffset, unpacking ? 'late' : 'early');
-    return false;
-  };
+  run.observe({
+    choose: ({ ip }) => {
+      const place = locateInMemory(run, image, ip);
+      const unpacking = run.stages.has('decompress');
+      if (place !== undefined && !decoded.has(place.fileOffset))
+        decoded.set(place.fileOffset, unpacking ? 'late' : 'early');
+      return false;
+    },
+  });
   let end = config.maxInstructions;
   for (const { instructions } of drive(run, { piece: () => STRETCH })) {
     if (instructions >= end) break;

@@ -239,8 +239,14 @@ export function runStepped(input: VectorInput): RunOutput {
 
 /** Enough for the engine to use its run loop, whose hot handlers are inlined; what lies behind the instruction ends it. */
 const LOOP_BUDGET = 2000n;
+/** What is to be done at an INT3, and at an exception. */
+let atEnd: { readonly trap: () => void; readonly fault: () => void } | undefined;
 // The code pages are full of INT3: the engine stops before it does one.
-engine.code.probe = (insn) => insn.code === Code.Int3;
+engine.observe({
+  choose: (insn) => insn.code === Code.Int3,
+  instruction: () => atEnd?.trap(),
+  fault: () => atEnd?.fault(),
+});
 
 /**
  * By the engine's `run`: the instruction is over when the next one is an INT3 or cannot be fetched. No vector jumps to
@@ -255,17 +261,18 @@ export function runInLoop(input: VectorInput): RunOutput {
     output = running(input);
     engine.stop();
   };
-  engine.onProbe = look;
-  engine.onFault = () => {
-    look();
-    engine.stop();
+  atEnd = {
+    trap: look,
+    fault: () => {
+      look();
+      engine.stop();
+    },
   };
   for (let piece = 0; piece < MAX_PIECES; piece++) {
     engine.run(engine.retired + LOOP_BUDGET);
     if (output || state.cpl !== 3) break;
   }
-  engine.onProbe = undefined;
-  engine.onFault = undefined;
+  atEnd = undefined;
   output ??= stopped(input);
   return output;
 }

@@ -1,7 +1,6 @@
 // `firstlight boot IMAGE`: the console on stdout, what happens on stderr, the outcome as exit code.
 
 import { type BootRun, endedAsAsked, type Goal, type Outcome, type RunResult } from '../../run/run.ts';
-import type { Console } from '../../machine/console.ts';
 import { EXIT_CODE } from '../../options/boots.ts';
 import { optionsOf, valueOf } from '../../options/row.ts';
 import { OPTIONS } from '../../options/table.ts';
@@ -81,21 +80,15 @@ export const boot: Command = {
  * @param apart there is no terminal
  */
 function listen(run: BootRun, screen: Screen, apart: boolean, quiet: boolean): void {
-  const { console, command } = run.machine;
+  const { command } = run.machine;
   const place = command === undefined || !apart ? 'stdout' : quiet ? undefined : 'stderr';
-  // The console first: the banner's last letter stands before the line that says it was reached.
-  if (place !== undefined) alsoTo(console, (byte) => screen.console(byte, place));
-  if (command === undefined) return;
-  alsoTo(command.stdout, (byte) => screen.console(byte, 'stdout'));
-  alsoTo(command.stderr, (byte) => screen.console(byte, 'stderr'));
-}
-
-function alsoTo(console: Console, show: (byte: number) => void): void {
-  const others = console.onByte;
-  console.onByte = (byte) => {
-    show(byte);
-    others?.(byte);
-  };
+  const places = { console: place, stdout: 'stdout', stderr: 'stderr', control: undefined } as const;
+  run.observe({
+    byte: (byte, from) => {
+      const to = places[from];
+      if (to !== undefined) screen.console(byte, to);
+    },
+  });
 }
 
 /** Says what is booted, and each stage when it is reached. */
@@ -104,11 +97,7 @@ function announce(run: BootRun, screen: Screen, leftOut: string): void {
   const lines = commandLineText(run.config, leftOut);
   screen.say(`${doing} ${imageText(run.image)}, ${machineText(run.config, run.boot)}${lines}`, 'note');
   for (const stage of run.stages.reached) screen.say(stageText(stage), 'note');
-  const stopAtStage = run.stages.onStage;
-  run.stages.onStage = (stage) => {
-    screen.say(stageText(stage), 'note');
-    stopAtStage?.(stage);
-  };
+  run.observe({ stage: (stage) => screen.say(stageText(stage), 'note') });
 }
 
 function sayStopped(run: BootRun, screen: Screen, { text, code }: Stopped): number {

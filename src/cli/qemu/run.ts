@@ -86,7 +86,7 @@ async function play(
   const screen = new Screen(io);
   for (let resets = 0; resets <= MOST_RESETS; resets++) {
     const run = start();
-    if (options.stdio) connect(run, screen);
+    if (options.stdio) run.observe({ byte: (byte, from) => from === 'console' && screen.console(byte) });
     const keyboard = options.stdio ? io.openKeyboard?.() : undefined;
     const ended = await (keyboard ? driveInteractive(run, io, screen, keyboard) : drive(run, io, screen, false));
     if (ended === 'output-closed') return EXIT.outputClosed;
@@ -106,15 +106,6 @@ async function play(
 }
 
 const NUMBERS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
-
-function connect(run: BootRun, screen: Screen): void {
-  const { console } = run.machine;
-  const others = console.onByte;
-  console.onByte = (byte) => {
-    screen.console(byte);
-    others?.(byte);
-  };
-}
 
 /** Undefined where the machine starts anew; `unlike` where QEMU would not have ended. */
 function codeOf(outcome: Outcome, noReboot: boolean): number | 'unlike' | undefined {

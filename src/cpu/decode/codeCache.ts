@@ -36,6 +36,18 @@ const MOST_TOLD = 2 ** 16;
 
 const nobody = (): undefined => undefined;
 
+/** What the engine around it has to hear of. */
+export type CodeWires = {
+  /** A new context: a page of code is about to be run for the first time as it now is. */
+  readonly opened: (context: Context) => void;
+  /** Shall the engine stop before this instruction each time it comes to it? Asked when it is decoded. */
+  readonly isWanted: (insn: Instruction, context: Context, offset: number) => boolean;
+  /** Every context was dropped: what is cached of fetches has to be looked at again. */
+  readonly flushed: () => void;
+  /** A host page has begun to hold code: what is cached of writes to it has to be looked at again. */
+  readonly codePage: (hostPage: number) => void;
+};
+
 export class CodeCache {
   readonly planner: Planner;
   readonly #fuser: Fuser;
@@ -54,17 +66,16 @@ export class CodeCache {
   decoded = 0;
   /** Lines of code taken so far. */
   lines = 0;
-  /** Told of a page of code that is about to be run for the first time as it now is, at its address and in its mode. */
-  onContext: ((context: Context) => void) | undefined;
-  /** Shall the engine stop before this instruction each time it comes to it? Asked once, when it is decoded. */
-  probe: ((insn: Instruction, context: Context) => boolean) | undefined;
-  /** Called when every context is dropped, so that cached fetch translations go too. */
-  onFlush: (() => void) | undefined;
-  /** A host page has begun to hold code: write translations to it must go. */
-  onCodePage: ((hostPage: number) => void) | undefined;
+  readonly #wires: CodeWires;
 
-  constructor(memory: GuestMemory, numbers: ReadonlyMap<string, number>, features: ReadonlySet<Feature>) {
+  constructor(
+    memory: GuestMemory,
+    numbers: ReadonlyMap<string, number>,
+    features: ReadonlySet<Feature>,
+    wires: CodeWires,
+  ) {
     this.#memory = memory;
+    this.#wires = wires;
     this.planner = new Planner(numbers, features);
     this.#fuser = new Fuser(numbers);
     const number = (key: string): number => this.planner.number(key);
@@ -113,7 +124,7 @@ export class CodeCache {
   }
 
   #tell(context: Context): void {
-    if (this.#remember(context)) this.onContext?.(context);
+    if (this.#remember(context)) this.#wires.opened(context);
   }
 
   /** @returns false where it was told before */
@@ -186,7 +197,7 @@ export class CodeCache {
       const entry = run.next;
       const whole = end - 1 <= last;
       if (end > PAGE_SIZE && last >= PAGE_SIZE) this.#writeCrossing(run, context, offset, next);
-      if (this.probe?.(insn, context)) run.probe(this.#link.probe, offset);
+      if (this.#wires.isWanted(insn, context, offset)) run.probe(this.#link.probe, offset);
       this.#memory.view.setUint32(slot, entry, true);
       first ||= entry;
       const { bitness, sse, vex, avx } = context.mode;
@@ -236,8 +247,9 @@ export class CodeCache {
     const following = this.context(nextIp, context.mode, page);
     this.#mark(page.hostPage, 0, MAX_INSTRUCTION);
     const list = this.#crossingFrom.get(page.hostPage);
-    if (list) list.push(context);
-    else this.#crossingFrom.set(page.hostPage, [context]);
+    if (list) {
+      if (!list.includes(context)) list.push(context);
+    } else this.#crossingFrom.set(page.hostPage, [context]);
     run.cross(this.#link.cross, offset, nextIp, following.address);
   }
 
@@ -267,7 +279,7 @@ export class CodeCache {
     const flagsAt = at.PAGE_FLAGS + hostPage;
     if (!((bytes[flagsAt] as number) & at.PAGE_CODE)) {
       bytes[flagsAt] = (bytes[flagsAt] as number) | at.PAGE_CODE;
-      this.onCodePage?.(hostPage);
+      this.#wires.codePage(hostPage);
     }
     const mapAt = at.CODE_GRANULES + 8 * hostPage;
     for (let granule = from >> 6; granule <= (to - 1) >> 6; granule++) {
@@ -360,6 +372,16 @@ export class CodeCache {
     return pages.filter((page) => ((bytes[at.PAGE_FLAGS + page] as number) & at.PAGE_CODE) !== 0);
   }
 
+  /** The live contexts. */
+  contexts(): Iterable<Context> {
+    return this.#contexts.values();
+  }
+
+  /** The live context at an address. */
+  contextAt(address: number): Context | undefined {
+    return this.#byAddress.get(address);
+  }
+
   /** Drops everything that is decoded. It shows nowhere. */
   flush(): void {
     this.#contexts.clear();
@@ -367,7 +389,7 @@ export class CodeCache {
     this.#byHostPage.clear();
     this.#crossingFrom.clear();
     this.#arena = at.ARENA;
-    this.onFlush?.();
+    this.#wires.flushed();
   }
 }
 

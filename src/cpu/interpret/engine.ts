@@ -6,7 +6,7 @@ import type { PhysAddr } from '../../bits/address.ts';
 import { FLAGS } from '../../x86/flags.ts';
 import type { CpuModel } from '../../x86/models.ts';
 import { Budget } from './budget.ts';
-import { CodeCache } from '../decode/codeCache.ts';
+import { CodeCache, type CodeWires } from '../decode/codeCache.ts';
 import type { CodeMode } from '../state/codeContext.ts';
 import {
   type Access,
@@ -25,25 +25,17 @@ import { Fetch } from './fetch.ts';
 import { hostCalls } from './hostCalls.ts';
 import * as at from '../state/layout.ts';
 import * as rec from '../binding/recordLayout.ts';
+import { KnownPorts } from './knownPorts.ts';
 import { accessBits, type DeviceBus, LinearAccess } from './linearAccess.ts';
 import type { GuestMemory } from '../state/memory.ts';
 import { raise, type FaultLink } from '../microcode/delivery.ts';
 import { execute } from '../microcode/execute.ts';
 import { beginStep, debugActive, endStep, trapsAtOnce } from '../microcode/stepping.ts';
 import { recomputeMode } from './mode.ts';
+import { type Observation, type Observer, Observing } from './observing.ts';
 import type { SavedEngine } from './savedEngine.ts';
 import { CpuState } from '../state/state.ts';
 import { Translations } from '../mmu/translations.ts';
-
-/** An access to a watched page, before it happens. */
-export type Watched = {
-  readonly address: PhysAddr;
-  /** Bytes; 0 for a string instruction's block. */
-  readonly size: number;
-  readonly write: boolean;
-  /** Instructions retired before the one that makes the access. */
-  readonly at: bigint;
-};
 
 export type EngineOptions = {
   /** Which processor it is of, by number; 0 where not given. */
@@ -93,24 +85,16 @@ export class Engine implements Cpu {
   readonly #exports: EngineExports;
   readonly #options: EngineOptions;
   readonly #budget = new Budget();
+  readonly #knownPorts: KnownPorts;
   #stop = false;
   /** Two exceptions came one upon the other, with no instruction retired in between. */
   #repeated = false;
   #pendingCode: number[] = [];
   readonly #decoded: DecodedInstructions;
+  readonly #observing: Observing;
   /** RIP of the probe that was just told of, and the record behind it once it is met again; both hold for one slice. */
   #told: bigint | undefined;
   #resume = 0;
-  /** Told of an access to a watched page just before the instruction that makes it is run. */
-  onWatch: ((watched: Watched) => void) | undefined;
-  /** Told of each exception before it is delivered. */
-  onFault: ((fault: Fault) => void) | undefined;
-  /** Told of each instruction that `code.probe` chose, before it runs; RIP points at it. */
-  onProbe: (() => void) | undefined;
-  /** Told before each instruction, and again where it comes to an exception; slow while it is set. */
-  onStep: (() => void) | undefined;
-  /** Told when microcode (IRET, SYSRET, SYSEXIT, far transfers) ends at CPL 3, before the next instruction runs. */
-  onUserMode: (() => void) | undefined;
 
   constructor(options: EngineOptions) {
     const { variant = 'plain' } = options;
@@ -120,8 +104,10 @@ export class Engine implements Cpu {
     this.ports = options.ports;
     this.apic = options.apic;
     this.state = new CpuState(this.memory.wasm, options.processor);
-    this.code = new CodeCache(this.memory, builtEngine(variant).numbers, options.model.features);
+    this.#knownPorts = new KnownPorts(this.state, this.memory);
     this.#translations = new Translations(this.memory, this.state);
+    this.#observing = new Observing(this.memory, this.#translations, () => this.code);
+    this.code = new CodeCache(this.memory, builtEngine(variant).numbers, options.model.features, this.#codeWires());
     const translate = (linear: bigint, access: Access): PhysAddr | Fault => this.translate(linear, access);
     this.#linear = new LinearAccess(this.memory, this.code, options.devices, translate);
     this.#fetch = new Fetch(this.memory, this.code, this.#translations, translate);
@@ -131,14 +117,37 @@ export class Engine implements Cpu {
       variant,
       hostCalls(this.state, this.memory, options.devices, (hostPage) => this.#pendingCode.push(hostPage)),
     );
-    this.code.onFlush = () => {
-      this.#translations.lookAtAll();
-      // Records are laid anew from the start; the ones known by their address are gone.
-      this.#decoded.forget();
-    };
-    this.code.onCodePage = (hostPage) => this.#translations.lookAtWrites(hostPage);
-    this.memory.onHostWrite = (host) => this.code.invalidate(host >>> 12);
+    this.memory.connect({
+      hostWrote: (hostPage) => this.code.invalidate(hostPage),
+      touched: (chunk) => this.#observing.watches.touched(chunk),
+    });
     this.state.setU32(at.FAULT_VECTOR, at.FAULT_NONE >>> 0);
+  }
+
+  #codeWires(): CodeWires {
+    const { probes } = this.#observing;
+    return {
+      opened: (context) => this.#observing.tell('code', [context]),
+      isWanted: (insn, context, offset) => probes.choose(insn, context, offset),
+      flushed: () => {
+        this.#translations.lookAtAll();
+        // Records are laid anew from the start; the ones known by their address are gone.
+        this.#decoded.forget();
+        this.#resume = 0;
+        probes.forget();
+      },
+      codePage: (hostPage) => this.#translations.lookAtWrites(hostPage),
+    };
+  }
+
+  /**
+   * Has somebody told of what happens, until what is given back is disposed of. Any number may watch, in the order in which
+   * they came, each told of what it asked for itself; whether anybody does shows neither in the guest nor in any count.
+   * One that is added by a callback is told from the next event on, one that is disposed of by one of nothing more.
+   * @param last it is told behind those that are not
+   */
+  observe(observer: Observer, last = false): Observation {
+    return this.#observing.add(observer, last);
   }
 
   /** Instructions retired since the machine started. Exact whenever microcode or a device runs. */
@@ -180,17 +189,25 @@ export class Engine implements Cpu {
     this.code.restore(saved.code);
     const hostOf = (page: number): number => this.memory.touchedHostOf(4096 * page) ?? at.VOID_PAGE;
     this.#translations.restore(saved.translations, (page) => hostOf(page) >>> 12);
+    this.#observing.watches.anew();
   }
 
   portKnown(port: number, value: number, ns: number): void {
-    const entry = at.KNOWN_PORTS + at.KNOWN_PORT_BYTES * (port % at.KNOWN_PORT_COUNT);
-    this.state.setU32(entry, port | at.PORT_KNOWN);
-    this.state.setU32(entry + at.PORT_VALUE, value);
-    this.state.setU32(entry + at.PORT_NS, ns + 1);
+    this.#knownPorts.set(port, value, ns);
   }
 
   portsChange(): void {
-    this.memory.bytes.fill(0, at.KNOWN_PORTS, at.KNOWN_PORTS + at.KNOWN_PORT_COUNT * at.KNOWN_PORT_BYTES);
+    this.#knownPorts.forget();
+  }
+
+  /** Is every read of a port to be made, so that it can be told of? Else those are not that would give the same again. */
+  showPorts(shown: boolean): void {
+    this.#knownPorts.show(shown);
+  }
+
+  /** Is a read of one byte about to be made that would not be made if ports were not shown? */
+  portRepeats(port: number): boolean {
+    return this.#knownPorts.repeats(port);
   }
 
   /** Makes `run` come back before the next instruction. */
@@ -213,9 +230,9 @@ export class Engine implements Cpu {
     for (let left = this.#budget.left; left > 0n; left = this.#budget.left) {
       if (this.#stop) return { kind: 'stopped' };
       if (this.state.u32(at.HALTED)) return { kind: 'halted' };
-      this.onStep?.();
+      if (this.#observing.steps) this.#observing.tell('step', []);
       if (this.#stop) return { kind: 'stopped' };
-      const result = this.#slice(this.onStep ? 1n : left);
+      const result = this.#slice(this.#observing.steps ? 1n : left);
       if (this.#repeated) this.#countRepeated();
       if (result) return result;
     }
@@ -263,6 +280,7 @@ export class Engine implements Cpu {
   }
 
   #stretch(left: bigint): RunResult | undefined {
+    if (this.#observing.probes.due.size > 0) this.#decodeAgain();
     const resume = this.#resume;
     this.#resume = 0;
     if (resume || this.#told !== this.state.rip) this.#told = undefined;
@@ -275,7 +293,17 @@ export class Engine implements Cpu {
     const budget = exact ? Number(left) : Number(left < BigInt(SLICE) ? left : BigInt(SLICE)) - OVERRUN;
     if (exact || budget <= 0) this.#enterStep(exact ? budget : OVERRUN);
     else this.#enter(budget);
+    if (this.state.u32(at.EXIT_REASON) !== at.EXIT.PROBE) this.#told = undefined;
     return this.#handle();
+  }
+
+  /** Other instructions are wanted by those who watch. The way to the next one is looked up anew. */
+  #decodeAgain(): void {
+    const { due } = this.#observing.probes;
+    const contexts = [...due];
+    due.clear();
+    this.#resume = 0;
+    for (const { hostPage } of contexts) this.code.forget(hostPage);
   }
 
   #enter(budget: number): void {
@@ -343,7 +371,10 @@ export class Engine implements Cpu {
     if (this.#told === this.state.rip) this.#resume = this.state.u32(at.PC) + rec.RECORD_BYTES;
     else {
       this.#told = this.state.rip;
-      this.onProbe?.();
+      this.#observing.tellInstruction(this.memory.view.getUint32(this.state.u32(at.PC) + rec.REC_WHERE, true), {
+        linear: BigInt.asUintN(64, this.state.rip + this.mode.base),
+        at: this.#budget.retired,
+      });
     }
   }
 
@@ -378,15 +409,24 @@ export class Engine implements Cpu {
     return error < 0 ? fault(vector) : fault(vector, error);
   }
 
+  /** Whoever watches the page is told; then the instruction runs, past this watch and up to the next that it meets. */
   #watched(): RunResult | undefined {
-    this.onWatch?.({
-      address: Number(this.state.u64(at.WATCH_ADDRESS)) as PhysAddr,
-      size: this.state.u32(at.WATCH_SIZE),
-      write: (this.state.u32(at.WATCH_KIND) & 1) === 1,
-      at: this.#budget.retired,
-    });
-    if (this.#stop) return { kind: 'stopped' };
-    return this.#stepOver(at.BYPASS.WATCHES);
+    const address = Number(this.state.u64(at.WATCH_ADDRESS)) as PhysAddr;
+    const write = (this.state.u32(at.WATCH_KIND) & 1) === 1;
+    const access = { address, size: this.state.u32(at.WATCH_SIZE), write, at: this.#budget.retired };
+    const { watches } = this.#observing;
+    const hostPage = (this.memory.hostOf(address) as number) >>> 12;
+    const flag = write ? at.PAGE_WATCH_WRITE : at.PAGE_WATCH_READ;
+    this.#observing.tellAccess(access, hostPage, flag);
+    if (this.#stop) {
+      watches.lower();
+      return { kind: 'stopped' };
+    }
+    if (watches.atMostOne) return this.#stepOver(at.BYPASS.WATCHES);
+    watches.lift(hostPage, flag);
+    const result = this.#stepOver(at.BYPASS.NOTHING);
+    watches.lower();
+    return result;
   }
 
   /** A store to decoded code: forget that code, then let the one instruction store. */
@@ -401,6 +441,7 @@ export class Engine implements Cpu {
    * it would without the watch: the count of a repeated instruction hangs on it.
    */
   #stepOver(bypass: at.Bypass): RunResult | undefined {
+    if (this.#observing.probes.due.size > 0) this.#decodeAgain();
     const record = this.#fetch.record(this.state.rip);
     if (isFault(record)) return this.#raise(record);
     this.state.setU32(at.PC, record);
@@ -428,13 +469,13 @@ export class Engine implements Cpu {
     if (isFault(result)) return this.#raise(result);
     if (before && this.state.u32(at.INTERRUPT_SHADOW) === before) this.state.setU32(at.INTERRUPT_SHADOW, 0);
     this.#budget.retire();
-    if (this.onUserMode && this.state.cpl === 3) this.onUserMode();
+    if (this.#observing.userModes && this.state.cpl === 3) this.#observing.tell('userMode', []);
     const trap = trapsAtOnce(this.state, insn);
     return (trap && this.#raise(trap)) ?? this.#interrupted();
   }
 
   #raise(raised: Fault): RunResult | undefined {
-    this.onFault?.(raised);
+    this.#observing.tell('fault', [raised]);
     const result = raise(this, raised);
     if (result.kind === 'triple-fault') return { kind: 'triple-fault', chain: result.chain };
     this.#delivered();
@@ -496,11 +537,6 @@ export class Engine implements Cpu {
 
   flushPage(linear: bigint): void {
     this.#translations.dropPage(linear);
-  }
-
-  /** Watches or stops watching the pages of a physical range. @param flags PAGE_WATCH_READ, PAGE_WATCH_WRITE or both */
-  watch(address: PhysAddr, length: number, flags: number, on: boolean): void {
-    this.#translations.flagPages(address, length, flags, on);
   }
 
   /** Drops what is decoded of the page an address lies in: the records before an instruction lead to it without a look-up. */

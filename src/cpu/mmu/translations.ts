@@ -11,7 +11,6 @@
 // So no entry may come or go for a reason of the host's: watched pages, decoded code, how a run is cut. For these an entry
 // is marked with TLB_LOOK.
 
-import type { PhysAddr } from '../../bits/address.ts';
 import type { CodePage } from '../state/codeContext.ts';
 import * as at from '../state/layout.ts';
 import type { GuestMemory } from '../state/memory.ts';
@@ -158,14 +157,24 @@ export class Translations {
 
   /** As `lookAtAll`, for writes to a host page: it has begun to hold code. */
   lookAtWrites(hostPage: number): void {
+    this.#lookIn(at.TLB_WRITE, (page) => page === hostPage);
+  }
+
+  /** As `lookAtAll`, for reads of some host pages and writes to others. */
+  lookAtPages(reads: ReadonlySet<number>, writes: ReadonlySet<number>): void {
+    if (reads.size > 0) this.#lookIn(at.TLB_READ, (page) => reads.has(page));
+    if (writes.size > 0) this.#lookIn(at.TLB_WRITE, (page) => writes.has(page));
+  }
+
+  #lookIn(which: number, isOne: (hostPage: number) => boolean): void {
     const { view } = this.#memory;
     for (let set = 0; set < at.MMU_CONTEXTS; set++) {
-      const table = at.TLB + set * at.TLB_SET_BYTES + at.TLB_WRITE;
+      const table = at.TLB + set * at.TLB_SET_BYTES + which;
       for (let entry = table; entry < table + at.TLB_TABLE_BYTES; entry += at.TLB_ENTRY_BYTES) {
         const linear = view.getUint32(entry, true);
         if (linear & 0xfff) continue;
         const host = (linear + view.getUint32(entry + at.TLB_HOST, true)) >>> 0;
-        if (host >>> 12 === hostPage) view.setUint32(entry, linear | Number(at.TLB_LOOK), true);
+        if (isOne(host >>> 12)) view.setUint32(entry, linear | Number(at.TLB_LOOK), true);
       }
     }
   }
@@ -205,18 +214,6 @@ export class Translations {
     if (view.getBigInt64(entry, true) !== pageTag(linear)) return 0;
     const slots = view.getUint32(entry + at.TLB_HOST, true) + at.CTX_SLOTS;
     return view.getUint32(slots + 4 * Number(linear & PAGE_MASK), true);
-  }
-
-  /** Sets or clears flags of the pages of a physical range. */
-  flagPages(address: PhysAddr, length: number, flags: number, on: boolean): void {
-    for (let page = Math.floor(address / 4096); page * 4096 < address + length; page++) {
-      const host = this.#memory.hostOf(page * 4096);
-      if (host === undefined) continue;
-      const where = at.PAGE_FLAGS + (host >>> 12);
-      const old = this.#memory.bytes[where] ?? 0;
-      this.#memory.bytes[where] = on ? old | flags : old & ~flags;
-    }
-    this.lookAtAll();
   }
 
   /** Host pages that have a flag; clears it everywhere, so that accesses set it anew. */

@@ -243,6 +243,7 @@ export const PAGE_FLAGS = 0x500000;
 export const PAGE_CODE = 1;
 export const PAGE_WATCH_READ = 2;
 export const PAGE_WATCH_WRITE = 4;
+export const PAGE_WATCHES = PAGE_WATCH_READ | PAGE_WATCH_WRITE;
 /** The guest stored into the page since the flag was last cleared (set when a write translation is filled). */
 export const PAGE_WRITTEN = 8;
 /** As PAGE_WRITTEN, for another reader who clears it at another time. */

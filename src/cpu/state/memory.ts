@@ -19,6 +19,14 @@ const MAX_PAGES = 65536; // wasm32
  */
 const MOST_TOUCHED = 2 ** 30;
 
+/** What whoever caches something of memory has to hear of. */
+export type MemoryWires = {
+  /** The host itself wrote to a page of host memory: decoded code is to be dropped. */
+  readonly hostWrote: (hostPage: number) => void;
+  /** A chunk has got its place in host memory. */
+  readonly touched: (chunk: number) => void;
+};
+
 export class GuestMemory {
   readonly wasm: WebAssembly.Memory;
   readonly ranges: readonly RamRange[];
@@ -28,8 +36,7 @@ export class GuestMemory {
   readonly #aliases = new Set<number>();
   #u8: Uint8Array;
   #view: DataView;
-  /** Told of every byte range the host itself writes, so that decoded code can be dropped. */
-  onHostWrite: ((host: number, length: number) => void) | undefined;
+  readonly #wires: MemoryWires[] = [];
 
   /** @param ranges RAM, in chunks of 64 KiB (a range's last part of a chunk is rounded down) */
   constructor(ranges: readonly RamRange[]) {
@@ -46,6 +53,11 @@ export class GuestMemory {
     for (let chunk = first; chunk < last; chunk++) {
       this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, at.CHUNK_UNTOUCHED, true);
     }
+  }
+
+  /** To be called once by each engine that runs on this memory. */
+  connect(wires: MemoryWires): void {
+    this.#wires.push(wires);
   }
 
   /** Bytes of the whole memory; do not keep it across anything that may touch a new chunk. */
@@ -70,6 +82,7 @@ export class GuestMemory {
     this.#next = end;
     this.#touched.push(chunk);
     this.#view.setUint32(at.CHUNK_TABLE + 4 * chunk, host, true);
+    for (const wires of this.#wires) wires.touched(chunk);
     return host;
   }
 
@@ -134,7 +147,7 @@ export class GuestMemory {
       this.#u8.set(data.subarray(done, done + length), host);
       const flags = at.PAGE_FLAGS + (host >>> 12);
       this.#u8[flags] = (this.#u8[flags] as number) | at.PAGE_CHANGED;
-      this.onHostWrite?.(host, length);
+      for (const wires of this.#wires) wires.hostWrote(host >>> 12);
       done += length;
     }
   }

@@ -4,7 +4,7 @@
 import type { Instruction } from 'iced-x86';
 import type { Fields } from '../../bits/fields.ts';
 import type { Plain } from '../../bits/plain.ts';
-import type { Context } from '../../cpu/state/codeContext.ts';
+import type { Observation } from '../../cpu/interpret/observing.ts';
 import { isFault } from '../../cpu/state/cpu.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { Place } from './text.ts';
@@ -24,38 +24,21 @@ export class Addresses {
   readonly #machine: Machine;
   readonly #points: Point[];
   readonly #told: (point: number, times: number) => void;
+  readonly #observation: Observation;
 
   /**
-   * To be made before anything is decoded.
    * @param told which address is reached, for the how manyth time from 1 on
    */
   constructor(machine: Machine, places: readonly Place[], told: (point: number, times: number) => void) {
     this.#machine = machine;
     this.#points = places.map((place) => ({ place, times: 0, last: -1n, end: undefined, open: false }));
     this.#told = told;
-    if (places.length === 0) return;
-    const { code } = machine.engine;
-    const wantedBefore = code.probe;
-    code.probe = (insn, context) => {
-      const isWanted = this.#isWanted(insn, context);
-      return (wantedBefore?.(insn, context) ?? false) || isWanted;
-    };
-    const toldBefore = machine.engine.onProbe;
-    machine.engine.onProbe = () => {
-      toldBefore?.();
-      this.#reached();
-    };
+    this.#observation = machine.observe(places.length > 0 ? { instruction: () => this.#reached() } : {});
+    for (const { space, address } of places) this.#probe(space, address);
   }
 
-  #isWanted(insn: Instruction, { ip, mode, physicalPage }: Context): boolean {
-    const here = {
-      linear: BigInt.asUintN(64, insn.ip + mode.base),
-      physical: BigInt(physicalPage) * PAGE + insn.ip - ip,
-    };
-    return this.#points.some(({ place, end }) => {
-      const from = here[place.space];
-      return from === place.address || from === end;
-    });
+  #probe(space: Place['space'], address: bigint): void {
+    this.#observation.probe(space === 'linear' ? { linear: address } : { physical: Number(address) });
   }
 
   #reached(): void {
@@ -82,8 +65,7 @@ export class Addresses {
     if (isFault(insn)) return true;
     if (isRepeated(insn)) {
       const end = point.place.address + BigInt(insn.length);
-      // What lies behind it may be decoded already, without a probe.
-      if (point.end !== end) engine.forgetCode(engine.state.rip);
+      if (point.end !== end) this.#probe(point.place.space, end);
       point.end = end;
       point.open = true;
     }
@@ -95,7 +77,7 @@ export class Addresses {
     return this.#points.map(({ times, last, end, open }) => ({ times, last, end, open }));
   }
 
-  /** To be called before anything is decoded again. Throws InputError. */
+  /** Throws InputError. */
   restore(saved: Fields, name: string): void {
     const points = saved.objects(name, this.#points.length);
     if (points.length !== this.#points.length) throw saved.wrong(name);
@@ -105,11 +87,11 @@ export class Addresses {
       point.last = fields.bigint('last', -1n, LARGEST_COUNT);
       point.end = fields.has('end') ? fields.bigint('end', 0n, 1n << 65n) : undefined;
       point.open = fields.flag('open');
+      if (point.end !== undefined) this.#probe(point.place.space, point.end);
     }
   }
 }
 
-const PAGE = 4096n;
 const LARGEST_COUNT = BigInt(Number.MAX_SAFE_INTEGER);
 
 const isRepeated = (insn: Instruction): boolean =>

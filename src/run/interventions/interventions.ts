@@ -66,15 +66,16 @@ export class Interventions {
   /** Those that wait for an address, in the order of `Addresses`. */
   readonly #atAddress: readonly number[];
   readonly #addresses: Addresses;
-  /** Told when a run is no longer what would have followed by itself, or has come nearer to it. */
-  onChange: (() => void) | undefined;
+  readonly #changed: () => void;
 
   /**
    * To be made before anything is decoded. Throws InputError where one is none, whoever made it.
    * @param given of the configuration
+   * @param changed the run is no longer what would have followed by itself, or has come nearer to that
    */
-  constructor(given: readonly Intervention[], run: Running) {
+  constructor(given: readonly Intervention[], run: Running, changed: () => void) {
     this.#run = run;
+    this.#changed = changed;
     this.#made = given.map((one) => ({
       intervention: parseIntervention(interventionText(one)),
       at: undefined,
@@ -128,7 +129,7 @@ export class Interventions {
     const made = this.#made[this.#atAddress[point] as number] as Slot;
     const { when } = made.intervention;
     if (isDone(made) || when.at !== 'address') return;
-    this.onChange?.();
+    this.#changed();
     if (times === when.nth) this.#make(made);
   }
 
@@ -143,7 +144,7 @@ export class Interventions {
       if (!(error instanceof InputError)) throw error;
       made.refused = error.message.slice(0, MOST_REFUSAL);
     }
-    this.onChange?.();
+    this.#changed();
     // An interrupt may be due now, and is to be taken at this instruction, however the run is cut.
     machine.engine.stop();
   }

@@ -1,6 +1,7 @@
 // One case of the fuzzer: a machine that lives through several lives, each a mode and a generator, each for a bounded
 // number of instructions. Everything follows from the seed.
 
+import type { Instruction } from 'iced-x86';
 import type { PhysAddr } from '../../../src/bits/address.ts';
 import * as at from '../../../src/cpu/state/layout.ts';
 import type { VariantName } from '../../../src/cpu/binding/variants.ts';
@@ -78,12 +79,12 @@ function makeMachine(random: Source, variant: VariantName | undefined): Machine 
 /** Watches pages and probes instructions, as recorders and diagnosers do; both let everything go on. */
 function watch(random: Source, machine: Machine): void {
   const { engine } = machine;
-  engine.onWatch = () => undefined;
-  engine.onProbe = () => undefined;
-  if (random.percent(50)) engine.code.probe = (insn) => Number(insn.ip & 7n) === 3;
+  const nothing = { access: () => undefined, instruction: () => undefined };
+  const choose = (insn: Instruction): boolean => Number(insn.ip & 7n) === 3;
+  const observation = engine.observe(random.percent(50) ? { ...nothing, choose } : nothing);
   const pages = [place.CODE, place.DATA, place.TABLES, place.GDT, place.KERNEL_STACK - 0x1000];
   for (const page of pages) {
-    if (random.percent(50)) engine.watch(page as PhysAddr, 0x1000, at.PAGE_WATCH_READ | at.PAGE_WATCH_WRITE, true);
+    if (random.percent(50)) observation.watch(page as PhysAddr, 0x1000, at.PAGE_WATCHES);
   }
 }
 
@@ -93,7 +94,7 @@ export function runCase(seed: number, options: CaseOptions): CaseResult {
   const machine = makeMachine(random, options.variant);
   if (options.cut === 'watched') watch(cuts, machine);
   let exceptions = 0;
-  machine.engine.onFault = () => exceptions++;
+  machine.observe({ fault: () => exceptions++ });
   const lives: Life[] = [];
   let longestCall = 0;
   const run = (until: bigint): MachineStop | undefined => {
