@@ -53,6 +53,7 @@ describe('a link address before paging', () => {
     ['only calculated with', `${MOV} 89 c3 c1 e8 16`],
     ['overwritten', `${MOV} 31 c0 ${LGDT}`],
     ['used when CR0 was written', `${MOV} 0f 22 c1 ${LGDT}`],
+    ['used when LMSW was executed', `${MOV} 0f 01 f1 ${LGDT}`],
     ['used when segments were changed', `${MOV} 8e d9 ${LGDT}`],
     ['used behind a far jump', `ea 13 00 10 00 08 00 ${MOV} ${LGDT}`],
     ['used behind a call, which may have turned paging on', `e8 0a 00 00 00 ${MOV} ${LGDT} eb fe c3`],

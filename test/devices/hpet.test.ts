@@ -77,6 +77,15 @@ describe('the HPET', () => {
     expect([read(COUNTER), read(COUNTER + 4)]).toEqual([4, 1]);
   });
 
+  it('has a comparator of 32 bits where that is asked for, whatever stood above', () => {
+    const { read, write } = build();
+    write(TIMER(0) + 8, 7);
+    write(TIMER(0) + 12, 5);
+    expect([read(TIMER(0) + 8), read(TIMER(0) + 12)]).toEqual([7, 5]);
+    write(TIMER(0), 0x100);
+    expect([read(TIMER(0) + 8), read(TIMER(0) + 12)]).toEqual([7, 0]);
+  });
+
   it('interrupts once where a comparator is met', () => {
     const { pin, hpet, write, sleep } = build();
     write(TIMER(1), ENABLED | MODE_32 | route(21));

@@ -52,6 +52,24 @@ describe('IO-APIC registers', () => {
   });
 });
 
+describe('an IO-APIC level that was accepted', () => {
+  it('is not sent again before its EOI, and then as long as it stands', () => {
+    const io = setUp();
+    const [LEVEL, EOI] = [0x8000, 0x40];
+    io.entry(4, LEVEL | 0x31);
+    const line = io.chip.line(4);
+    line(true);
+    line(true);
+    io.entry(4, LEVEL | 0x31);
+    expect(io.sent).toHaveLength(1);
+    io.chip.write(EOI, 4, 0x31);
+    expect(io.sent).toHaveLength(2);
+    line(false);
+    io.chip.write(EOI, 4, 0x31);
+    expect(io.sent).toHaveLength(2);
+  });
+});
+
 describe('IO-APIC edges', () => {
   it('sends one message a rising edge, with what the entry says', () => {
     const io = setUp();

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { listSymbols, symbolLines } from '../../src/image/nm.ts';
-import { makeElf } from './synthetic.ts';
+import { putU16, putU32, putU64 } from '../../src/bits/cursor.ts';
+import { concat, makeElf } from './synthetic.ts';
 
 const GLOBAL_FUNC = 0x12;
 const LOCAL_OBJECT = 0x01;
@@ -27,6 +28,21 @@ describe('symbols as nm lists them', () => {
       '0000000000000020 V weak_data',
       '0000000000000030 A last',
     ]);
+  });
+
+  it.each([
+    ['code', 1, 6n, 'T'],
+    ['memory without bytes in the file', 8, 3n, 'B'],
+    ['data', 1, 3n, 'D'],
+    ['data that is only read', 1, 2n, 'R'],
+  ])('are told by what their section is: %s', (_what, type, flags, letter) => {
+    const section = new Uint8Array(64);
+    putU32(section, 4, type);
+    putU64(section, 8, flags);
+    const symbols = [{ name: 'here', address: 0x10n, info: GLOBAL_FUNC, section: 3 }];
+    const elf = concat([makeElf({ symbols }), section]);
+    putU16(elf, 60, 4);
+    expect(listSymbols(elf)?.map((symbol) => symbol.letter)).toEqual([letter]);
   });
 
   it('are none in a file without a symbol table', () => {
