@@ -122,12 +122,12 @@ export function emptyBoard(config: MachineConfig, wires: Wires): Board {
   const ports = new PortBus({
     ...{ charge, chip, ...wires.port },
     unclaimed: (port, write) =>
-    note(`port 0x${port.toString(16)}: ${write ? 'write' : 'read'}, no device there`, absentDevice(port)),
+      note(`port 0x${port.toString(16)}: ${write ? 'write' : 'read'}, no device there`, absentDevice(port)),
   });
   const bus = new MemoryBus({
     ...{ charge, chip },
     empty: (address) =>
-    note(`memory access at 0x${(address - (address % 0x10000)).toString(16)}, where nothing answers`),
+      note(`memory access at 0x${(address - (address % 0x10000)).toString(16)}, where nothing answers`),
   });
   const { clock, running, tscOffset, changed, unimplemented } = wires;
   // Whichever is sent one: it would start anew in firmware.
