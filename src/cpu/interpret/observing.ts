@@ -13,8 +13,6 @@ import type { Fault } from '../state/cpu.ts';
 import type { GuestMemory } from '../state/memory.ts';
 import { Entry, Observers } from '../state/observers.ts';
 
-export type { ProbeAt } from '../decode/probes.ts';
-
 /** An access to a watched page, before it happens. */
 export type Watched = {
   readonly address: PhysAddr;
