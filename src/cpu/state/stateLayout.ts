@@ -15,10 +15,13 @@ const isState = (place: number): boolean =>
   (place < at.FAULT_VECTOR || place >= at.SEGMENTS) &&
   place !== at.TSC_START;
 
+/** By name: in which order a module has its exports is the business of whoever bundles it. */
 const places = (): [string, number][] =>
-  Object.entries(at).flatMap(([name, value]): [string, number][] =>
-    typeof value === 'number' && isState(value) && !OTHERS.test(name) ? [[name, value]] : [],
-  );
+  Object.entries(at)
+    .flatMap(([name, value]): [string, number][] =>
+      typeof value === 'number' && isState(value) && !OTHERS.test(name) ? [[name, value]] : [],
+    )
+    .sort(([a], [b]) => (a < b ? -1 : 1));
 
 /** What lies in a place of several parts, and how much of what there is. */
 const SHAPES: readonly (readonly [string, number])[] = [
