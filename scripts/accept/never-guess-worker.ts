@@ -4,7 +4,8 @@ import { auditFile } from '../../src/audit/audit.ts';
 import { hex } from '../../src/bits/hex.ts';
 import type { Stage } from '../../src/run/stages.ts';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
-import type { Cause, Diagnosis, Suspicion } from '../../src/diagnose/types.ts';
+import { referenceCauses, referenceSuspicions } from '../../src/diagnose/classes/executedReferences.ts';
+import type { Diagnosis, ReferenceCause, ReferenceSuspicion } from '../../src/diagnose/types.ts';
 import { diagnose } from '../../src/diagnose/why.ts';
 import { outcomeText } from '../../src/report/outcome.ts';
 import { bootConfig, type Fault, withFault } from '../../test/support/faults.ts';
@@ -34,7 +35,7 @@ export interface FaultRow {
 
 const GUESS = 'position-dependent-reference';
 
-const named = (what: 'cause' | 'suspicion', { instruction, proof }: Cause | Suspicion): string => {
+const named = (what: 'cause' | 'suspicion', { instruction, proof }: ReferenceCause | ReferenceSuspicion): string => {
   const { text, fileOffset, form } = instruction;
   const passed = proof.boots.filter((boot) => boot.passed).length;
   return `${what}: \`${text}\` at ${hex(fileOffset)} (${form}; ${passed} of ${proof.boots.length} boots pass)`;
@@ -65,8 +66,8 @@ function rowOf({ first, causes, suspicions }: Diagnosis): Omit<FaultRow, 'falseF
   return {
     end: first.outcome.kind === 'stage-reached' ? 'lived' : 'died',
     outcome: outcomeText(first.outcome),
-    falseCauses: causes.filter((cause) => cause.class === GUESS).map((cause) => named('cause', cause)),
-    falseSuspicions: suspicions.map((suspicion) => named('suspicion', suspicion)),
+    falseCauses: referenceCauses(causes).map((cause) => named('cause', cause)),
+    falseSuspicions: referenceSuspicions(suspicions).map((suspicion) => named('suspicion', suspicion)),
   };
 }
 

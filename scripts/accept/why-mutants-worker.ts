@@ -1,6 +1,7 @@
 // Diagnoses one mutant of scripts/accept/why-mutants.ts at a time, in a process of its own.
 import { readFileSync } from 'node:fs';
 import { setV8Flags } from '../../src/cli/v8Flags.ts';
+import { referenceCauses, referenceSuspicions } from '../../src/diagnose/classes/executedReferences.ts';
 import { diagnose } from '../../src/diagnose/why.ts';
 import { judgedMutants, mutantConfig } from '../../test/support/mutants.ts';
 import { answer } from './pool.ts';
@@ -42,7 +43,9 @@ function why({ image, fileOffset, way, addresses }: MutantTask): MutantRow {
   for (;;) {
     const step = work.next();
     if (!step.done) continue;
-    const { first, causes, suspicions, last } = step.value;
+    const { first, last } = step.value;
+    const causes = referenceCauses(step.value.causes);
+    const suspicions = referenceSuspicions(step.value.suspicions);
     const isRight = (cause: (typeof causes)[number]): boolean => cause.instruction.fileOffset === fileOffset;
     const suspects = suspicions.map(({ instruction }) => instruction.fileOffset);
     return {

@@ -16,3 +16,9 @@ export function bytesOfHex(text: string): Uint8Array {
   if (digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits)) throw new RangeError(`not hexadecimal bytes: ${text}`);
   return Uint8Array.from({ length: digits.length / 2 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
 }
+
+/** An instruction count as a JSON number: exact, because no run is longer than 2^53 instructions (our bug otherwise). */
+export function exactCount(value: bigint): number {
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new RangeError(`${value} does not fit a JSON number exactly`);
+  return Number(value);
+}

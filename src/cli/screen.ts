@@ -6,7 +6,7 @@
 import picocolors from 'picocolors';
 import { visible } from '../bits/visible.ts';
 import { SafeBytes } from './safeBytes.ts';
-import { type Line, type LineTone, REPORT_WIDTH, rowsOf } from '../report/lines.ts';
+import { type Line, type LineTone, REPORT_WIDTH, rowsOf } from '../bits/lines.ts';
 import type { Io, Output } from './io.ts';
 
 const ERASE_TO_END = '\x1b[K';

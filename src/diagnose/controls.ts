@@ -2,9 +2,9 @@
 // one; where a value that is just as wrong heals too, the instruction only steers the boot round its death, as any limit, size or
 // count on the way can do.
 
-import type { RunConfig } from '../run/run.ts';
+import type { Case } from './case.ts';
 import { type Change, patched, otherConstant } from './repair.ts';
-import { bootBeyond, type Dead, type Tried } from './trials.ts';
+import { bootBeyond, type Tried } from './trials.ts';
 import type { Control, Tick } from './types.ts';
 
 /** Another page of the stub, as little corrected as the culprit's own. */
@@ -20,9 +20,9 @@ const MORE = 50_000_000n;
  * @param far also values that are no link addresses: one far above the right one, and one between the given and the right one
  */
 export function* controlsOf(
-  config: RunConfig,
+  dead: Case,
   changes: readonly Change[],
-  { dead, tried, far }: { readonly dead: Dead; readonly tried: Tried; readonly far: boolean },
+  { tried, far }: { readonly tried: Tried; readonly far: boolean },
 ): Generator<Tick, Control[]> {
   const room = tried.boot.instructions + tried.boot.instructions / 2n + MORE;
   const controls: Control[] = [];
@@ -36,7 +36,7 @@ export function* controlsOf(
     if (first === undefined || first.executed !== changes[0]?.executed) continue;
     const doing = `booting with another wrong value at 0x${first.executed.link.toString(16)}`;
     const aim = { dead, next: tried.next, room };
-    const { boot } = yield* bootBeyond(patched(config, wrong), 'wrong-value', aim, doing);
+    const { boot } = yield* bootBeyond(patched(dead.config, wrong), 'wrong-value', aim, doing);
     controls.push({ kind, text: first.repair.text, boot });
     if (boot.passed) break;
   }

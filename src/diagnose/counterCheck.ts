@@ -16,6 +16,7 @@ import { biasIn } from './bias.ts';
 import { rangesOf } from './likelihood.ts';
 import { type End, endOf, sameEnd } from './progress.ts';
 import { type Change, changed, repaired } from './repair.ts';
+import type { Case } from './case.ts';
 import { bootBeyond, type Dead } from './trials.ts';
 import type { CounterCheck, Tick } from './types.ts';
 
@@ -25,12 +26,10 @@ const LOAD_ADDRESSES = [16 * MIB, 32 * MIB, 64 * MIB, 128 * MIB, 1 * MIB];
 const INIT_SIZE_OFFSET = 0x260;
 
 export type CheckInput = {
-  readonly config: RunConfig;
-  readonly image: BzImage;
+  readonly dead: Case;
   readonly changes: readonly Change[];
   /** It was seen being compared with another address, or subtracted from it. */
   readonly compared: boolean;
-  readonly dead: Dead;
   /** The other death that the repaired boot met, where it came to no later stage. */
   readonly next: End | undefined;
 };
@@ -49,7 +48,8 @@ export function* counterCheck(input: CheckInput): Generator<Tick, CounterCheck> 
 const notMade = (because: string): Attempt => ({ verdict: 'not-made', because });
 
 /** The stub at its link address, for culprits that run where it was loaded. */
-function* atBiasZero({ config, changes, dead, next }: CheckInput): Generator<Tick, Attempt> {
+function* atBiasZero({ dead, changes, next }: CheckInput): Generator<Tick, Attempt> {
+  const { config } = dead;
   const loaded = loadAddressOf(config);
   if (loaded === undefined || changes.some(({ bias }) => bias !== BigInt(loaded))) {
     return notMade('it means a place in the copy of the stub that the stub makes of itself, whatever its load address');
@@ -118,7 +118,7 @@ function* byAlias(input: CheckInput): Generator<Tick, Attempt> {
 const AGAINST: ReadonlySet<ReferenceForm> = new Set(['alu-imm32', 'alu-imm32-mem']);
 
 /** Of several culprits; a single one is tried, whatever it is. */
-function servedByAlias({ image, changes }: CheckInput, { executed }: Change): boolean {
+function servedByAlias({ dead: { image }, changes }: CheckInput, { executed }: Change): boolean {
   const { form, constant } = executed.reference;
   return changes.length === 1 || (!AGAINST.has(form) && constant >= rangesOf(image).bodyStart);
 }
@@ -151,7 +151,8 @@ function* aliasAt(
   rest: readonly Change[],
   loadAt: number,
 ): Generator<Tick, Aliased | string> {
-  const { config, image, changes } = input;
+  const { changes } = input;
+  const { config, image } = input.dead;
   const window = windowOf(image, changes);
   const plain = window.start < HIGH_MEMORY_START ? [{ kind: 'plain-ram' } as const] : [];
   const machine = changed({ ...config, loadAt }, ...plain);

@@ -12,6 +12,7 @@ import { driveUntil } from './drive.ts';
 import { diedElsewhere, endOf } from './progress.ts';
 import { type Change, changeOf, meansItsOwnCopy, repaired } from './repair.ts';
 import { type Dead, driveBeyond, record, type Tried } from './trials.ts';
+import type { Case } from './case.ts';
 import type { ProofBoot, Tick } from './types.ts';
 
 /** Tried in this order until enough of them take the image. */
@@ -37,23 +38,21 @@ function* modes(config: RunConfig, entry: 32 | 64): Generator<Mode> {
   }
 }
 
-export type Proving = {
-  readonly config: RunConfig;
-  readonly changes: readonly Change[];
-  readonly dead: Dead;
-};
+/** Of one death: the same machine with the repair made in it, right where the image is loaded there; undefined where there is none. */
+export type Repairing = (config: RunConfig) => Generator<Tick, RunConfig | undefined>;
+type Proving = { readonly dead: Case; readonly config: RunConfig; readonly repairIn: Repairing };
 
 /**
  * The repaired boots. One that is soon past its death is proved at every address in every mode. Where each boot takes
  * seconds, at every address in one mode: the modes take turns, so that each is seen.
- * @param addresses so many load addresses
  */
 export function* repairedBoots(
-  proving: Proving,
+  dead: Case,
   tried: Tried,
-  addresses: number,
+  repairIn: Repairing,
 ): Generator<Tick, { readonly boots: readonly ProofBoot[]; readonly addresses: number }> {
-  const { config } = proving;
+  const { config, addresses } = dead;
+  const proving = { dead, config, repairIn };
   const first = tried.boot;
   const others = [...modes(config, first.entry)].filter((mode) => !sameMode(mode, first));
   const whole = first.instructions < WHOLE_PROOF_LIMIT;
@@ -87,11 +86,11 @@ function* proveIn(modesHere: readonly Mode[], proving: Proving, loadAt: number):
 }
 
 /** Undefined where the image does not fit there. */
-function* proveAt({ config, changes, dead }: Proving): Generator<Tick, ProofBoot | undefined> {
+function* proveAt({ dead, config, repairIn }: Proving): Generator<Tick, ProofBoot | undefined> {
   try {
-    const here = yield* changesFor(config, changes, dead.outcome);
+    const here = yield* repairIn(config);
     if (!here) return undefined;
-    const run = new BootRun(repaired(config, here));
+    const run = new BootRun(here);
     const doing = `booting the repaired image at 0x${run.boot.loadAddress.toString(16)}`;
     if (yield* driveBeyond(run, dead.outcome, doing)) return record(run, 'repaired', true);
     const unrepaired = yield* deathHere(config, dead.outcome);
@@ -110,12 +109,12 @@ function* deathHere(config: RunConfig, death: Outcome): Generator<Tick, Dead | u
   return outcome && { outcome, end: endOf(run, outcome) };
 }
 
-/** What means a place in another copy of the stub than the one that runs needs the address of that one in this machine. */
-function* changesFor(
+/** Instructions rewritten. What means a place in another copy of the stub than the one that runs needs the address of that one in this machine. */
+export function* rewrittenIn(
   config: RunConfig,
   changes: readonly Change[],
   death: Outcome,
-): Generator<Tick, Change[] | undefined> {
+): Generator<Tick, RunConfig | undefined> {
   const here: Change[] = [];
   for (const change of changes) {
     if (meansItsOwnCopy(change)) {
@@ -127,5 +126,5 @@ function* changesFor(
     if (changed === undefined) return undefined;
     here.push(changed);
   }
-  return here;
+  return repaired(config, here);
 }

@@ -1,11 +1,12 @@
 // The way from the constant to the death: the run again up to the culprit, then instruction by instruction with its
 // value followed, until the bytes copied through it are executed or nothing more comes of it.
 
-import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
+import { BootRun } from '../run/run.ts';
 import { isFault } from '../cpu/state/cpu.ts';
 import type { SymbolTable } from '../image/symbols.ts';
 import type { ExecutedReference } from '../record/references.ts';
 import { Taint, type Use } from '../record/taint.ts';
+import type { Case } from './case.ts';
 import { driveUntil } from './drive.ts';
 import { instructionAt } from './instructionAt.ts';
 import type { InstructionAt, Step, Tick } from './types.ts';
@@ -27,10 +28,8 @@ export type Followed = {
 
 /** @param executed the culprit, as the sick run executed it */
 export function* followConstant(
-  config: RunConfig,
+  { config, outcome: death, symbols }: Case,
   executed: ExecutedReference,
-  death: Outcome,
-  symbols: SymbolTable | undefined,
 ): Generator<Tick, Followed> {
   const run = new BootRun(config);
   const started = yield* driveUntil(run, executed.first, 'running up to the culprit');

@@ -4,9 +4,9 @@ import { driveUntil } from './drive.ts';
 import { BootRun, type Outcome, type RunConfig } from '../run/run.ts';
 import type { What, WhatKind } from '../run/interventions/table.ts';
 import type { Stage } from '../run/stages.ts';
-import type { ReferenceRecorder } from '../record/references.ts';
+import type { Case } from './case.ts';
 import { diedElsewhere, type End, endOf, hasPassed, LIMITS, sameEnd } from './progress.ts';
-import { recordedBoot } from './recordedBoot.ts';
+import { type ObservedBoot, observedBoot } from './observedBoot.ts';
 import { type Change, repaired } from './repair.ts';
 import type { ProofBoot, Tick, Variant } from './types.ts';
 
@@ -111,10 +111,8 @@ export function* driveBeyond(
   return hasPassed(run, death);
 }
 
-export type Tried = {
+export type Tried = ObservedBoot & {
   readonly boot: ProofBoot;
-  readonly run: BootRun;
-  readonly recorder: ReferenceRecorder;
   /** Came past the death: to a later stage, or to another death. */
   readonly passed: boolean;
   /** The other death, where it did not come to a later stage. */
@@ -124,26 +122,26 @@ export type Tried = {
 /** The death that a trial is to come past, and what all its trials may take. */
 export type Aim = Dead & { readonly work: Work };
 
-/** The boot with the changes made, to just past the death; it can go on from there. */
-export function* tryRepair(config: RunConfig, changes: readonly Change[], dead: Aim): Generator<Tick, Tried> {
-  const { run, recorder } = recordedBoot(repaired(config, changes));
+/** The boot of a configuration that differs from the dead one's in what may repair it, to just past the death; it can go on. */
+export function* tryBoot(dead: Case, config: RunConfig, doing: string): Generator<Tick, Tried> {
+  const observed = observedBoot(config, dead.classes);
+  const { run } = observed;
+  const later = yield* driveBeyond(run, dead.outcome, doing);
+  const elsewhere = !later && diedElsewhere(run, dead.outcome, dead.end);
+  const passed = later || elsewhere;
+  const boot = record(run, 'repaired', passed);
+  dead.work.add(boot);
+  return { ...observed, boot, passed, next: elsewhere && run.outcome ? endOf(run, run.outcome) : undefined };
+}
+
+/** The same with instructions rewritten. */
+export function* tryRepair(dead: Case, changes: readonly Change[]): Generator<Tick, Tried> {
   const [first] = changes;
   const what =
     changes.length === 1 && first
       ? `the instruction at 0x${first.executed.link.toString(16)}`
       : `${changes.length} instructions`;
-  const later = yield* driveBeyond(run, dead.outcome, `booting with ${what} rewritten`);
-  const elsewhere = !later && diedElsewhere(run, dead.outcome, dead.end);
-  const passed = later || elsewhere;
-  const boot = record(run, 'repaired', passed);
-  dead.work.add(boot);
-  return {
-    boot,
-    run,
-    recorder: recorder as ReferenceRecorder,
-    passed,
-    next: elsewhere && run.outcome ? endOf(run, run.outcome) : undefined,
-  };
+  return yield* tryBoot(dead, repaired(dead.config, changes), `booting with ${what} rewritten`);
 }
 
 /** Boots `config` as it stands, and says whether it came as far as the repaired boot did. */

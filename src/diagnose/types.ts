@@ -130,7 +130,18 @@ export type RepairedInstruction = {
 /** An instruction that was rewritten together with the one that is named. */
 export type Other = { readonly instruction: Culprit; readonly repair: RepairedInstruction };
 
+/** What is known of every cause, whatever its class (classes/table.ts), and what a report asks its class for. */
 export type Cause = {
+  /** The name of its class. */
+  readonly class: string;
+  readonly evidence: Evidence;
+  readonly proof: { readonly held: boolean };
+};
+
+/** What fits a class but whose proof did not hold. Printed as a suspicion, never as a cause. */
+export type Suspicion = { readonly class: string; readonly proof: { readonly held: boolean } };
+
+export type ReferenceCause = {
   readonly class: 'position-dependent-reference';
   readonly instruction: Culprit;
   /** What was put in its place to prove it, and as text. */
@@ -144,8 +155,8 @@ export type Cause = {
   readonly proof: Proof;
 };
 
-/** A reference that fits a class but whose proof did not hold. Printed as a suspicion, never as a cause. */
-export type Suspicion = {
+export type ReferenceSuspicion = {
+  readonly class: 'position-dependent-reference';
   readonly instruction: Culprit;
   readonly others: readonly Other[];
   readonly proof: Proof;

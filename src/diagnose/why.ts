@@ -3,16 +3,19 @@
 
 import { InputError } from '../bits/errors.ts';
 import type { Boot } from '../boot/protocol.ts';
-import { endedAsAsked, type Outcome, type RunConfig, type RunResult } from '../run/run.ts';
+import { BootRun, endedAsAsked, type Outcome, type RunConfig, type RunResult } from '../run/run.ts';
 import type { SymbolTable } from '../image/symbols.ts';
-import { findPositionDependentReference } from './classes/positionDependentReference.ts';
+import type { Case } from './case.ts';
+import type { DeathClass, Found } from './classes/class.ts';
+import { CLASSES } from './classes/table.ts';
 import { drive } from './drive.ts';
 import { wellEnded } from './ending.ts';
 import { otherEntries } from './entries.ts';
 import { endOf } from './progress.ts';
 import { gatherEvidence } from './evidence.ts';
 import { isMute, MUTE_LIMIT, muteLimit, spokenConfig } from './mute.ts';
-import { type RecordedBoot, recordedBoot } from './recordedBoot.ts';
+import { type ObservedBoot, observedBoot } from './observedBoot.ts';
+import { WANTED_ADDRESSES } from './proof.ts';
 import { Work } from './trials.ts';
 import type { Cause, Diagnosis, OtherEntry, Spoken, Suspicion, Tick, WayDiagnosis } from './types.ts';
 
@@ -23,6 +26,8 @@ export type WhyOptions = {
   readonly symbols?: SymbolTable | undefined;
   /** Load addresses at which a proof is made; with fewer than three nothing is called proved. Default: 3. */
   readonly addresses?: number | undefined;
+  /** The classes of deaths that are looked for. Default: all. */
+  readonly classes?: readonly DeathClass[] | undefined;
   /** Boot a silent guest again with words that make it speak. Default: false. */
   readonly speak?: boolean | undefined;
   /** Try the other ways into an image that passes. Default: false. */
@@ -47,10 +52,9 @@ export function* diagnose(config: RunConfig, options: WhyOptions = {}): Generato
 /** How it is entered is all that differs. */
 function* tryEntries({ config }: WayDiagnosis, options: WhyOptions): Generator<Tick, OtherEntry[]> {
   const entries: OtherEntry[] = [];
-  for (const other of otherEntries(config, recordedBoot(config).run.image)) {
+  for (const other of otherEntries(config, new BootRun(config).image)) {
     try {
-      const { run } = recordedBoot(other);
-      options.onEntry?.(other, run.boot);
+      options.onEntry?.(other, new BootRun(other).boot);
       entries.push(yield* diagnoseWay(other, options));
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
@@ -62,31 +66,39 @@ function* tryEntries({ config }: WayDiagnosis, options: WhyOptions): Generator<T
 
 /** One way into the image. */
 function* diagnoseWay(config: RunConfig, options: WhyOptions): Generator<Tick, WayDiagnosis> {
-  const { given, spoken } = yield* bootHeard(config, options.speak === true);
+  const { classes = CLASSES } = options;
+  const { given, spoken } = yield* bootHeard(config, classes, options.speak === true);
   const first = given.run.result();
   options.onFirst?.(first);
   if (spoken !== undefined) options.onSpoken?.(spoken.told);
-  let boot: RecordedBoot = spoken?.boot ?? given;
+  let boot: ObservedBoot = spoken?.boot ?? given;
   let outcome: Outcome = boot.run.result().outcome;
   const causes: Cause[] = [];
   const suspicions: Suspicion[] = [];
   const so = { config, first, causes, suspicions, spoken: spoken?.told };
   while (wellEnded(outcome, boot.run.config) === undefined) {
-    const { run, recorder } = boot;
+    const { run, observed } = boot;
     const evidence = yield* gatherEvidence(run, outcome, options.symbols);
     const unsolved = { ...so, unexplained: evidence, last: run.result() };
     // A program that is no kernel may go on for ever in good health, as a memory test does.
     const goesOn = outcome.kind === 'instruction-limit' && !run.rules.isKernel;
     const { stub } = run.rules;
-    if (stub === undefined || !recorder || goesOn || causes.length >= MAX_CAUSES) return unsolved;
-    const end = endOf(run, outcome);
-    const { maxInstructions } = config;
-    const work = new Work(outcome);
-    const asked = { ...run.config, maxInstructions };
-    const dead = { config: asked, image: stub, outcome, end, evidence, recorder, work };
-    const found = yield* findPositionDependentReference(dead, options);
+    if (stub === undefined || goesOn || causes.length >= MAX_CAUSES) return unsolved;
+    const dead: Case = {
+      config: { ...run.config, maxInstructions: config.maxInstructions },
+      image: stub,
+      outcome,
+      end: endOf(run, outcome),
+      evidence,
+      observed,
+      symbols: options.symbols,
+      addresses: options.addresses ?? WANTED_ADDRESSES,
+      work: new Work(outcome),
+      classes,
+    };
+    const found = yield* findCause(dead);
     suspicions.push(...found.suspicions);
-    if (!found.cause || !found.repaired) return { ...unsolved, untried: work.untried };
+    if (!found.cause || !found.repaired) return { ...unsolved, untried: dead.work.untried };
     causes.push(found.cause);
     options.onCause?.(found.cause);
     boot = found.repaired;
@@ -95,16 +107,27 @@ function* diagnoseWay(config: RunConfig, options: WhyOptions): Generator<Tick, W
   return { ...so, last: boot.run.result(), unexplained: undefined };
 }
 
+/** The first class that proves a cause has it. */
+function* findCause(dead: Case): Generator<Tick, Found> {
+  const suspicions: Suspicion[] = [];
+  for (const each of dead.classes) {
+    const found = yield* each.find(dead);
+    suspicions.push(...found.suspicions);
+    if (found.cause && found.repaired) return { ...found, suspicions };
+  }
+  return { cause: undefined, suspicions, repaired: undefined };
+}
+
 /** The boot as it was given, and where that says nothing the one with words. */
-type Heard = { readonly given: RecordedBoot; readonly spoken: SpokenBoot | undefined };
-type SpokenBoot = { readonly boot: RecordedBoot; readonly told: Spoken };
+type Heard = { readonly given: ObservedBoot; readonly spoken: SpokenBoot | undefined };
+type SpokenBoot = { readonly boot: ObservedBoot; readonly told: Spoken };
 
 /**
  * To its end; but a guest that cannot be heard only as far as the one that can be, and a little further: what is silent
  * may go on for ever.
  */
-function* bootHeard(config: RunConfig, maySpeak: boolean): Generator<Tick, Heard> {
-  const given = recordedBoot(config);
+function* bootHeard(config: RunConfig, classes: readonly DeathClass[], maySpeak: boolean): Generator<Tick, Heard> {
+  const given = observedBoot(config, classes);
   const { run } = given;
   const { until, untilText, maxInstructions } = config;
   const words = maySpeak ? spokenConfig(config, run.image) : undefined;
@@ -112,7 +135,7 @@ function* bootHeard(config: RunConfig, maySpeak: boolean): Generator<Tick, Heard
   if (isShort) run.goOn(until, MUTE_LIMIT, untilText);
   const outcome = yield* drive(run, 'booting');
   const isHeard = words === undefined || endedAsAsked(outcome, until) || !isMute(run);
-  const spoken = isHeard ? undefined : yield* speak(words);
+  const spoken = isHeard ? undefined : yield* speak(words, classes);
   if (!isShort || outcome.kind !== 'instruction-limit') return { given, spoken };
   const enough = spoken === undefined ? maxInstructions : muteLimit(spoken.told.result.outcome, maxInstructions);
   run.goOn(until, enough, untilText);
@@ -120,8 +143,8 @@ function* bootHeard(config: RunConfig, maySpeak: boolean): Generator<Tick, Heard
   return { given, spoken: wellEnded(later, config) === undefined ? spoken : undefined };
 }
 
-function* speak(config: RunConfig): Generator<Tick, SpokenBoot> {
-  const boot = recordedBoot(config);
+function* speak(config: RunConfig, classes: readonly DeathClass[]): Generator<Tick, SpokenBoot> {
+  const boot = observedBoot(config, classes);
   yield* drive(boot.run, 'booting with words that make it speak');
   return { boot, told: { config, result: boot.run.result() } };
 }

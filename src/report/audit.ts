@@ -3,7 +3,7 @@
 import type { AuditReport, Coverage, Finding, RuleId } from '../audit/types.ts';
 import { FINDING_COLUMNS, findingLines, findingRow, quietFinding, type Told } from './auditFinding.ts';
 import { predictionLines } from './auditPredictions.ts';
-import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
+import { BLANK, type Line, paragraph, tableRows } from '../bits/lines.ts';
 import { countText, instructionsText } from './numbers.ts';
 
 /** A report and the file it is about, as the command line names it. */

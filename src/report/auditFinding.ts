@@ -3,8 +3,8 @@
 import type { Finding, Target } from '../audit/types.ts';
 import { hex, hexBytes } from '../bits/hex.ts';
 import { isOfCode } from '../words/rules.ts';
-import { instructionText } from './instruction.ts';
-import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
+import { instructionText } from '../diagnose/instructionText.ts';
+import { BLANK, type Line, paragraph, tableRows } from '../bits/lines.ts';
 
 /** Paragraphs that many findings share are told with the first: by text, the number of the finding that has it. */
 export type Told = Map<string, number>;

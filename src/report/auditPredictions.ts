@@ -2,8 +2,8 @@
 
 import type { Linker, LinkPrediction, LinkResult } from '../audit/types.ts';
 import { hex } from '../bits/hex.ts';
-import { instructionText } from './instruction.ts';
-import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
+import { instructionText } from '../diagnose/instructionText.ts';
+import { BLANK, type Line, paragraph, tableRows } from '../bits/lines.ts';
 import { countText } from './numbers.ts';
 
 const LINKERS: readonly Linker[] = ['bfd', 'gold', 'lld', 'mold'];

@@ -1,7 +1,7 @@
 // Encodings that a SARIF log needs, in plain ECMAScript: the core knows neither Buffer nor btoa.
 
 import type { Finding } from '../audit/types.ts';
-import { instructionText } from './instruction.ts';
+import { instructionText } from '../diagnose/instructionText.ts';
 
 const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 

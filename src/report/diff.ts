@@ -10,7 +10,7 @@ import {
 } from '../audit/diff/types.ts';
 import { hex } from '../bits/hex.ts';
 import { sideBySide } from './diffRows.ts';
-import { BLANK, type Line, REPORT_WIDTH, tableRows } from './lines.ts';
+import { BLANK, type Line, REPORT_WIDTH, tableRows } from '../bits/lines.ts';
 import { countText, instructionsText } from './numbers.ts';
 
 /** Files as the command line names them. */

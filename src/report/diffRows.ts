@@ -1,7 +1,7 @@
 // Two listings side by side: GOOD left, BAD right, between them a mark as sdiff sets it.
 
 import type { DifferenceKind, Hunk, Instruction, Row } from '../audit/diff/types.ts';
-import type { Line, LineTone } from './lines.ts';
+import type { Line, LineTone } from '../bits/lines.ts';
 
 const MARKS: Readonly<Record<Row['kind'], string>> = {
   equal: ' ',

@@ -13,7 +13,7 @@ import {
   type PeImage,
 } from '../image/pe.ts';
 import { fieldMeaning } from './infoFields.ts';
-import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
+import { BLANK, type Line, paragraph, tableRows } from '../bits/lines.ts';
 import { countText } from './numbers.ts';
 
 /** @param name the file as the command line names it  @param packed the payload was left packed on purpose */

@@ -1,7 +1,7 @@
 // The result of a boot as the one object that `--json` prints; docs/json.md describes every field.
 // Addresses and other 64-bit values are '0x...' strings, because JSON numbers lose bits above 2^53; counts are numbers.
 
-import { hex, hexBytes } from '../bits/hex.ts';
+import { exactCount, hex, hexBytes } from '../bits/hex.ts';
 import { givenPart } from '../run/cmdline.ts';
 import type { Boot } from '../boot/protocol.ts';
 import type { Outcome, RunConfig, RunResult } from '../run/run.ts';
@@ -129,12 +129,6 @@ function plainJson(value: unknown, name = ''): unknown {
   if (Array.isArray(value)) return value.map((one) => plainJson(one));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plainJson(one, key)]));
-}
-
-/** An instruction count as a JSON number: exact, because no run is longer than 2^53 instructions (our bug otherwise). */
-export function exactCount(value: bigint): number {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new RangeError(`${value} does not fit a JSON number exactly`);
-  return Number(value);
 }
 
 /** Guest time includes sleep, so it is not bounded by the instructions; above 104 days it is rounded. */

@@ -4,7 +4,7 @@ import { hex } from '../bits/hex.ts';
 import { endedAsAsked, type Goal, type Outcome, type RunResult } from '../run/run.ts';
 import type { StageReached } from '../run/stages.ts';
 import type { ResetSource } from '../devices/device.ts';
-import { chainLines, firstExceptionText } from './chain.ts';
+import { chainLines, firstExceptionText } from '../run/chain.ts';
 import { consoleText, printable } from './console.ts';
 import { instructionsText, timeText } from './numbers.ts';
 import { isSilent, silenceLines } from './silence.ts';

@@ -8,7 +8,7 @@ import { hex, hexBytes } from '../bits/hex.ts';
 import type { AuditedFile } from './audit.ts';
 import { isOfCode, RULE_IDS, RULES } from '../words/rules.ts';
 import { base64, fingerprintText, fnv1a64, uriOf } from './auditText.ts';
-import { instructionText } from './instruction.ts';
+import { instructionText } from '../diagnose/instructionText.ts';
 
 /** What a log tells besides the reports. */
 export type SarifRun = {

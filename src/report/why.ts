@@ -3,21 +3,20 @@
 // boot code. whyDeath.ts words the deaths, whyCause.ts the causes.
 
 import type { Outcome, RunConfig } from '../run/run.ts';
+import { classOf, type DeathClass } from '../diagnose/classes/class.ts';
+import { CLASSES } from '../diagnose/classes/table.ts';
 import { wellEnded } from '../diagnose/ending.ts';
-import type { Cause, Diagnosis, Evidence, OtherEntry, Proof, Suspicion, WayDiagnosis } from '../diagnose/types.ts';
+import type { Cause, Diagnosis, Evidence, OtherEntry, Suspicion, WayDiagnosis } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
 import { hex } from '../bits/hex.ts';
-import { instructionText, nameText } from './instruction.ts';
 import { printable } from './console.ts';
 import { hintLines } from './hints.ts';
-import { BLANK, type Line, type LineTone, paragraph } from './lines.ts';
+import { BLANK, type Line, type LineTone, paragraph } from '../bits/lines.ts';
 import { outcomeText } from './outcome.ts';
 import { silenceLines } from './silence.ts';
 import { unimplementedLines } from './unimplemented.ts';
-import { causeLines } from './whyCause.ts';
 import { deathLines, evidenceLines, lastWordsLines } from './whyDeath.ts';
 import { entriesLines, livesLines, wayText } from './whyEnd.ts';
-import { proofLines } from './whyProof.ts';
 
 const section = (text: string, tone: LineTone = 'heading'): Line[] => [BLANK, { text, tone }];
 
@@ -32,13 +31,19 @@ export function firstLines(outcome: Outcome, config: RunConfig): Line[] {
 }
 
 /** A cause is proved. @param before how many causes have been reported before it */
-export function foundLines(cause: Cause, before: number, image: KernelImage): Line[] {
+export function foundLines(
+  cause: Cause,
+  before: number,
+  image: KernelImage,
+  classes: readonly DeathClass[] = CLASSES,
+): Line[] {
+  const { words } = classOf(cause, classes);
   return [
     ...againLines(cause.evidence, before),
     ...evidenceLines(cause.evidence),
-    ...lastWordsLines(cause.evidence, true),
-    ...section(`CAUSE ${before + 1}: POSITION-DEPENDENT REFERENCE`, 'bad'),
-    ...causeLines(cause, image),
+    ...lastWordsLines(cause.evidence, words.repaired),
+    ...section(`CAUSE ${before + 1}: ${words.title}`, 'bad'),
+    ...words.cause(cause, image),
   ];
 }
 
@@ -50,48 +55,58 @@ function againLines({ outcome }: Evidence, before: number): Line[] {
 }
 
 /** All that is left to say. */
-export function endLines(diagnosis: Diagnosis): Line[] {
-  return [...wayEndLines(diagnosis), ...entriesLines(diagnosis), ...diagnosis.entries.flatMap(entryEndLines)];
+export function endLines(diagnosis: Diagnosis, classes: readonly DeathClass[] = CLASSES): Line[] {
+  return [
+    ...wayEndLines(diagnosis, classes),
+    ...entriesLines(diagnosis),
+    ...diagnosis.entries.flatMap((entry) => entryEndLines(entry, classes)),
+  ];
 }
 
 /** Of an entry that dies. */
-const entryEndLines = (entry: OtherEntry): Line[] =>
-  'refusal' in entry || wellEnded(entry.first.outcome, entry.config) !== undefined ? [] : wayEndLines(entry);
+const entryEndLines = (entry: OtherEntry, classes: readonly DeathClass[]): Line[] =>
+  'refusal' in entry || wellEnded(entry.first.outcome, entry.config) !== undefined ? [] : wayEndLines(entry, classes);
 
-function wayEndLines(diagnosis: WayDiagnosis): Line[] {
+function wayEndLines(diagnosis: WayDiagnosis, classes: readonly DeathClass[]): Line[] {
   const { config, causes, suspicions, unexplained, last } = diagnosis;
-  const suspected = suspicions.flatMap(suspicionLines);
+  const suspected = suspicions.flatMap((suspicion) => [
+    ...section('SUSPICION, NOT PROVED', 'limit'),
+    ...classOf(suspicion, classes).words.suspicion(suspicion),
+  ]);
   if (unexplained === undefined) {
     return [
       ...suspected,
-      ...(causes.length > 0 ? bootsLines(rewrittenIn(causes), last.outcome) : livesLines(diagnosis)),
+      ...(causes.length > 0 ? bootsLines(allRepaired(causes, classes), last.outcome) : livesLines(diagnosis)),
     ];
   }
   return [
     ...againLines(unexplained, causes.length),
     ...evidenceLines(unexplained),
-    ...lastWordsLines(unexplained, false),
+    ...lastWordsLines(unexplained),
     ...silenceLines(last).map((text) => paragraph(text)),
     ...unimplementedLines(last.unimplemented).map((text) => paragraph(text)),
-    ...openLines(unexplained, hintLines(config, last.outcome, last)),
+    ...openLines(unexplained, hintLines(config, last.outcome, last), classes),
     ...untriedLines(diagnosis),
     ...suspected,
   ];
 }
 
-const rewrittenIn = (causes: readonly Cause[]): number =>
-  causes.reduce((sum, { others }) => sum + 1 + others.length, 0);
+/** What was changed, of each class together. */
+const allRepaired = (causes: readonly Cause[], classes: readonly DeathClass[]): string =>
+  classes
+    .map((row) => ({ row, own: causes.filter((cause) => cause.class === row.name) }))
+    .flatMap(({ row, own }) => (own.length === 0 ? [] : [row.words.allRepaired(own)]))
+    .join(', ');
 
-function bootsLines(instructions: number, outcome: Outcome): Line[] {
-  const rewritten = instructions === 1 ? 'that one instruction' : `these ${instructions} instructions`;
+function bootsLines(repaired: string, outcome: Outcome): Line[] {
   return [
     ...section('THE REPAIRED IMAGE BOOTS', 'good'),
-    paragraph(`With ${rewritten} rewritten in memory, and nothing else: ${outcomeText(outcome)}.`),
+    paragraph(`With ${repaired}, and nothing else: ${outcomeText(outcome)}.`),
   ];
 }
 
 /** @param lacks what the guest says it was not given, and how to give it */
-function openLines({ outcome }: Evidence, lacks: readonly string[]): Line[] {
+function openLines({ outcome }: Evidence, lacks: readonly string[], classes: readonly DeathClass[]): Line[] {
   if (lacks.length > 0)
     return [...section('IT SAYS ITSELF WHAT IT LACKS', 'limit'), ...lacks.map((text) => paragraph(text))];
   if (outcome.kind === 'instruction-limit') {
@@ -103,9 +118,16 @@ function openLines({ outcome }: Evidence, lacks: readonly string[]): Line[] {
   return [
     ...section('NOT YET EXPLAINED', 'limit'),
     paragraph(
-      'What stands above is what was seen. No cause was found whose repair lets this boot get past the point of death: so far only one class of causes is looked for, absolute addresses in a boot stub that runs unrelocated (position-dependent-reference).',
+      `What stands above is what was seen. No cause was found whose repair lets this boot get past the point of death: so far ${lookedFor(classes)}.`,
     ),
   ];
+}
+
+function lookedFor(classes: readonly DeathClass[]): string {
+  const each = classes.map(({ looksFor, name }) => `${looksFor} (${name})`).join('; ');
+  return classes.length === 1
+    ? `only one class of causes is looked for, ${each}`
+    : `only ${classes.length} classes of causes are looked for: ${each}`;
 }
 
 function untriedLines({ untried = 0 }: WayDiagnosis): Line[] {
@@ -116,46 +138,19 @@ function untriedLines({ untried = 0 }: WayDiagnosis): Line[] {
   ];
 }
 
-function suspicionLines({ instruction, others, proof }: Suspicion): Line[] {
-  const name = nameText(instruction);
-  const more =
-    others.length === 0
-      ? ''
-      : `, and ${others.length} more ${others.length === 1 ? 'instruction does' : 'instructions do'} too`;
-  return [
-    ...section('SUSPICION, NOT PROVED', 'limit'),
-    paragraph(
-      `\`${instructionText(instruction)}\` at file offset ${hex(instruction.fileOffset)}${name ? ` (${name})` : ''} holds an address of the stub as a fixed number${more}. ${doubtText(proof)}, so ${others.length === 0 ? 'it is' : 'they are'} not called the cause:`,
-    ),
-    ...proofLines(proof),
-  ];
-}
-
-/** Why a proof was not one. */
-function doubtText({ boots, controls, counterCheck }: Proof): string {
-  if (boots.some(({ passed }) => !passed)) return 'Rewriting helped in some boots and not in others';
-  if (controls.some(({ boot }) => boot.passed)) return 'Rewriting helped, but so did another wrong value';
-  if (controls.length === 0)
-    return 'Rewriting helped, but no other wrong value fits there, to see that it does not help';
-  if (counterCheck.verdict === 'failed')
-    return 'Rewriting helped, but as given the boot passes not even where the address is right';
-  return 'Rewriting helped, but at too few load addresses to tell it from chance';
-}
-
 /** `--quiet`: the outcome, and one line for each finding. */
-export function quietLines({ first, spoken, causes, suspicions, unexplained, last }: WayDiagnosis): string[] {
-  const place = ({ instruction: at }: Cause | Suspicion): string =>
-    `${instructionText(at)} at file offset ${hex(at.fileOffset)}${at.symbol ? ` in ${at.symbol}` : ''}${at.target ? `, address of ${at.target}` : ''}`;
+export function quietLines(
+  { first, spoken, causes, suspicions, unexplained, last }: WayDiagnosis,
+  classes: readonly DeathClass[] = CLASSES,
+): string[] {
+  const place = (found: Cause | Suspicion): string => classOf(found, classes).words.place(found);
   const open = unexplained && unexplained.outcome.kind !== 'instruction-limit' ? ['not yet explained'] : [];
   return [
     outcomeText(first.outcome),
     ...(spoken
       ? [`with ${spoken.config.cmdlineAdded} on the command line: ${outcomeText(spoken.result.outcome)}`]
       : []),
-    ...causes.map(
-      (cause) =>
-        `cause, proved: ${cause.class}: ${place(cause)}${cause.others.length === 0 ? '' : `, and ${cause.others.length} more together with it`}`,
-    ),
+    ...causes.map((cause) => `cause, proved: ${cause.class}: ${place(cause)}`),
     ...suspicions.map((suspicion) => `suspicion, not proved: ${place(suspicion)}`),
     ...(causes.length > 0 ? [`repaired: ${outcomeText(last.outcome)}`] : []),
     ...open,
@@ -163,7 +158,7 @@ export function quietLines({ first, spoken, causes, suspicions, unexplained, las
 }
 
 /** The same for another entry, each line with its name. */
-export function quietEntry(entry: OtherEntry): string[] {
+export function quietEntry(entry: OtherEntry, classes: readonly DeathClass[] = CLASSES): string[] {
   if ('refusal' in entry) return [`${entry.config.entry}-bit entry: not tried: ${printable(entry.refusal)}`];
-  return quietLines(entry).map((line) => `${wayText(entry.config, entry.first.boot.loadAddress)}: ${line}`);
+  return quietLines(entry, classes).map((line) => `${wayText(entry.config, entry.first.boot.loadAddress)}: ${line}`);
 }

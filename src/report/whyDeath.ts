@@ -7,10 +7,10 @@ import type { FaultLink } from '../cpu/microcode/delivery.ts';
 import type { Evidence, Jump, Writer } from '../diagnose/types.ts';
 import type { Owner } from '../record/location.ts';
 import { vectorInfo } from '../x86/vectors.ts';
-import { chainLines, interruptText } from './chain.ts';
+import { chainLines, interruptText } from '../run/chain.ts';
 import { printable } from './console.ts';
-import { bytesText, instructionText, nameText, placeText } from './instruction.ts';
-import { type Line, paragraph } from './lines.ts';
+import { bytesText, instructionText, nameText, placeText } from '../diagnose/instructionText.ts';
+import { type Line, paragraph } from '../bits/lines.ts';
 import { endText, whenText } from './outcome.ts';
 
 /** How far that is, for somebody who does not know the names. */
@@ -97,13 +97,13 @@ function writerText({ instruction, source }: Writer): string {
   return `They were written by \`${instructionText(instruction)}\` at ${placeText(instruction)}.${from}`;
 }
 
-/** @param cause is proved: then a message about the end is about a symptom */
-export function lastWordsLines({ silent, lastWords, lastWordsOn, outcome }: Evidence, proved: boolean): Line[] {
+/** @param repaired with what a proved cause is repaired: then a message about the end is about a symptom */
+export function lastWordsLines({ silent, lastWords, lastWordsOn, outcome }: Evidence, repaired?: string): Line[] {
   if (silent) return [paragraph('Nothing had been printed.')];
   if (lastWords === '') return [paragraph('Nothing but blanks had been printed.')];
-  const misleading = proved && (outcome.kind === 'halt' || outcome.kind === 'panic');
+  const misleading = repaired !== undefined && (outcome.kind === 'halt' || outcome.kind === 'panic');
   const comment = misleading
-    ? ' They mislead: with the instruction below rewritten, and everything else the same, that does not happen.'
+    ? ` They mislead: with ${repaired}, and everything else the same, that does not happen.`
     : '';
   const where = lastWordsOn === 'screen' ? ', on its text screen' : '';
   return [paragraph(`Its last words${where}: "${printable(lastWords)}".${comment}`)];

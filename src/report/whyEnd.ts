@@ -9,7 +9,7 @@ import { livesMute } from '../diagnose/mute.ts';
 import type { Diagnosis, OtherEntry, Spoken, WayDiagnosis } from '../diagnose/types.ts';
 import { printable } from './console.ts';
 import { hintLines } from './hints.ts';
-import { BLANK, type Line, type LineTone, paragraph } from './lines.ts';
+import { BLANK, type Line, type LineTone, paragraph } from '../bits/lines.ts';
 import { outcomeText } from './outcome.ts';
 import { silenceLines } from './silence.ts';
 import { deathLines } from './whyDeath.ts';

@@ -1,46 +1,34 @@
 // The answer of `firstlight why` as the one object that `--json` prints: that of the first boot, and what was found.
 // docs/json.md describes every field.
 
-import { hex, hexBytes } from '../bits/hex.ts';
+import { exactCount, hex } from '../bits/hex.ts';
 import { wellEnded } from '../diagnose/ending.ts';
 import { livesMute } from '../diagnose/mute.ts';
-import type {
-  Cause,
-  CounterCheck,
-  Culprit,
-  Diagnosis,
-  Evidence,
-  InstructionAt,
-  Other,
-  OtherEntry,
-  Proof,
-  ProofBoot,
-  Spoken,
-  Step,
-  Suspicion,
-  WayDiagnosis,
-} from '../diagnose/types.ts';
+import { classOf, type DeathClass } from '../diagnose/classes/class.ts';
+import { CLASSES } from '../diagnose/classes/table.ts';
+import { instructionJson } from '../diagnose/facts.ts';
+import type { Cause, Diagnosis, Evidence, OtherEntry, Spoken, WayDiagnosis } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
-import { bootJson, exactCount, outcomeJson, stagesJson } from './json.ts';
+import { bootJson, outcomeJson, stagesJson } from './json.ts';
 
 /** The object for one diagnosis, ready for JSON.stringify. @param image as it was given */
-export function whyJson(diagnosis: Diagnosis, image: KernelImage) {
+export function whyJson(diagnosis: Diagnosis, image: KernelImage, classes: readonly DeathClass[] = CLASSES) {
   const { config, first, entries } = diagnosis;
   return {
     ...bootJson(config, image, first),
-    ...foundJson(diagnosis),
-    entries: entries.map(entryJson),
+    ...foundJson(diagnosis, classes),
+    entries: entries.map((entry) => entryJson(entry, classes)),
   };
 }
 
 /** What is said of each way into the image. */
-function foundJson(way: WayDiagnosis) {
+function foundJson(way: WayDiagnosis, classes: readonly DeathClass[]) {
   const { config, first, spoken, causes, suspicions, unexplained, untried = 0, last } = way;
   return {
     wellEnded: wellEnded(first.outcome, config) ?? null,
     spoken: spoken === undefined ? null : spokenJson(way, spoken),
-    causes: causes.map(causeJson),
-    suspicions: suspicions.map(suspicionJson),
+    causes: causes.map((cause) => causeJson(cause, classes)),
+    suspicions: suspicions.map((suspicion) => classOf(suspicion, classes).suspicionFacts(suspicion)),
     untried,
     unexplained: unexplained === undefined ? null : evidenceJson(unexplained),
     repaired: causes.length === 0 ? null : { outcome: outcomeJson(last.outcome), stages: stagesJson(last.stages) },
@@ -57,7 +45,7 @@ const spokenJson = ({ first }: WayDiagnosis, spoken: Spoken) => ({
   console: spoken.result.console,
 });
 
-const entryJson = (entry: OtherEntry) =>
+const entryJson = (entry: OtherEntry, classes: readonly DeathClass[]) =>
   'refusal' in entry
     ? { entry: entry.config.entry, refusal: entry.refusal }
     : {
@@ -67,57 +55,13 @@ const entryJson = (entry: OtherEntry) =>
         until: entry.config.until,
         outcome: outcomeJson(entry.first.outcome),
         stages: stagesJson(entry.first.stages),
-        ...foundJson(entry),
+        ...foundJson(entry, classes),
       };
 
-const causeJson = (cause: Cause) => ({
-  class: cause.class,
-  instruction: culpritJson(cause.instruction),
-  steps: cause.steps.map(stepJson),
-  explanation: cause.explanation,
-  advice: cause.advice,
-  repair: repairJson(cause.repair),
-  others: cause.others.map(otherJson),
-  evidence: evidenceJson(cause.evidence),
-  proof: proofJson(cause.proof),
-});
-
-const otherJson = ({ instruction, repair }: Other) => ({
-  instruction: culpritJson(instruction),
-  repair: repairJson(repair),
-});
-
-const repairJson = ({ bytes, text }: Cause['repair']) => ({ bytes: hexBytes(bytes), text });
-
-const suspicionJson = ({ instruction, others, proof }: Suspicion) => ({
-  instruction: culpritJson(instruction),
-  others: others.map(otherJson),
-  proof: proofJson(proof),
-});
-
-const instructionJson = (at: InstructionAt) => ({
-  fileOffset: at.fileOffset ?? null,
-  runtimeAddress: hex(at.runtimeAddress),
-  linkAddress: at.linkAddress === undefined ? null : hex(at.linkAddress),
-  bytes: hexBytes(at.bytes),
-  text: at.text,
-  symbol: at.symbol ?? null,
-  owner: at.owner ?? null,
-});
-
-const culpritJson = (culprit: Culprit) => ({
-  ...instructionJson(culprit),
-  target: culprit.target ?? null,
-  form: culprit.form,
-  bits: culprit.bits,
-  constant: hex(culprit.constant),
-  bias: hex(culprit.bias),
-});
-
-const stepJson = ({ what, instruction }: Step) => ({
-  what,
-  instruction: instruction === undefined ? null : instructionJson(instruction),
-});
+const causeJson = (cause: Cause, classes: readonly DeathClass[]) => {
+  const { proof, ...facts } = classOf(cause, classes).facts(cause);
+  return { class: cause.class, ...facts, evidence: evidenceJson(cause.evidence), proof };
+};
 
 const evidenceJson = ({ outcome, at, silent, lastWords, lastWordsOn, writer, jump }: Evidence) => ({
   outcome: outcomeJson(outcome),
@@ -142,37 +86,3 @@ const evidenceJson = ({ outcome, at, silent, lastWords, lastWordsOn, writer, jum
           source: writer.source === undefined ? null : hex(writer.source),
         },
 });
-
-const proofJson = ({ held, boots, controls, counterCheck }: Proof) => ({
-  held,
-  boots: boots.map(proofBootJson),
-  controls: controls.map(({ kind, text, boot }) => ({ kind, text, boot: proofBootJson(boot) })),
-  counterCheck: counterCheckJson(counterCheck),
-});
-
-const proofBootJson = (boot: ProofBoot) => ({
-  loadAddress: hex(boot.loadAddress),
-  entry: boot.entry,
-  paging: boot.entry === 32 ? null : boot.paging,
-  cpu: boot.cpu,
-  variant: boot.variant,
-  plainRam: boot.plainRam,
-  alias:
-    boot.alias === undefined
-      ? null
-      : { from: hex(boot.alias.from), to: hex(boot.alias.to), size: hex(boot.alias.size) },
-  passed: boot.passed,
-  outcome: boot.outcome,
-  stage: boot.stage,
-  instructions: exactCount(boot.instructions),
-});
-
-const counterCheckJson = (check: CounterCheck) =>
-  check.verdict === 'not-made'
-    ? { verdict: check.verdict, because: check.because }
-    : {
-        verdict: check.verdict,
-        by: check.by,
-        withBias: proofBootJson(check.withBias),
-        without: proofBootJson(check.without),
-      };

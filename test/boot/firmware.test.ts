@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { runToEnd } from '../../src/run/drive.ts';
 import { BootRun, type RunConfig } from '../../src/run/run.ts';
-import { chainLines } from '../../src/report/chain.ts';
+import { chainLines } from '../../src/run/chain.ts';
 import { makeElf } from '../image/synthetic.ts';
 import { makeElf32, multibootHeader, pvhNote } from './programs.ts';
 

@@ -1,7 +1,8 @@
 // Position-dependent references on the bundled samples, where all that can be known is known (samples/README.md).
 import { beforeAll, describe, expect, it } from 'vitest';
 import { hexBytes } from '../../src/bits/hex.ts';
-import type { Cause, Diagnosis } from '../../src/diagnose/types.ts';
+import type { ReferenceCause, Diagnosis } from '../../src/diagnose/types.ts';
+import { referenceCauses } from '../../src/diagnose/classes/executedReferences.ts';
 import { mutateLea } from '../../src/code/mutant.ts';
 import { diagnosed, fileOffsetOf, placeOf, sample, symbolsOf, withBytes } from './support.ts';
 
@@ -9,14 +10,14 @@ const CULPRIT = 0x18280;
 const COPY = 0x18516;
 const LOADED = 0x1000000;
 
-const onlyCause = (diagnosis: Diagnosis): Cause => {
+const onlyCause = (diagnosis: Diagnosis): ReferenceCause => {
   expect(diagnosis.causes).toHaveLength(1);
-  return diagnosis.causes[0] as Cause;
+  return diagnosis.causes[0] as ReferenceCause;
 };
 
 describe('the bad sample', () => {
   let diagnosis: Diagnosis;
-  let cause: Cause;
+  let cause: ReferenceCause;
   beforeAll(() => {
     diagnosis = diagnosed(sample('bad'));
     cause = onlyCause(diagnosis);
@@ -175,7 +176,10 @@ describe('an image with two sick instructions', () => {
   it('dies again when the first is repaired; both are found, in the order of their deaths', () => {
     const image = mutateLea(sample('bad'), fileOffsetOf(PAYLOAD));
     const { causes, unexplained, last } = diagnosed(image);
-    expect(causes.map((cause) => cause.instruction.fileOffset)).toEqual([fileOffsetOf(CULPRIT), fileOffsetOf(PAYLOAD)]);
+    expect(referenceCauses(causes).map((cause) => cause.instruction.fileOffset)).toEqual([
+      fileOffsetOf(CULPRIT),
+      fileOffsetOf(PAYLOAD),
+    ]);
     expect(causes.map((cause) => cause.proof.held)).toEqual([true, true]);
     expect(causes.map((cause) => cause.evidence.outcome.stage)).toEqual(['entry', 'handoff']);
     expect({ unexplained, end: last.outcome.kind }).toEqual({ unexplained: undefined, end: 'stage-reached' });
@@ -185,7 +189,10 @@ describe('an image with two sick instructions', () => {
     const EARLIER = 0x215;
     const image = mutateLea(sample('bad'), fileOffsetOf(EARLIER));
     const { causes, suspicions, unexplained, last } = diagnosed(image);
-    expect(causes.map((cause) => cause.instruction.fileOffset)).toEqual([fileOffsetOf(EARLIER), fileOffsetOf(CULPRIT)]);
+    expect(referenceCauses(causes).map((cause) => cause.instruction.fileOffset)).toEqual([
+      fileOffsetOf(EARLIER),
+      fileOffsetOf(CULPRIT),
+    ]);
     expect(causes.map((cause) => cause.evidence.outcome.stage)).toEqual(['entry', 'entry']);
     expect({ suspicions, unexplained, end: last.outcome.kind }).toEqual({
       suspicions: [],
@@ -197,7 +204,7 @@ describe('an image with two sick instructions', () => {
   it('tells of each cause as soon as it is proved', () => {
     const told: number[] = [];
     const image = mutateLea(sample('bad'), fileOffsetOf(PAYLOAD));
-    diagnosed(image, {}, { onCause: (cause) => told.push(cause.instruction.fileOffset) });
+    diagnosed(image, {}, { onCause: (cause) => told.push((cause as ReferenceCause).instruction.fileOffset) });
     expect(told).toEqual([fileOffsetOf(CULPRIT), fileOffsetOf(PAYLOAD)]);
   });
 });

@@ -8,6 +8,7 @@ import { hexBytes } from '../../src/bits/hex.ts';
 import { BootRun, type RunConfig } from '../../src/run/run.ts';
 import { listRipRelativeLeas } from '../../src/code/mutant.ts';
 import type { Diagnosis } from '../../src/diagnose/types.ts';
+import { referenceCauses } from '../../src/diagnose/classes/executedReferences.ts';
 import { diagnose } from '../../src/diagnose/why.ts';
 import { imageOf, wanted } from './support.ts';
 
@@ -57,7 +58,9 @@ describe('a kernel with one sick instruction', () => {
     const config = mutantConfig(list, image, fileOffset, way);
     const { first, causes, suspicions, unexplained, last } = diagnosed({ ...config, until: 'decompress' });
     expect({ dies: first.outcome.kind, said: first.console }).toEqual({ dies: 'triple-fault', said: '' });
-    expect(causes.map(({ instruction, proof }) => [instruction.fileOffset, proof.held])).toEqual([[fileOffset, true]]);
+    expect(referenceCauses(causes).map(({ instruction, proof }) => [instruction.fileOffset, proof.held])).toEqual([
+      [fileOffset, true],
+    ]);
     expect({ suspicions, unexplained }).toEqual({ suspicions: [], unexplained: undefined });
     expect(last.outcome).toMatchObject({ kind: 'stage-reached', stage: 'decompress' });
   });
@@ -83,9 +86,11 @@ describe('a kernel whose stub jumps into its copy by a fixed address', () => {
       loadAt: 2 ** 20,
       until: 'decompress',
     });
-    expect(causes.map(({ instruction, proof }) => [instruction.fileOffset, proof.held])).toEqual([[at, true]]);
-    const address = Number(/0x[0-9a-f]+/.exec(causes[0]?.repair.text ?? '')?.[0]);
-    const loaded = Number(causes[0]?.instruction.constant) + last.boot.loadAddress;
+    expect(referenceCauses(causes).map(({ instruction, proof }) => [instruction.fileOffset, proof.held])).toEqual([
+      [at, true],
+    ]);
+    const address = Number(/0x[0-9a-f]+/.exec(referenceCauses(causes)[0]?.repair.text ?? '')?.[0]);
+    const loaded = Number(referenceCauses(causes)[0]?.instruction.constant) + last.boot.loadAddress;
     expect(address).toBeGreaterThan(loaded);
     expect(last.outcome).toMatchObject({ kind: 'stage-reached', stage: 'decompress' });
   });

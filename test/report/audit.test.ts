@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Finding } from '../../src/audit/types.ts';
 import { auditLines, quietAuditLines } from '../../src/report/audit.ts';
-import { type Line, rowsOf } from '../../src/report/lines.ts';
+import { type Line, rowsOf } from '../../src/bits/lines.ts';
 import { CLEAN, FIELD, FINDING, LOST, NOTE, OBJECT, REPORT, STABLE } from './auditReports.ts';
 
 /** As one text, so that wrapping does not matter. */

@@ -1,5 +1,5 @@
 // A made-up diagnosis, to be reported: the sample's, in short.
-import type { Cause, Culprit, Diagnosis, Evidence, Proof, ProofBoot } from '../../src/diagnose/types.ts';
+import type { ReferenceCause, Culprit, Diagnosis, Evidence, Proof, ProofBoot } from '../../src/diagnose/types.ts';
 import type { KernelImage } from '../../src/image/image.ts';
 import { CONFIG, outcomeOf, resultOf } from './result.ts';
 
@@ -81,7 +81,7 @@ export const PROOF: Proof = {
   counterCheck: { verdict: 'held', by: 'bias-zero', withBias: DIES, without: { ...GIVEN, loadAddress: 0 } },
 };
 
-export const CAUSE: Cause = {
+export const CAUSE: ReferenceCause = {
   class: 'position-dependent-reference',
   instruction: CULPRIT,
   repair: {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { DiffReport, FunctionDifference, Instruction, Row } from '../../src/audit/diff/types.ts';
 import { diffLines, isEqual, quietDiffLines } from '../../src/report/diff.ts';
 import { diffJson } from '../../src/report/diffJson.ts';
-import { rowsOf } from '../../src/report/lines.ts';
+import { rowsOf } from '../../src/bits/lines.ts';
 
 const NAMES = { good: 'good/bzImage', bad: 'bad/bzImage' };
 

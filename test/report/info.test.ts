@@ -4,7 +4,7 @@ import { imageInfo } from '../../src/audit/info.ts';
 import { SETUP_HEADER_FIELDS } from '../../src/image/setup-header.ts';
 import { infoLines } from '../../src/report/info.ts';
 import { fieldMeaning } from '../../src/report/infoFields.ts';
-import { rowsOf } from '../../src/report/lines.ts';
+import { rowsOf } from '../../src/bits/lines.ts';
 import { makeImage, makeKernel } from '../audit/imageParts.ts';
 import { sample } from '../cli/fakeIo.ts';
 import { makeBzImage } from '../image/synthetic.ts';

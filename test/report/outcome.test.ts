@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chainLines } from '../../src/report/chain.ts';
+import { chainLines } from '../../src/run/chain.ts';
 import { outcomeDetails, outcomeText, stageText } from '../../src/report/outcome.ts';
 import { unimplementedLines } from '../../src/report/unimplemented.ts';
 import { outcomeOf, resultOf } from './result.ts';

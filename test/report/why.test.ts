@@ -1,13 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import type { Cause, Diagnosis, Evidence } from '../../src/diagnose/types.ts';
-import { type Line, rowsOf } from '../../src/report/lines.ts';
+import type { Diagnosis, Evidence, Proof, ReferenceCause, ReferenceSuspicion } from '../../src/diagnose/types.ts';
+import { type Line, rowsOf } from '../../src/bits/lines.ts';
 import { endLines, firstLines, foundLines, quietLines } from '../../src/report/why.ts';
 import { BOOTS, CAUSE, CULPRIT, DEATH, DIAGNOSIS, DIES, EVIDENCE, IMAGE, PROOF, PROOF_BOOT } from './diagnosis.ts';
 import { CONFIG, outcomeOf, resultOf } from './result.ts';
 
 /** As one line, so that wrapping does not matter. */
 const flat = (lines: readonly Line[]): string => lines.map(({ text }) => text).join('\n');
-const found = (change: Partial<Cause> = {}, before = 0) => flat(foundLines({ ...CAUSE, ...change }, before, IMAGE));
+const suspected = (others: ReferenceSuspicion['others'], proof: Proof): ReferenceSuspicion => ({
+  class: CAUSE.class,
+  instruction: CULPRIT,
+  others,
+  proof,
+});
+const found = (change: Partial<ReferenceCause> = {}, before = 0) =>
+  flat(foundLines({ ...CAUSE, ...change }, before, IMAGE));
 const halted = (lastWords: string): Evidence => ({
   ...EVIDENCE,
   outcome: outcomeOf({ kind: 'halt', rip: 0x9e001n, interruptsEnabled: false }),
@@ -274,7 +281,7 @@ describe('the end', () => {
     [{ boots: [PROOF_BOOT] }, 'Rewriting helped, but at too few load addresses'],
   ])('has suspicions as suspicions, with what is in doubt (%#)', (change, doubt) => {
     const proof = { ...PROOF, held: false, ...change };
-    const text = flat(endLines({ ...unexplained, suspicions: [{ instruction: CULPRIT, others: [], proof }] }));
+    const text = flat(endLines({ ...unexplained, suspicions: [suspected([], proof)] }));
     expect(text).toContain('SUSPICION, NOT PROVED\n`mov $0x18040,%rsi` at file offset 0x1a280 (paging_prepare+0x140)');
     expect(text).toContain(`holds an address of the stub as a fixed number. ${doubt}`);
     expect(text).toContain('so it is not called the cause:');
@@ -291,9 +298,7 @@ describe('the end', () => {
   it('says how many a suspicion is about', () => {
     const other = { instruction: CULPRIT, repair: CAUSE.repair };
     const proof = { ...PROOF, held: false, boots: [PROOF_BOOT, failing] };
-    const text = flat(
-      endLines({ ...unexplained, suspicions: [{ instruction: CULPRIT, others: [other, other], proof }] }),
-    );
+    const text = flat(endLines({ ...unexplained, suspicions: [suspected([other, other], proof)] }));
     expect(text).toContain('as a fixed number, and 2 more instructions do too. Rewriting');
     expect(text).toContain('so they are not called the cause:');
     expect(text).toContain('in 1 of 2 boots, at one load address: not proved.');
@@ -317,7 +322,7 @@ describe('--quiet', () => {
   });
 
   it('says what is not explained and what is not proved', () => {
-    const suspicions = [{ instruction: CULPRIT, others: [], proof: { ...PROOF, held: false, boots: [] } }];
+    const suspicions = [suspected([], { ...PROOF, held: false, boots: [] })];
     expect(quietLines({ ...unexplained, suspicions }).slice(1)).toEqual([
       expect.stringMatching(/^suspicion, not proved: mov/),
       'not yet explained',

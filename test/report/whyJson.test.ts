@@ -9,6 +9,7 @@ const FULL = {
   ...DIAGNOSIS,
   suspicions: [
     {
+      class: CAUSE.class,
       instruction: CULPRIT,
       others: [{ instruction: CULPRIT, repair: CAUSE.repair }],
       proof: { ...PROOF, held: false, boots: [] },

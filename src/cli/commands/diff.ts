@@ -9,7 +9,7 @@ import { type Given, optionsOf, valueOf } from '../../options/row.ts';
 import { UsageError } from '../../options/usageError.ts';
 import { type DiffNames, diffLines, isEqual, quietDiffLines } from '../../report/diff.ts';
 import { diffJson } from '../../report/diffJson.ts';
-import { REPORT_WIDTH } from '../../report/lines.ts';
+import { REPORT_WIDTH } from '../../bits/lines.ts';
 import type { Command } from '../command.ts';
 import { EXIT } from '../exit.ts';
 import { readInput } from '../files.ts';

@@ -10,7 +10,7 @@ import { diagnose } from '../../diagnose/why.ts';
 import { parseSymbols } from '../../image/symbols.ts';
 import { type Given, optionsOf } from '../../options/row.ts';
 import { OPTIONS } from '../../options/table.ts';
-import type { Line } from '../../report/lines.ts';
+import type { Line } from '../../bits/lines.ts';
 import { commandLineText, imageText, machineText } from '../../report/machine.ts';
 import { instructionsText } from '../../report/numbers.ts';
 import { endLines, firstLines, foundLines, quietEntry, quietLines } from '../../report/why.ts';
@@ -86,7 +86,10 @@ export const why: Command = {
     if (ended === 'output-closed') return EXIT.outputClosed;
     if (result === undefined) return sayInterrupted(last, stoppedBy(io.signal()), screen);
     if (json) io.stdout.write(`${JSON.stringify(whyJson(result, input.image), null, 2)}\n`);
-    else if (quiet) io.stdout.write(`${[...quietLines(result), ...result.entries.flatMap(quietEntry)].join('\n')}\n`);
+    else if (quiet)
+      io.stdout.write(
+        `${[...quietLines(result), ...result.entries.flatMap((entry) => quietEntry(entry))].join('\n')}\n`,
+      );
     else screen.report([...endLines(result), ...(input.isSample ? CLOSING : [])]);
     return input.isSample ? demonstrated(result) : exitCode(result);
   },

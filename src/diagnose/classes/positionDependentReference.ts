@@ -1,10 +1,9 @@
 // An absolute address in code that runs unrelocated. Candidates are the executed instructions of the stub whose
 // immediate is an address inside the image by its value; likelihood orders them, only the proof decides.
 
-import type { Outcome, RunConfig } from '../../run/run.ts';
 import type { BzImage } from '../../image/bzimage.ts';
 import { type SymbolTable, symbolAt, symbolText } from '../../image/symbols.ts';
-import type { ExecutedReference, ReferenceRecorder } from '../../record/references.ts';
+import type { ExecutedReference } from '../../record/references.ts';
 import { findCode } from '../../code/codeMap.ts';
 import { attText, decodeOne } from '../../code/disassembly.ts';
 import { adviceOf, explanationOf } from '../../words/origin.ts';
@@ -13,51 +12,40 @@ import { programOfBzImage } from '../../code/program.ts';
 import { controlsOf } from '../controls.ts';
 import { counterCheck } from '../counterCheck.ts';
 import { type Ranges, rangesOf } from '../likelihood.ts';
-import type { End } from '../progress.ts';
-import { repairedBoots, WANTED_ADDRESSES } from '../proof.ts';
+import { repairedBoots, rewrittenIn, WANTED_ADDRESSES } from '../proof.ts';
 import { type Change, changeOf, relocatedIn } from '../repair.ts';
 import { followConstant } from '../steps.ts';
-import { type Dead, type Tried, tryRepair, type Work } from '../trials.ts';
+import { type Tried, tryRepair } from '../trials.ts';
 import { candidatesBeside, fixedChanges, repairSeveral } from './severalReferences.ts';
-import type { Cause, CounterCheck, Culprit, Evidence, Proof, Step, Suspicion, Tick } from '../types.ts';
+import type {
+  CounterCheck,
+  Culprit,
+  Evidence,
+  Proof,
+  ReferenceCause,
+  ReferenceSuspicion,
+  Step,
+  Tick,
+} from '../types.ts';
+import type { DeathClass, Found } from './class.ts';
+import { NAME, recordReferences } from './executedReferences.ts';
+import { facts, suspicionFacts } from './referenceFacts.ts';
+import { referenceWords } from './referenceWords.ts';
+import type { Case } from '../case.ts';
 
 /** Candidates that are tried at most. */
 const MAX_TRIES = 24;
 /** More than so many instructions with fixed addresses are no single mistakes. */
 const MANY = 4;
 
-export type Found = {
-  readonly cause: Cause | undefined;
-  readonly suspicions: readonly Suspicion[];
-  /** The boot with the cause repaired, just past the death: it can go on. */
-  readonly repaired: Tried | undefined;
-};
-
-/** A boot that died. */
-export type Death = {
-  readonly config: RunConfig;
-  readonly image: BzImage;
-  readonly outcome: Outcome;
-  readonly end: End;
-  readonly evidence: Evidence;
-  readonly recorder: ReferenceRecorder;
-  readonly work: Work;
-};
-
-export type FindOptions = {
-  readonly symbols?: SymbolTable | undefined;
-  /** Load addresses at which a proof is made; with fewer than three nothing is called proved. Default: 3. */
-  readonly addresses?: number | undefined;
-};
-
-export function* findPositionDependentReference(dead: Death, options: FindOptions): Generator<Tick, Found> {
+function* find(dead: Case): Generator<Tick, Found<ReferenceCause, ReferenceSuspicion>> {
   const fixed = fixedChanges(dead);
   // Of many, the first death has one, the next death another: they are one cause, and are repaired as one.
   const many = fixed.length > MANY;
-  const atOnce = many ? yield* judgeSeveral(dead, fixed, options) : undefined;
+  const atOnce = many ? yield* judgeSeveral(dead, fixed) : undefined;
   if (atOnce !== undefined && 'cause' in atOnce) return { ...atOnce, suspicions: [] };
   if (atOnce !== undefined) return { cause: undefined, suspicions: [atOnce.suspicion], repaired: undefined };
-  const suspicions: Suspicion[] = [];
+  const suspicions: ReferenceSuspicion[] = [];
   const { work } = dead;
   const candidates = candidatesBeside([], dead);
   for (const [i, change] of candidates.entries()) {
@@ -66,59 +54,58 @@ export function* findPositionDependentReference(dead: Death, options: FindOption
       break;
     }
     const healed = yield* healing(dead, change);
-    const found = healed && (yield* judge(dead, healed, options));
+    const found = healed && (yield* judge(dead, healed));
     if (found === undefined) continue;
     if ('cause' in found) return { ...found, suspicions };
     suspicions.push(found.suspicion);
   }
   const others = fixed.length > 0 || relocatedIn(dead.config).length > 0;
-  const found = many || !others ? undefined : yield* judgeSeveral(dead, fixed, options);
+  const found = many || !others ? undefined : yield* judgeSeveral(dead, fixed);
   if (found !== undefined && 'cause' in found) return { ...found, suspicions: apartFrom(found.cause, suspicions) };
   return { cause: undefined, suspicions, repaired: undefined };
 }
 
-function* judgeSeveral(
-  dead: Death,
-  fixed: readonly Change[],
-  options: FindOptions,
-): Generator<Tick, Judged | undefined> {
+function* judgeSeveral(dead: Case, fixed: readonly Change[]): Generator<Tick, Judged | undefined> {
   const several = yield* repairSeveral(dead, fixed);
-  return several && (yield* judge(dead, several, options));
+  return several && (yield* judge(dead, several));
 }
 
 /** What alone was not enough is no suspicion any more where it is part of the cause. */
-function apartFrom({ instruction, others }: Cause, suspicions: readonly Suspicion[]): Suspicion[] {
+function apartFrom(
+  { instruction, others }: ReferenceCause,
+  suspicions: readonly ReferenceSuspicion[],
+): ReferenceSuspicion[] {
   const blamed = new Set([instruction, ...others.map((other) => other.instruction)].map((i) => i.fileOffset));
   return suspicions.filter((suspicion) => !blamed.has(suspicion.instruction.fileOffset));
 }
 
-type Judged = { readonly cause: Cause; readonly repaired: Tried } | { readonly suspicion: Suspicion };
+type Judged = { readonly cause: ReferenceCause; readonly repaired: Tried } | { readonly suspicion: ReferenceSuspicion };
 
 /** Undefined where the boot may have come past the death by chance. */
-function* judge(dead: Death, healed: Healed, options: FindOptions): Generator<Tick, Judged | undefined> {
-  const { config, image, outcome: death, evidence } = dead;
+function* judge(dead: Case, healed: Healed): Generator<Tick, Judged | undefined> {
+  const { image, evidence, symbols } = dead;
   const [change, ...others] = healed.changes;
   if (change === undefined) return undefined;
   const { tried } = healed;
   const { executed, repair } = change;
-  const culprit = culpritOf(executed, options.symbols);
-  const { steps, compared } = yield* followConstant(config, executed, death, options.symbols);
+  const culprit = culpritOf(executed, symbols);
+  const { steps, compared } = yield* followConstant(dead, executed);
   // A number that is no address may change a death by chance; the forms that compilers also write for plain numbers
   // are believed only where the value was seen being used as an address.
   const isAddress = onlyAddresses(culprit) || steps.length > 0 || others.length > 0;
   if (!isAddress) return undefined;
-  const found = yield* proofOf(dead, { ...healed, compared }, options);
+  const found = yield* proofOf(dead, { ...healed, compared });
   if (found === undefined) return undefined;
   const together = others.map((other) => ({
-    instruction: culpritOf(other.executed, options.symbols),
+    instruction: culpritOf(other.executed, symbols),
     repair: other.repair,
   }));
-  if (!found.held) return { suspicion: { instruction: culprit, others: together, proof: found } };
-  const clues = originClues(image, options.symbols, executed);
+  if (!found.held) return { suspicion: { class: NAME, instruction: culprit, others: together, proof: found } };
+  const clues = originClues(image, symbols, executed);
   return {
     repaired: tried,
     cause: {
-      class: 'position-dependent-reference',
+      class: NAME,
       instruction: culprit,
       repair,
       others: together,
@@ -146,15 +133,14 @@ type Healed = { readonly changes: readonly Change[]; readonly tried: Tried };
  * The repair that brings the boot past its death. One that only leads to another death may have put in the address in the
  * wrong copy of the stub (code that runs where it was loaded may mean the copy it goes on in), so that is tried too.
  */
-function* healing(dead: Death, change: Change): Generator<Tick, Healed | undefined> {
-  const { config } = dead;
-  const tried = yield* tryRepair(config, [change], dead);
+function* healing(dead: Case, change: Change): Generator<Tick, Healed | undefined> {
+  const tried = yield* tryRepair(dead, [change]);
   if (!tried.passed) return undefined;
   const copies = tried.next === undefined ? [] : tried.run.stages.destinations.map(BigInt);
   for (const copy of copies) {
     const other = copy === change.bias ? undefined : changeOf(change.executed, copy);
     if (other === undefined) continue;
-    const again = yield* tryRepair(config, [other], dead);
+    const again = yield* tryRepair(dead, [other]);
     if (again.passed && again.next === undefined) return { changes: [other], tried: again };
   }
   return { changes: [change], tried };
@@ -162,23 +148,20 @@ function* healing(dead: Death, change: Change): Generator<Tick, Healed | undefin
 
 /** Undefined where what was seen speaks against the culprit. */
 function* proofOf(
-  { config, image, outcome, end }: Death,
+  dead: Case,
   { changes, tried, compared }: Healed & { readonly compared: boolean },
-  { addresses = WANTED_ADDRESSES }: FindOptions,
 ): Generator<Tick, Proof | undefined> {
-  const dead: Dead = { outcome, end };
   const sure = changes.every(({ executed }) => onlyAddresses({ form: executed.reference.form, bits: executed.bits }));
-  const check: CounterCheck = yield* counterCheck({ config, image, changes, compared, dead, next: tried.next });
+  const check: CounterCheck = yield* counterCheck({ dead, changes, compared, next: tried.next });
   if (check.verdict === 'failed' && !sure) return undefined;
   // A boot that only met another death is believed of a form that is none but an address. Any other number leads to the
   // same place of the image with a load bias added as without one, and may end there in the same way.
   if (tried.next !== undefined && !sure) return undefined;
   const far = check.verdict !== 'held' && !sure;
-  const controls = yield* controlsOf(config, changes, { dead, tried, far });
+  const controls = yield* controlsOf(dead, changes, { tried, far });
   const heals = controls.some(({ boot }) => boot.passed);
   if (heals && !sure) return undefined;
-  const proving = { config, changes, dead };
-  const repaired = yield* repairedBoots(proving, tried, addresses);
+  const repaired = yield* repairedBoots(dead, tried, (config) => rewrittenIn(config, changes, dead.outcome));
   const everywhere = repaired.addresses >= WANTED_ADDRESSES && repaired.boots.every((boot) => boot.passed);
   const held = everywhere && !heals && controls.length > 0 && check.verdict !== 'failed';
   return { held, boots: repaired.boots, controls, counterCheck: check };
@@ -228,3 +211,13 @@ function lastStep({ at }: Evidence, steps: readonly Step[]): Step[] {
   if (!at || steps.at(-1)?.instruction?.runtimeAddress === at.runtimeAddress) return [];
   return [{ instruction: at, what: 'is where the boot ends' }];
 }
+
+export const positionDependentReference: DeathClass<ReferenceCause, ReferenceSuspicion> = {
+  name: NAME,
+  looksFor: 'absolute addresses in a boot stub that runs unrelocated',
+  observe: recordReferences,
+  find,
+  words: referenceWords,
+  facts,
+  suspicionFacts,
+};

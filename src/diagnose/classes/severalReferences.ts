@@ -8,11 +8,11 @@ import { farFrom } from '../controls.ts';
 import { fixedAtLink } from '../fixedAtLink.ts';
 import { rangesOf } from '../likelihood.ts';
 import { endOf, sameEnd } from '../progress.ts';
-import { ranked } from '../recordedBoot.ts';
 import { type Change, changeOf, relocatedIn } from '../repair.ts';
 import { type Tried, tryRepair } from '../trials.ts';
 import type { Tick } from '../types.ts';
-import type { Death } from './positionDependentReference.ts';
+import type { Case } from '../case.ts';
+import { ranked } from './executedReferences.ts';
 
 /** Boots in which an instruction more is repaired, at most. */
 const MAX_TRIES = 40;
@@ -24,8 +24,8 @@ export type Several = {
 };
 
 /** What the audit finds and is not repaired yet, with the bias each has where it runs. None where the image is as it should be. */
-export function fixedChanges({ config, image, recorder }: Pick<Death, 'config' | 'image' | 'recorder'>): Change[] {
-  const executed = ranked(recorder, image);
+export function fixedChanges({ config, image, observed }: Pick<Case, 'config' | 'image' | 'observed'>): Change[] {
+  const executed = ranked(observed, image);
   const done = new Set(relocatedIn(config));
   const met = new Map(executed.map((reference) => [reference.fileOffset, reference]));
   return fixedAtLink(image).flatMap((reference): Change[] => {
@@ -46,14 +46,14 @@ function biasNear(image: BzImage, executed: ReturnType<typeof ranked>, link: big
 }
 
 /** @param fixed may be empty where others of the image have been repaired before  @returns undefined where the boot does not come to a later stage so */
-export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator<Tick, Several | undefined> {
-  const { config, image, work } = dead;
+export function* repairSeveral(dead: Case, fixed: readonly Change[]): Generator<Tick, Several | undefined> {
+  const { image, work } = dead;
   const added: Change[] = [];
-  let tried = yield* tryRepair(config, fixed, dead);
+  let tried = yield* tryRepair(dead, fixed);
   let tries = 0;
   let candidates = candidatesBeside(
     fixed,
-    fixed.length > 0 && tried.run.outcome ? { image, recorder: tried.recorder } : dead,
+    fixed.length > 0 && tried.run.outcome ? { image, observed: tried.observed } : dead,
   );
   while (!isLater(tried)) {
     const now: BootRun = tried.run;
@@ -63,7 +63,7 @@ export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator
         work.leave(candidates.length - i);
         return undefined;
       }
-      const again = yield* tryRepair(config, [...fixed, ...added, change], dead);
+      const again = yield* tryRepair(dead, [...fixed, ...added, change]);
       if (!isLater(again) && !cameFurther(again.run, now)) continue;
       if (yield* anyHelps(dead, [...fixed, ...added], change, again)) continue;
       further = { change, tried: again };
@@ -72,14 +72,12 @@ export function* repairSeveral(dead: Death, fixed: readonly Change[]): Generator
     if (further === undefined) return undefined;
     added.push(further.change);
     tried = further.tried;
-    candidates = candidatesBeside([...fixed, ...added], { image, recorder: tried.recorder });
+    candidates = candidatesBeside([...fixed, ...added], { image, observed: tried.observed });
   }
   const needed = yield* withoutTheNeedless(dead, fixed, added);
   const changes = executedFirst([...needed, ...fixed]);
   if (changes === undefined) return undefined;
-  return needed.length === added.length
-    ? { changes, tried }
-    : { changes, tried: yield* tryRepair(config, changes, dead) };
+  return needed.length === added.length ? { changes, tried } : { changes, tried: yield* tryRepair(dead, changes) };
 }
 
 /** Another end, and later. A bound that is right now and another that is not yet may make a loop of it that has none. */
@@ -90,11 +88,10 @@ function cameFurther(run: BootRun, before: BootRun): boolean {
 }
 
 /** Does a value in its place that is no address of the stub bring the boot just as far? Then it is a size or a limit. */
-function* anyHelps(dead: Death, repaired: readonly Change[], change: Change, helped: Tried): Generator<Tick, boolean> {
+function* anyHelps(dead: Case, repaired: readonly Change[], change: Change, helped: Tried): Generator<Tick, boolean> {
   const [far] = farFrom([change]) ?? [];
   if (far === undefined) return false;
-  const { config } = dead;
-  const tried = yield* tryRepair(config, [...repaired, far], dead);
+  const tried = yield* tryRepair(dead, [...repaired, far]);
   if (isLater(tried)) return true;
   const [there, then] = [tried.run.outcome, helped.run.outcome];
   return there !== undefined && then !== undefined && sameEnd(endOf(tried.run, there), endOf(helped.run, then));
@@ -106,10 +103,10 @@ const isLater = ({ passed, next }: Tried): boolean => passed && next === undefin
 /** Instructions that were executed, hold what may be an address, and are not among those repaired; likeliest first. */
 export function candidatesBeside(
   changes: readonly Change[],
-  { image, recorder }: Pick<Death, 'image' | 'recorder'>,
+  { image, observed }: Pick<Case, 'image' | 'observed'>,
 ): Change[] {
   const known = new Set(changes.map(({ executed }) => executed.fileOffset));
-  return ranked(recorder, image).flatMap((executed) => {
+  return ranked(observed, image).flatMap((executed) => {
     const bias = executed.runtime - executed.link;
     const change = bias === 0n || known.has(executed.fileOffset) ? undefined : changeOf(executed, bias);
     return change === undefined ? [] : [change];
@@ -118,15 +115,14 @@ export function candidatesBeside(
 
 /** What was added and without which, all else repaired, the boot passes too, only looked like one of them. */
 function* withoutTheNeedless(
-  dead: Death,
+  dead: Case,
   fixed: readonly Change[],
   added: readonly Change[],
 ): Generator<Tick, Change[]> {
-  const { config } = dead;
   let needed = [...added];
   for (const one of added) {
     const rest = needed.filter((change) => change !== one);
-    const without = yield* tryRepair(config, [...fixed, ...rest], dead);
+    const without = yield* tryRepair(dead, [...fixed, ...rest]);
     if (isLater(without)) needed = rest;
   }
   return needed;

@@ -1,17 +1,26 @@
 // A proved cause in words: the instruction, the walk back to it, where it comes from, what to do, and the proof.
 
-import { hex, hexBytes } from '../bits/hex.ts';
-import type { Cause, Culprit, Evidence, InstructionAt, RepairedInstruction } from '../diagnose/types.ts';
-import { type KernelImage, stubOf } from '../image/image.ts';
-import { STUB_RUNS_ELSEWHERE } from '../words/link.ts';
-import { firstExceptionText } from './chain.ts';
-import { instructionText, placeText } from './instruction.ts';
-import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
-import { proofLines } from './whyProof.ts';
+import { hex, hexBytes } from '../../bits/hex.ts';
+import type {
+  Culprit,
+  Evidence,
+  InstructionAt,
+  Proof,
+  ReferenceCause,
+  ReferenceSuspicion,
+  RepairedInstruction,
+} from '../types.ts';
+import { type KernelImage, stubOf } from '../../image/image.ts';
+import { firstExceptionText } from '../../run/chain.ts';
+import { instructionText, nameText, placeText } from '../instructionText.ts';
+import { BLANK, type Line, paragraph, tableRows } from '../../bits/lines.ts';
+import type { DeathClass } from './class.ts';
+import { proofLines } from './proofWords.ts';
+import { STUB_RUNS_ELSEWHERE } from '../../words/link.ts';
 
 const SUMMARY = `it names memory by a fixed address, which is right only where the boot stub was linked, and the ${STUB_RUNS_ELSEWHERE}.`;
 
-export function causeLines(cause: Cause, image: KernelImage): Line[] {
+function causeLines(cause: ReferenceCause, image: KernelImage): Line[] {
   const { instruction, explanation, advice, proof } = cause;
   return [
     paragraph(`The instruction at offset ${hex(instruction.fileOffset)} of the file: ${SUMMARY}`, 'bad'),
@@ -76,7 +85,7 @@ function strayText(constant: bigint, loadAddress: number | undefined, image: Ker
 }
 
 /** Steps were taken from the constant on; people ask from the death back. */
-function walkLines(cause: Cause): Line[] {
+function walkLines(cause: ReferenceCause): Line[] {
   const end = cause.evidence.at === undefined ? endOf(cause.evidence) : [];
   return [...end, ...placesOf(cause).reverse().flatMap(placeLines)];
 }
@@ -84,7 +93,7 @@ function walkLines(cause: Cause): Line[] {
 /** An instruction on the way, and all that it does there. */
 type Place = { readonly instruction: InstructionAt; readonly does: string[] };
 
-function placesOf({ steps, instruction: culprit }: Cause): Place[] {
+function placesOf({ steps, instruction: culprit }: ReferenceCause): Place[] {
   const made = `makes that address, from the constant ${hex(culprit.constant)} in its own bytes`;
   const places: Place[] = [{ instruction: culprit, does: [made] }];
   const seen = new Set<string>();
@@ -110,11 +119,11 @@ const placeLines = ({ instruction, does }: Place): Line[] => [
   ...does.map((text): Line => ({ text, indent: 8 })),
 ];
 
-const rewrittenText = ({ others }: Cause): string =>
+const rewrittenText = ({ others }: ReferenceCause): string =>
   others.length === 0 ? 'that one instruction' : `these ${others.length + 1} instructions`;
 
 /** The others that a set of instructions has to be repaired with. */
-function othersLines({ others }: Cause): Line[] {
+function othersLines({ others }: ReferenceCause): Line[] {
   if (others.length === 0) return [];
   const rows = others.map(({ instruction: at }) => [
     `offset ${hex(at.fileOffset)}`,
@@ -132,7 +141,7 @@ function othersLines({ others }: Cause): Line[] {
   ];
 }
 
-function repairLines({ instruction, repair, others }: Cause): Line[] {
+function repairLines({ instruction, repair, others }: ReferenceCause): Line[] {
   const rows = table([
     ['as given', hexBytes(instruction.bytes), instructionText(instruction)],
     ['repaired', hexBytes(repair.bytes), instructionText(repair)],
@@ -158,3 +167,52 @@ function otherRepairs(others: readonly RepairedInstruction[]): string[] {
     `Of the others ${relative} were made position-independent, of the same target; in ${fixed} the right address was put in, for each load address its own.`,
   ];
 }
+
+function suspicionLines({ instruction, others, proof }: ReferenceSuspicion): Line[] {
+  const name = nameText(instruction);
+  const more =
+    others.length === 0
+      ? ''
+      : `, and ${others.length} more ${others.length === 1 ? 'instruction does' : 'instructions do'} too`;
+  return [
+    paragraph(
+      `\`${instructionText(instruction)}\` at file offset ${hex(instruction.fileOffset)}${name ? ` (${name})` : ''} holds an address of the stub as a fixed number${more}. ${doubtText(proof)}, so ${others.length === 0 ? 'it is' : 'they are'} not called the cause:`,
+    ),
+    ...proofLines(proof),
+  ];
+}
+
+/** Why a proof was not one. */
+function doubtText({ boots, controls, counterCheck }: Proof): string {
+  if (boots.some(({ passed }) => !passed)) return 'Rewriting helped in some boots and not in others';
+  if (controls.some(({ boot }) => boot.passed)) return 'Rewriting helped, but so did another wrong value';
+  if (controls.length === 0)
+    return 'Rewriting helped, but no other wrong value fits there, to see that it does not help';
+  if (counterCheck.verdict === 'failed')
+    return 'Rewriting helped, but as given the boot passes not even where the address is right';
+  return 'Rewriting helped, but at too few load addresses to tell it from chance';
+}
+
+const placeLine = ({ instruction: at }: ReferenceCause | ReferenceSuspicion): string =>
+  `${instructionText(at)} at file offset ${hex(at.fileOffset)}${at.symbol ? ` in ${at.symbol}` : ''}${at.target ? `, address of ${at.target}` : ''}`;
+
+const isCause = (found: ReferenceCause | ReferenceSuspicion): found is ReferenceCause => 'repair' in found;
+
+function placeOfAll(found: ReferenceCause | ReferenceSuspicion): string {
+  const more = isCause(found) && found.others.length > 0 ? `, and ${found.others.length} more together with it` : '';
+  return `${placeLine(found)}${more}`;
+}
+
+function allRepaired(causes: readonly ReferenceCause[]): string {
+  const instructions = causes.reduce((sum, { others }) => sum + 1 + others.length, 0);
+  return `${instructions === 1 ? 'that one instruction' : `these ${instructions} instructions`} rewritten in memory`;
+}
+
+export const referenceWords: DeathClass<ReferenceCause, ReferenceSuspicion>['words'] = {
+  title: 'POSITION-DEPENDENT REFERENCE',
+  cause: causeLines,
+  place: placeOfAll,
+  repaired: 'the instruction below rewritten',
+  allRepaired,
+  suspicion: suspicionLines,
+};

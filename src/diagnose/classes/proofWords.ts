@@ -1,8 +1,8 @@
 // The boots of a proof as a table, and what they show.
 
-import { hex } from '../bits/hex.ts';
-import type { Control, CounterCheck, Proof, ProofBoot, Variant } from '../diagnose/types.ts';
-import { BLANK, type Line, paragraph, tableRows } from './lines.ts';
+import { hex } from '../../bits/hex.ts';
+import type { Control, CounterCheck, Proof, ProofBoot, Variant } from '../types.ts';
+import { BLANK, type Line, paragraph, tableRows } from '../../bits/lines.ts';
 
 const HEAD = ['image', 'loaded at', 'entry', 'paging', 'CPU', 'result'];
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { rowsOf, tableRows, wrapped } from '../../src/report/lines.ts';
+import { rowsOf, tableRows, wrapped } from '../../src/bits/lines.ts';
 
 describe('wrapping', () => {
   it('breaks between words', () => {

@@ -1,7 +1,7 @@
 // Instructions and their places in words.
 
 import { hex, hexBytes } from '../bits/hex.ts';
-import type { InstructionAt } from '../diagnose/types.ts';
+import type { InstructionAt } from './types.ts';
 
 /** Its text without the columns of a listing: "mov $0x18040,%rsi". */
 export const instructionText = ({ text }: Pick<InstructionAt, 'text'>): string =>
