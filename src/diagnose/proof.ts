@@ -39,7 +39,7 @@ function* modes(config: RunConfig, entry: 32 | 64): Generator<Mode> {
 }
 
 /** Of one death: the same machine with the repair made in it, right where the image is loaded there; undefined where there is none. */
-export type Repairing = (config: RunConfig) => Generator<Tick, RunConfig | undefined>;
+export type Repairing = (config: RunConfig) => RunConfig | Generator<Tick, RunConfig | undefined>;
 type Proving = { readonly dead: Case; readonly config: RunConfig; readonly repairIn: Repairing };
 
 /**
@@ -88,7 +88,8 @@ function* proveIn(modesHere: readonly Mode[], proving: Proving, loadAt: number):
 /** Undefined where the image does not fit there. */
 function* proveAt({ dead, config, repairIn }: Proving): Generator<Tick, ProofBoot | undefined> {
   try {
-    const here = yield* repairIn(config);
+    const repair = repairIn(config);
+    const here = 'next' in repair ? yield* repair : repair;
     if (!here) return undefined;
     const run = new BootRun(here);
     const doing = `booting the repaired image at 0x${run.boot.loadAddress.toString(16)}`;

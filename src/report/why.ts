@@ -8,7 +8,6 @@ import { CLASSES } from '../diagnose/classes/table.ts';
 import { wellEnded } from '../diagnose/ending.ts';
 import type { Cause, Diagnosis, Evidence, OtherEntry, Suspicion, WayDiagnosis } from '../diagnose/types.ts';
 import type { KernelImage } from '../image/image.ts';
-import { hex } from '../bits/hex.ts';
 import { printable } from './console.ts';
 import { hintLines } from './hints.ts';
 import { BLANK, type Line, type LineTone, paragraph } from '../bits/lines.ts';
