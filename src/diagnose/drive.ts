@@ -21,7 +21,7 @@ export function* drive(run: BootRun, doing: string): Generator<Tick, Outcome> {
 }
 
 /** Some work, with words for what it is for. */
-export function* during<T>(doing: string, work: Generator<{ readonly instructions: bigint }, T>): Generator<Tick, T> {
+function* during<T>(doing: string, work: Generator<{ readonly instructions: bigint }, T>): Generator<Tick, T> {
   for (;;) {
     const next = work.next();
     if (next.done) return next.value;

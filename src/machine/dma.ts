@@ -24,6 +24,7 @@ export function guestDma(
     memory.bytes.set(bytes, host);
     memory.bytes[flags] = old | at.PAGE_STORED;
     forgetCode(host >>> 12);
+    memory.stored(address, bytes.length);
     return true;
   };
   return {

@@ -10,6 +10,8 @@ import { InputError } from '../bits/errors.ts';
 import { type Checkpoint, Checkpoints } from './checkpoints.ts';
 import { drive, type Going, PIECE } from './drive.ts';
 import { iterate } from './iterations.ts';
+import { lookout, type Sought } from './lookout.ts';
+import type { Outcome } from './outcome.ts';
 import { BootRun, type RunConfig } from './run.ts';
 
 /** A place in time of one run; see above. */
@@ -39,6 +41,15 @@ const LONGEST = 50_000_000n;
  */
 const NEAR = 8n;
 const NEAREST = 10n;
+/** Longer than any stretch. */
+const MOST = 1n << 62n;
+/** Where looking costs much, the first stretch is so wide, and each of the next so many times the one before. */
+const NARROW = 4_096n;
+const WIDER = 16n;
+
+/** Is it looked at every few instructions? */
+const isDear = ({ kind }: Sought): boolean => kind === 'register';
+
 export class Timeline {
   readonly run: BootRun;
   readonly #checkpoints: Checkpoints;
@@ -46,14 +57,19 @@ export class Timeline {
   #next: bigint;
   /** It stands between two iterations: from there it does not run on as it would have. */
   #within = false;
-
   readonly #shortest: bigint;
   readonly #longest: bigint;
+  /** Its checkpoints are those of another timeline, and of another run. */
+  readonly #borrowed: boolean;
 
-  /** @param run stands at the moment from which on its past is kept */
-  constructor(run: BootRun, options: TimelineOptions = {}) {
+  /**
+   * @param run stands at the moment from which on its past is kept
+   * @param lent what another timeline has kept of the same run
+   */
+  constructor(run: BootRun, options: TimelineOptions = {}, lent?: Checkpoints) {
     this.run = run;
-    this.#checkpoints = new Checkpoints(options.mostBytes ?? MOST_BYTES);
+    this.#borrowed = lent !== undefined;
+    this.#checkpoints = lent ?? new Checkpoints(options.mostBytes ?? MOST_BYTES);
     this.#shortest = options.shortest ?? SHORTEST;
     this.#longest = options.longest ?? LONGEST;
     this.#next = this.#retired;
@@ -83,17 +99,29 @@ export class Timeline {
   /** To be called between two calls of `run.advance`: takes a checkpoint where one is due. */
   note(): void {
     if (this.#retired < this.#next || this.run.outcome || this.#within) return;
-    this.#checkpoints.take(this.run);
+    this.#keep();
     const share = this.#retired / SHARE;
     this.#next = this.#retired + least(share > this.#shortest ? share : this.#shortest, this.#longest);
   }
 
-  /** Goes on to where the run ends, or to so many instructions in all. */
-  *record(until: bigint): Generator<Going, void> {
+  #keep(): void {
+    if (!this.#borrowed) this.#checkpoints.take(this.run);
+  }
+
+  /** Goes on to where the run ends, or to so many instructions in all. @returns the outcome, where it came to that */
+  *record(until: bigint): Generator<Going, Outcome | undefined> {
     for (const going of drive(this.run, { until, piece: () => least(this.untilNote || PIECE, PIECE) })) {
       this.note();
       yield going;
     }
+    return this.run.outcome;
+  }
+
+  /** The same past with a run of its own, to look around in: this one stays where it is. */
+  beside(): Timeline {
+    const checkpoint = this.#checkpoints.all[0];
+    const run = checkpoint ? this.#copy(checkpoint, this.run.config) : new BootRun(this.run.config, this.run.image);
+    return new Timeline(run, {}, checkpoint && this.#checkpoints);
   }
 
   /**
@@ -116,7 +144,7 @@ export class Timeline {
     if (straight && (checkpoint === undefined || checkpoint.at <= this.#retired)) return;
     if (checkpoint === undefined)
       throw new InputError(`nothing is kept of the run before ${instructions} instructions`);
-    this.#checkpoints.restore(this.run, checkpoint);
+    this.#checkpoints.restore(this.run, checkpoint, this.#borrowed);
     this.#within = false;
   }
 
@@ -128,8 +156,47 @@ export class Timeline {
       if (yield* drive(this.run, { until: stop })) {
         throw new InputError(`the run ends before ${instructions} instructions`);
       }
-      if (stop !== instructions && this.#retired - start > 0n) this.#checkpoints.take(this.run);
+      if (stop !== instructions && this.#retired - start > 0n) this.#keep();
     }
+  }
+
+  /**
+   * The last time before a moment that something came to be so, as the moment right before: one step from there it is so.
+   * Undefined where that never was, as far as the past is kept. It looks through stretches from one checkpoint to the next,
+   * the latest first; the run is left where that ended.
+   */
+  *lastBefore(moment: Moment, sought: Sought): Generator<Going, Moment | undefined> {
+    let end = moment;
+    for (let width = isDear(sought) ? NARROW : MOST; ; width *= WIDER) {
+      const start = this.#startOf(end, width);
+      if (start === undefined) return undefined;
+      yield* this.seek({ instructions: start });
+      const found = yield* this.#lookUpTo(end, sought);
+      if (found !== undefined) return found;
+      end = { instructions: start };
+    }
+  }
+
+  /** Where a stretch before a moment begins that is no wider than that and crosses no checkpoint. */
+  #startOf({ instructions, iterations = 0 }: Moment, width: bigint): bigint | undefined {
+    const checkpoint = this.#checkpoints.before(iterations > 0 ? instructions : instructions - 1n);
+    if (checkpoint === undefined) return undefined;
+    return checkpoint.at > instructions - width ? checkpoint.at : instructions - width;
+  }
+
+  *#lookUpTo(end: Moment, sought: Sought): Generator<Going, Moment | undefined> {
+    const { instructions, iterations = 0 } = end;
+    const watch = lookout(this.run, sought, end);
+    try {
+      yield* drive(this.run, { until: instructions });
+      if (iterations > 0 && !this.run.outcome) {
+        this.#within = true;
+        iterate(this.run.machine.engine, iterations);
+      }
+    } finally {
+      watch.observation.dispose();
+    }
+    return watch.last;
   }
 
   /** Another run of the same configuration, at a moment of this one; this one stays where it is. Nobody watches it yet. */

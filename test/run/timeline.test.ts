@@ -72,6 +72,16 @@ describe('a moment of a run', () => {
     }
     expect(facts(timeline.run)).toEqual(known.get(END));
   });
+
+  it('is the same to whoever looks around in the past with a run of its own', () => {
+    const timeline = recorded();
+    const beside = timeline.beside();
+    for (const count of counts.slice(0, 5)) {
+      seek(beside, { instructions: count });
+      expect(facts(beside.run), `at ${count}`).toEqual(known.get(count));
+    }
+    expect(facts(timeline.run)).toEqual(known.get(END));
+  });
 });
 
 describe('checkpoints', () => {

@@ -80,9 +80,9 @@ function decodedCode(config: RunConfig, image: BzImage): Map<number, 'early' | '
   });
   let end = config.maxInstructions;
   for (const { instructions } of drive(run, { piece: () => STRETCH })) {
-    if (instructions >= end) break;
     const began = run.stages.reached.find((stage) => stage.name === 'decompress');
     if (began !== undefined) end = began.instructions + LATE_ENOUGH;
+    if (instructions >= end) break;
   }
   return decoded;
 }

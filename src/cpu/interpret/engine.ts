@@ -87,6 +87,7 @@ export class Engine implements Cpu {
   readonly #budget = new Budget();
   readonly #knownPorts: KnownPorts;
   #stop = false;
+  #running = false;
   /** Two exceptions came one upon the other, with no instruction retired in between. */
   #repeated = false;
   #pendingCode: number[] = [];
@@ -120,6 +121,7 @@ export class Engine implements Cpu {
     this.memory.connect({
       hostWrote: (hostPage) => this.code.invalidate(hostPage),
       touched: (chunk) => this.#observing.watches.touched(chunk),
+      stored: (address, size) => this.#stored(address, size),
     });
     this.state.setU32(at.FAULT_VECTOR, at.FAULT_NONE >>> 0);
   }
@@ -222,6 +224,13 @@ export class Engine implements Cpu {
    * Deterministic and exact: it comes back at the first instruction boundary at which that is so.
    */
   run(until: bigint, deadline?: bigint): RunResult {
+    this.#running = true;
+    const result = this.#run(until, deadline);
+    this.#running = false;
+    return result;
+  }
+
+  #run(until: bigint, deadline?: bigint): RunResult {
     this.#stop = false;
     // Time may have come to chips, or bytes to them, since the last run.
     this.portsChange();
@@ -407,6 +416,15 @@ export class Engine implements Cpu {
     }
     if (vector === 14) return fault(14, error, BigInt.asUintN(64, this.state.u64(at.FAULT_ADDRESS)));
     return error < 0 ? fault(vector) : fault(vector, error);
+  }
+
+  /** What is stored between two runs (an interrupt's frame, a chip's data) comes behind the instruction before. */
+  #stored(address: number, size: number): void {
+    if (!this.#observing.storesSeen) return;
+    const hostPage = (this.memory.hostOf(address) as number) >>> 12;
+    const { retired } = this.#budget;
+    const store = { address: address as PhysAddr, size, at: this.#running ? retired : retired - 1n };
+    this.#observing.tellStore(store, hostPage);
   }
 
   /** Whoever watches the page is told; then the instruction runs, past this watch and up to the next that it meets. */

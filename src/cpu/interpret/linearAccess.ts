@@ -71,7 +71,7 @@ export class LinearAccess {
     if (isFault(first)) return first;
     const host = 4096 - (first % 4096) < size ? undefined : this.#memory.hostOf(first);
     if (host !== undefined) {
-      this.#store(host, size, value);
+      this.#store(first, host, size, value);
       return undefined;
     }
     const parts = this.#parts(first, linear, size, writing);
@@ -116,7 +116,7 @@ export class LinearAccess {
 
   #writePart({ address, size }: Part, value: bigint): void {
     const host = this.#memory.hostOf(address);
-    if (host !== undefined) this.#store(host, size, value);
+    if (host !== undefined) this.#store(address, host, size, value);
     else if (isAccess(size)) this.#devices.write(address, size, value);
     else {
       for (let i = 0; i < size; i++)
@@ -139,7 +139,7 @@ export class LinearAccess {
     else for (let i = 0; i < size; i++) bytes[host + i] = Number((value >> BigInt(8 * i)) & 0xffn);
   }
 
-  #store(host: number, size: number, value: bigint): void {
+  #store(address: PhysAddr, host: number, size: number, value: bigint): void {
     const { bytes } = this.#memory;
     const flags = at.PAGE_FLAGS + (host >>> 12);
     const old = bytes[flags] ?? 0;
@@ -147,5 +147,6 @@ export class LinearAccess {
     this.#put(host, size, value);
     bytes[flags] = old | at.PAGE_STORED;
     this.#code.invalidate(host >>> 12);
+    this.#memory.stored(address, size);
   }
 }

@@ -11,6 +11,7 @@ import { type Watching, Watches } from '../mmu/watches.ts';
 import type { Context } from '../state/codeContext.ts';
 import type { Fault } from '../state/cpu.ts';
 import type { GuestMemory } from '../state/memory.ts';
+import * as at from '../state/layout.ts';
 import { Entry, Observers } from '../state/observers.ts';
 
 /** An access to a watched page, before it happens. */
@@ -20,6 +21,14 @@ export type Watched = {
   readonly size: number;
   readonly write: boolean;
   /** Instructions retired before the one that makes the access. */
+  readonly at: bigint;
+};
+
+/** A store by other than an instruction of the engine, when it has happened. */
+export type Stored = {
+  readonly address: PhysAddr;
+  readonly size: number;
+  /** Instructions retired before the one that it belongs to. */
   readonly at: bigint;
 };
 
@@ -34,9 +43,11 @@ export type Reached = {
 export type Observer = {
   /**
    * An access to a page that its observation watches, just before the instruction that makes it is run. What reads and
-   * writes the same bytes is one access, a write; microcode and chips are not seen.
+   * writes the same bytes is one access, a write; microcode and chips are not seen here.
    */
   access?(watched: Watched): void;
+  /** A store by microcode (an exception's frame among others) or by a chip to a page that its observation watches for writes. */
+  stored?(stored: Stored): void;
   /** An exception, before it is delivered. */
   fault?(fault: Fault): void;
   /** An instruction that its observation probes or that it chose, before it runs; RIP points at it. */
@@ -120,6 +131,7 @@ export class Observing {
   /** Does anybody want to be told of each instruction, of user mode? */
   steps = false;
   userModes = false;
+  storesSeen = false;
 
   constructor(memory: GuestMemory, translations: Translations, code: () => CodeCache) {
     this.#memory = memory;
@@ -144,6 +156,7 @@ export class Observing {
   #changed(): void {
     this.steps = this.#observers.has('step');
     this.userModes = this.#observers.has('userMode');
+    this.storesSeen = this.#observers.has('stored');
   }
 
   probe({ probing }: ObserverEntry, at: ProbeAt, on: boolean): void {
@@ -158,6 +171,12 @@ export class Observing {
   /** @param flag PAGE_WATCH_READ or PAGE_WATCH_WRITE */
   tellAccess(watched: Watched, hostPage: number, flag: number): void {
     this.#observers.tell('access', [watched], ({ watching }) => this.watches.isFor(watching, hostPage, flag));
+  }
+
+  tellStore(stored: Stored, hostPage: number): void {
+    this.#observers.tell('stored', [stored], ({ watching }) =>
+      this.watches.isFor(watching, hostPage, at.PAGE_WATCH_WRITE),
+    );
   }
 
   /** @param place of the record that stopped the engine */

@@ -25,6 +25,8 @@ export type MemoryWires = {
   readonly hostWrote: (hostPage: number) => void;
   /** A chunk has got its place in host memory. */
   readonly touched: (chunk: number) => void;
+  /** Microcode or a chip has stored to bytes of RAM within a page. */
+  readonly stored: (address: number, size: number) => void;
 };
 
 export class GuestMemory {
@@ -150,6 +152,11 @@ export class GuestMemory {
       for (const wires of this.#wires) wires.hostWrote(host >>> 12);
       done += length;
     }
+  }
+
+  /** Microcode or a chip has stored to bytes of RAM within a page: whoever watches it is told. */
+  stored(address: number, size: number): void {
+    for (const wires of this.#wires) wires.stored(address, size);
   }
 
   /** A copy of guest bytes; bytes where there is no RAM read as 0xff. Touches nothing. */
