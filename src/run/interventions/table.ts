@@ -1,6 +1,6 @@
 // Interventions: what is changed in a run, and when. Plain data of its configuration, so that a run with them is a pure
 // function of that, as any other. Each kind is one file and one row here; `text` and `parse` are the one form in which they are
-// written, on the command line, in snapshots and in JSON.
+// written, in snapshots and in JSON.
 
 import { InputError } from '../../bits/errors.ts';
 import { type AliasedRam, alias } from './alias.ts';
