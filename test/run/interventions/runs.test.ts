@@ -32,6 +32,7 @@ const CASES: readonly (readonly [string, RunConfig])[] = [
   ['fill', loop('fill 0x1050000+0x2000=0x77')],
   ['fill later', loop(`at=${hexOf(AT.read)}:5 fill phys:0x106fff0+0x20=0x44`)],
   ['set', loop('set r8=0x100')],
+  ['set by count', loop(`after=${5 * TURN} set rax=0`)],
   ['set at the nth time', loop(`at=${hexOf(AT.inc)}:5 set rax=0x1000000000`)],
   ['set at a repeated instruction', loop(`at=${hexOf(AT.rep)}:5 set rcx=8000`)],
   ['set rip', loop(`at=phys:${hexOf(AT.add)}:5 set rip=${hexOf(AT.read)}`)],
