@@ -61,7 +61,8 @@ function answerOf(tree: string, args: readonly string[]): string {
 }
 
 /** What a terminal is told while it waits is no answer. */
-const withoutProgress = (text: string): string => text.replaceAll(/\r[^\n]*/g, '');
+const withoutProgress = (text: string): string =>
+  text.replaceAll(/\r[^\n]*/g, '').replaceAll(/^firstlight: .*\binstructions, \d+ M\/s.*\n/gm, '');
 
 function sampleQuestions(): string[][] {
   const samples = readdirSync(join(after, 'samples/built')).map((name) => `samples/built/${name}`);

@@ -66,6 +66,7 @@ const FATES: Fates = {
       '#pendingCode': 'empty between two instructions',
       '#told': 'of probes, which a plain run has not',
       '#resume': 'of probes, which a plain run has not',
+      '#running': 'of a call of run',
     },
   },
   'cpu/interpret/budget.ts': {
