@@ -11,6 +11,9 @@ import type { SymbolTable } from '../image/symbols.ts';
 import { locateInMemory } from '../record/location.ts';
 import { GPR } from '../x86/registers.ts';
 import { driveUntil } from './drive.ts';
+import { complaints } from './complaints.ts';
+import { explain } from './explain.ts';
+import { registersOf } from './registers.ts';
 import { instructionAt } from './instructionAt.ts';
 import type { Evidence, InstructionAt, Jump, Tick, Writer } from './types.ts';
 
@@ -42,7 +45,10 @@ export function* gatherEvidence(
 ): Generator<Tick, Evidence> {
   const place = placeOfDeath(run, outcome);
   const where = instructionAt(run, place, symbols);
-  const evidence = { outcome, at: where, ...wordsOf(run) };
+  const [first] = outcome.kind === 'triple-fault' ? outcome.chain : [];
+  const reason = first && explain(run.machine.engine, first);
+  const registers = registersOf(run.machine.engine.state);
+  const evidence = { outcome, at: where, registers, ...(reason ? { reason } : {}), ...wordsOf(run) };
   if (!where || where.fileOffset !== undefined || outcome.instructions > WRITER_LIMIT) return evidence;
   const physical = run.machine.engine.translate(place, { implicit: true, peek: true });
   if (isFault(physical)) return evidence;
@@ -50,12 +56,12 @@ export function* gatherEvidence(
   return { ...evidence, ...(writer ? { writer } : {}), ...(jump ? { jump } : {}) };
 }
 
-function wordsOf(run: BootRun): Pick<Evidence, 'silent' | 'lastWords' | 'lastWordsOn'> {
+function wordsOf(run: BootRun): Pick<Evidence, 'silent' | 'lastWords' | 'complaints' | 'lastWordsOn'> {
   const { console, screen } = run.machine;
   const rows = screen.changes > 0 ? screen.rows() : [];
   const lastWordsOn = console.length === 0 && rows.length > 0 ? 'screen' : 'console';
   const text = lastWordsOn === 'screen' ? rows.join('\n') : console.text;
-  return { silent: text.length === 0, lastWords: lastLine(text), lastWordsOn };
+  return { silent: text.length === 0, lastWords: lastLine(text), complaints: complaints(text), lastWordsOn };
 }
 
 const { RSI, RDI } = GPR;

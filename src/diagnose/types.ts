@@ -3,6 +3,8 @@
 import type { Outcome, RunConfig, RunResult } from '../run/run.ts';
 import type { Alias } from '../run/interventions/alias.ts';
 import type { Stage } from '../run/stages.ts';
+import type { Registers } from './registers.ts';
+import type { Explanation } from './explain.ts';
 import type { ReferenceForm } from '../code/references.ts';
 import type { Owner } from '../record/location.ts';
 
@@ -25,10 +27,16 @@ export type Evidence = {
   readonly outcome: Outcome;
   /** The instruction the first exception reports, or that the processor stopped or loops at. */
   readonly at: InstructionAt | undefined;
+  /** The check that raised the first exception of a triple fault, with the values it was made on. */
+  readonly reason?: Explanation;
+  /** The processor's registers as the run left them; of a triple fault those that the first exception found. */
+  readonly registers: Registers;
   /** Nothing at all was printed, neither on the console nor on the text screen. */
   readonly silent: boolean;
   /** The last lines on the console or, where it printed there only, on the text screen. */
   readonly lastWords: string;
+  /** The lines in which it says itself what went wrong, first ones first; none where it says nothing of that kind. */
+  readonly complaints: readonly string[];
   /** Where they stood. */
   readonly lastWordsOn: 'console' | 'screen';
   /** The last instruction that wrote the bytes at `at`, where they are not the stub's own code. */

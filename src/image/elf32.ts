@@ -2,7 +2,7 @@
 // nothing else here starts 32-bit code of an ELF file.
 import { inside, type Reader, readerOf } from '../bits/cursor.ts';
 import { InputError } from '../bits/errors.ts';
-import { checkedSegments, type ElfSegment, physicalEntry } from './elf.ts';
+import { checkedSegments, type ElfSection, type ElfSegment, physicalEntry } from './elf.ts';
 
 const PHDR_SIZE = 32;
 const PT_LOAD = 1;
@@ -33,6 +33,25 @@ export function parseElf32(bytes: Uint8Array): Elf32Image {
     ...{ kind: 'elf32', bytes, type: type === ET_EXEC ? 'EXEC' : 'DYN', entry, segments },
     entryPhysical: physicalEntry(entry, segments),
   };
+}
+
+const SHDR_SIZE = 40;
+
+/** Section headers, their names left out; none where the table cannot be used. */
+export function readSections32(file: Reader): Omit<ElfSection, 'name'>[] {
+  const table = file.u32(32);
+  const count = file.u16(48);
+  const usable = table !== 0 && file.u16(46) === SHDR_SIZE && inside(table, count * SHDR_SIZE, file.bytes.length);
+  if (!usable) return [];
+  return Array.from({ length: count }, (_, i) => table + i * SHDR_SIZE).map((at) => ({
+    ...{ type: file.u32(at + 4), flags: BigInt(file.u32(at + 8)), address: BigInt(file.u32(at + 12)) },
+    ...{
+      fileOffset: file.u32(at + 16),
+      size: file.u32(at + 20),
+      link: file.u32(at + 24),
+      entrySize: file.u32(at + 36),
+    },
+  }));
 }
 
 function readLoads(file: Reader): ElfSegment[] {

@@ -5,6 +5,7 @@ import { readerOf } from '../bits/cursor.ts';
 import { InputError } from '../bits/errors.ts';
 import { cString } from '../bits/text.ts';
 import { checkElfHeader, type ElfSection, isElf, readSections, SHT_SYMTAB, sectionBytes } from './elf.ts';
+import { readSections32 } from './elf32.ts';
 
 export interface SymbolEntry {
   readonly address: bigint;
@@ -27,6 +28,7 @@ export interface SymbolHit {
 }
 
 const SYM_SIZE = 24;
+const SYM32_SIZE = 16;
 const SHN_UNDEF = 0;
 const SHN_ABS = 0xfff1;
 const STT_FUNC = 2;
@@ -59,11 +61,33 @@ function elfSymbols(bytes: Uint8Array): SymbolTable {
 /** The symbols of an ELF file; undefined where it has none, or a table that cannot be used. */
 export function ownSymbols(bytes: Uint8Array): SymbolTable | undefined {
   try {
-    return elfSymbols(bytes);
+    return isElf(bytes) && bytes[EI_CLASS] === ELFCLASS32 ? elf32Symbols(bytes) : elfSymbols(bytes);
   } catch (error) {
     if (error instanceof InputError) return undefined;
     throw error;
   }
+}
+
+const EI_CLASS = 4;
+const ELFCLASS32 = 1;
+
+/** The .symtab of a 32-bit ELF file. */
+function elf32Symbols(bytes: Uint8Array): SymbolTable | undefined {
+  const file = readerOf(bytes, 'the ELF file');
+  const sections = readSections32(file);
+  const table = sections.find((s) => s.type === SHT_SYMTAB);
+  const names = table && sections[table.link];
+  if (table === undefined || names === undefined || table.entrySize !== SYM32_SIZE) return undefined;
+  const strings = sectionBytes(file, names);
+  const entries = readerOf(sectionBytes(file, table), 'the symbol table');
+  const count = Math.floor(entries.bytes.length / SYM32_SIZE);
+  const found = Array.from({ length: count }, (_, i) => i * SYM32_SIZE).map((at) =>
+    ranked(strings, {
+      ...{ name: entries.u32(at), address: BigInt(entries.u32(at + 4)), size: BigInt(entries.u32(at + 8)) },
+      ...{ info: entries.u8(at + 12), section: entries.u16(at + 14) },
+    }),
+  );
+  return tableOf(found.filter((s) => s !== undefined));
 }
 
 interface Ranked extends SymbolEntry {
@@ -84,16 +108,28 @@ function rankedSymbols(file: Reader, table: ElfSection, sections: readonly ElfSe
 }
 
 function rankedSymbol(entries: Reader, at: number, strings: Uint8Array): Ranked | undefined {
-  const info = entries.u8(at + 4);
+  return ranked(strings, {
+    ...{ name: entries.u32(at), address: entries.u64(at + 8), size: entries.u64(at + 16) },
+    ...{ info: entries.u8(at + 4), section: entries.u16(at + 6) },
+  });
+}
+
+type RawSymbol = {
+  readonly name: number;
+  readonly address: bigint;
+  readonly size: bigint;
+  readonly info: number;
+  readonly section: number;
+};
+
+function ranked(strings: Uint8Array, { name: at, address, size, info, section }: RawSymbol): Ranked | undefined {
   const type = info & 0xf;
-  const section = entries.u16(at + 6);
   if (section === SHN_UNDEF || section === SHN_ABS) return undefined;
   if (type === STT_SECTION || type === STT_FILE || type === STT_TLS) return undefined;
-  const name = cString(strings, entries.u32(at), LONGEST_NAME);
+  const name = cString(strings, at, LONGEST_NAME);
   if (name === undefined || name === '') return undefined;
-  const size = entries.u64(at + 16);
   const rank = (type === 0 ? 0 : 4) + (size > 0n ? 2 : 0) + (info >> 4 === STB_LOCAL ? 0 : 1);
-  return { address: entries.u64(at + 8), size, name, rank, ...(type === STT_FUNC ? { isFunction: true } : {}) };
+  return { address, size, name, rank, ...(type === STT_FUNC ? { isFunction: true } : {}) };
 }
 
 const MAP_LINE = /^([0-9a-fA-F]{1,16}) ([A-Za-z?-]) (\S+)(?:\s+\[\S+\])?$/;

@@ -35,6 +35,19 @@ export function locateInMemory(run: BootRun, image: BzImage, linear: bigint): Pl
   return found === undefined ? undefined : { link: BigInt(found - start), fileOffset: found };
 }
 
+/** Place in an ELF image of what lies at a physical address: the link address that its segment gives it. */
+export function locateInSegments(run: BootRun, physical: PhysAddr): Place | undefined {
+  const { image } = run;
+  if (image.kind !== 'elf' && image.kind !== 'elf32') return undefined;
+  const placed = run.boot.placement.find(({ name }) => name === 'image');
+  const moved = (placed?.start ?? 0) - Math.min(...image.segments.map(({ physAddr: start }) => start));
+  const at = physical - moved;
+  const segment = image.segments.find((one) => at >= one.physAddr && at < one.physAddr + one.fileSize);
+  if (segment === undefined) return undefined;
+  const offset = at - segment.physAddr;
+  return { link: segment.virtAddr + BigInt(offset), fileOffset: segment.fileOffset + offset };
+}
+
 /** What lies at a place that is none of the image's, where it is known: of the loader, of the firmware, or by the PC's map. */
 export type Owner = Exclude<PlacedName, 'image'> | 'interrupt_vectors' | 'rom' | 'nothing';
 

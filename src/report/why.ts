@@ -14,6 +14,7 @@ import { BLANK, type Line, type LineTone, paragraph } from '../bits/lines.ts';
 import { outcomeText } from './outcome.ts';
 import { silenceLines } from './silence.ts';
 import { unimplementedLines } from './unimplemented.ts';
+import { registerLines } from './registers.ts';
 import { deathLines, evidenceLines, lastWordsLines } from './whyDeath.ts';
 import { entriesLines, livesLines, wayText } from './whyEnd.ts';
 
@@ -87,6 +88,8 @@ function wayEndLines(diagnosis: WayDiagnosis, classes: readonly DeathClass[]): L
     ...openLines(unexplained, hintLines(config, last.outcome, last), classes),
     ...untriedLines(diagnosis),
     ...suspected,
+    ...section('REGISTERS'),
+    ...registerLines(unexplained.registers),
   ];
 }
 

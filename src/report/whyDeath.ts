@@ -6,7 +6,7 @@ import type { Stage } from '../run/stages.ts';
 import type { FaultLink } from '../cpu/microcode/delivery.ts';
 import type { Evidence, Jump, Writer } from '../diagnose/types.ts';
 import type { Owner } from '../record/location.ts';
-import { vectorInfo } from '../x86/vectors.ts';
+import { exceptionText, vectorInfo } from '../x86/vectors.ts';
 import { chainLines, interruptText } from '../run/chain.ts';
 import { printable } from './console.ts';
 import { bytesText, instructionText, nameText, placeText } from '../diagnose/instructionText.ts';
@@ -69,15 +69,37 @@ const OWNERS: Readonly<Record<Owner, string>> = {
   nothing: 'where there is no memory',
 };
 
-/** The bytes at the place of death, where they came from, and who went there. */
-export function evidenceLines({ at, writer, jump, outcome }: Evidence): Line[] {
+/** The check that failed, with its values; the bytes at the place of death, where they came from, and who went there. */
+export function evidenceLines(evidence: Evidence): Line[] {
+  return [...reasonLines(evidence), ...placeLines(evidence)];
+}
+
+function reasonLines({ reason, outcome }: Evidence): Line[] {
+  const [first] = outcome.kind === 'triple-fault' ? outcome.chain : [];
+  if (reason === undefined || first === undefined) return [];
+  const { words, manual, facts } = reason;
+  const why = paragraph(`Why ${exceptionText(first.vector, first.error)}: ${words} (${manual}).`);
+  const width = Math.max(0, ...facts.map(({ name }) => name.length));
+  const values = facts.map(
+    ({ name, text }): Line => ({
+      text: `${name.padEnd(width)}  ${text}`,
+      indent: 4,
+      whole: true,
+    }),
+  );
+  return [why, ...values];
+}
+
+function placeLines({ at, writer, jump, outcome }: Evidence): Line[] {
   if (at === undefined) return [paragraph('The instruction there can be fetched no more.'), ...jumpLines(jump)];
   const name = nameText(at);
   const inKernel = outcome.stage !== 'entry' && outcome.stage !== 'decompress';
-  const unknown = at.owner === undefined ? 'no code of the stub' : `${OWNERS[at.owner]}: no code`;
-  const whose = name === undefined ? `, ${unknown}` : ` (${name}, the stub's own code)`;
+  const unknown = at.owner === undefined ? 'no code of the image' : `${OWNERS[at.owner]}: no code`;
+  const whose = name === undefined ? `, ${unknown}` : ` (${name})`;
   const lines = [
-    paragraph(`At ${hex(at.runtimeAddress)} stand ${bytesText(at)}${inKernel && !at.owner ? '' : whose}.`),
+    paragraph(
+      `At ${hex(at.runtimeAddress)} stand ${bytesText(at)}${inKernel && !at.owner && name === undefined ? '' : whose}.`,
+    ),
   ];
   return [...lines, ...(writer === undefined ? [] : [paragraph(writerText(writer))]), ...jumpLines(jump)];
 }
@@ -98,7 +120,8 @@ function writerText({ instruction, source }: Writer): string {
 }
 
 /** @param repaired with what a proved cause is repaired: then a message about the end is about a symptom */
-export function lastWordsLines({ silent, lastWords, lastWordsOn, outcome }: Evidence, repaired?: string): Line[] {
+export function lastWordsLines(evidence: Evidence, repaired?: string): Line[] {
+  const { silent, lastWords, lastWordsOn, outcome } = evidence;
   if (silent) return [paragraph('Nothing had been printed.')];
   if (lastWords === '') return [paragraph('Nothing but blanks had been printed.')];
   const misleading = repaired !== undefined && (outcome.kind === 'halt' || outcome.kind === 'panic');
@@ -106,7 +129,15 @@ export function lastWordsLines({ silent, lastWords, lastWordsOn, outcome }: Evid
     ? ` They mislead: with ${repaired}, and everything else the same, that does not happen.`
     : '';
   const where = lastWordsOn === 'screen' ? ', on its text screen' : '';
-  return [paragraph(`Its last words${where}: "${printable(lastWords)}".${comment}`)];
+  return [...complaintLines(evidence), paragraph(`Its last words${where}: "${printable(lastWords)}".${comment}`)];
+}
+
+function complaintLines({ complaints }: Evidence): Line[] {
+  if (complaints.length === 0) return [];
+  return [
+    paragraph('What it says of it itself:'),
+    ...complaints.map((text): Line => ({ text: printable(text), indent: 4, hanging: 2 })),
+  ];
 }
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

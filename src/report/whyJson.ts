@@ -8,7 +8,9 @@ import { classOf, type DeathClass } from '../diagnose/classes/class.ts';
 import { CLASSES } from '../diagnose/classes/table.ts';
 import { instructionJson } from '../diagnose/facts.ts';
 import type { Cause, Diagnosis, Evidence, OtherEntry, Spoken, WayDiagnosis } from '../diagnose/types.ts';
+import type { Explanation } from '../diagnose/explain.ts';
 import type { KernelImage } from '../image/image.ts';
+import { registersJson } from './registers.ts';
 import { bootJson, outcomeJson, stagesJson } from './json.ts';
 
 /** The object for one diagnosis, ready for JSON.stringify. @param image as it was given */
@@ -63,11 +65,32 @@ const causeJson = (cause: Cause, classes: readonly DeathClass[]) => {
   return { class: cause.class, ...facts, evidence: evidenceJson(cause.evidence), proof };
 };
 
-const evidenceJson = ({ outcome, at, silent, lastWords, lastWordsOn, writer, jump }: Evidence) => ({
+const reasonJson = ({ check, words, manual, facts }: Explanation) => ({
+  check,
+  words,
+  manual,
+  facts: facts.map(({ name, value, text }) => ({ name, value: hex(value), text })),
+});
+
+const evidenceJson = ({
+  outcome,
+  at,
+  reason,
+  registers,
+  silent,
+  lastWords,
+  complaints,
+  lastWordsOn,
+  writer,
+  jump,
+}: Evidence) => ({
   outcome: outcomeJson(outcome),
+  reason: reason === undefined ? null : reasonJson(reason),
+  registers: registersJson(registers),
   at: at === undefined ? null : instructionJson(at),
   silent,
   lastWords,
+  complaints,
   lastWordsOn,
   jump:
     jump === undefined

@@ -274,6 +274,6 @@ describe('debug registers', () => {
   it('raise #DB with BD under DR7.GD', () => {
     const cpu = longMode();
     cpu.state.setU64(at.DR0 + 56, 0x2400n);
-    expect(run(cpu, '0f21c0')).toEqual({ kind: 'fault', vector: 1, dr6: 1n << 13n });
+    expect(run(cpu, '0f21c0')).toMatchObject({ kind: 'fault', vector: 1, dr6: 1n << 13n });
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fault } from '../../src/cpu/state/cpu.ts';
+
 import * as at from '../../src/cpu/state/layout.ts';
 import { deliver, raise } from '../../src/cpu/microcode/delivery.ts';
 import { SEG } from '../../src/cpu/state/state.ts';
@@ -7,6 +7,7 @@ import { TYPE } from '../../src/x86/descriptors.ts';
 import { FLAGS } from '../../src/x86/flags.ts';
 import { GPR } from '../../src/x86/registers.ts';
 import {
+  fault,
   CODE,
   type FakeCpu,
   HANDLER,
@@ -145,7 +146,7 @@ describe('delivery in long mode', () => {
     const cpu = longMode();
     setGate(cpu, 1);
     cpu.state.setU64(at.DR0 + 56, 0x2400n);
-    raise(cpu, { kind: 'fault', vector: 1, trap: true, dr6: 1n << 14n });
+    raise(cpu, { ...fault(1), trap: true, dr6: 1n << 14n });
     expect(stackWords(cpu, 8, 3)[2]).toBe(2n);
     expect(cpu.state.u64(at.DR0 + 48)).toBe(0xffff_4ff0n);
     expect(cpu.state.u64(at.DR0 + 56)).toBe(0x400n);
@@ -201,12 +202,16 @@ describe('from a fault to a triple fault', () => {
   it('tells each step of an empty IDT', () => {
     const cpu = longMode();
     cpu.state.setTable(at.IDTR, { base: 0n, limit: 0 });
+    const link = (event: { vector: number; error?: number }, check: string, error: number) => ({
+      ...{ ...event, rip: RIP, check, reason: `IDT limit 0x0: no gate ${event.vector}` },
+      met: { vector: 13, error, check: 'idt-limit' },
+    });
     expect(raise(cpu, fault(6))).toEqual({
       kind: 'triple-fault',
       chain: [
-        { vector: 6, rip: RIP, reason: 'IDT limit 0x0: no gate 6', met: { vector: 13, error: 0x33 } },
-        { vector: 13, error: 0x33, rip: RIP, reason: 'IDT limit 0x0: no gate 13', met: { vector: 13, error: 0x6b } },
-        { vector: 8, error: 0, rip: RIP, reason: 'IDT limit 0x0: no gate 8', met: { vector: 13, error: 0x43 } },
+        link({ vector: 6 }, 'by-instruction', 0x33),
+        link({ vector: 13, error: 0x33 }, 'idt-limit', 0x6b),
+        link({ vector: 8, error: 0 }, 'double-fault', 0x43),
       ],
     });
   });
@@ -218,7 +223,7 @@ describe('from a fault to a triple fault', () => {
     const { kind, chain } = raise(cpu, fault(6));
     expect(kind).toBe('delivered');
     expect(chain[0]).toMatchObject({ vector: 6, reason: 'gate 6 not present', met: { vector: 11, error: 0x33 } });
-    expect(chain[1]).toEqual({ vector: 11, error: 0x33, rip: RIP });
+    expect(chain[1]).toEqual({ vector: 11, error: 0x33, rip: RIP, check: 'idt-gate-not-present' });
   });
 
   it('makes a double fault of a page fault in the delivery of a page fault', () => {

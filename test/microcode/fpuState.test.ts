@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { fault } from '../../src/cpu/state/cpu.ts';
+
 import * as at from '../../src/cpu/state/layout.ts';
 import { CR0_EM, CR0_MP, CR0_TS, CR4_OSFXSR, CR4_PAE } from '../../src/x86/control.ts';
 import { GPR } from '../../src/x86/registers.ts';
-import { type FakeCpu, GP0, longMode, protectedMode, run, UD } from './support.ts';
+import { fault, type FakeCpu, GP0, longMode, protectedMode, run, UD } from './support.ts';
 
 const NM = fault(7);
 const AREA = 0x5000;

@@ -1,7 +1,7 @@
 // Fine points in which emulators often differ from the manual; each names its section.
 
 import { describe, expect, it } from 'vitest';
-import { fault } from '../../src/cpu/state/cpu.ts';
+
 import { dataHits } from '../../src/cpu/microcode/breakpoints.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import { FLAGS, SEG } from '../../src/cpu/state/state.ts';
@@ -9,7 +9,7 @@ import { CR4_DE } from '../../src/x86/control.ts';
 import { encodeGate, TYPE } from '../../src/x86/descriptors.ts';
 import { MSR_LSTAR, MSR_STAR, msrSlot } from '../../src/x86/msr.ts';
 import { GPR } from '../../src/x86/registers.ts';
-import { decode, type FakeCpu, GDT, GP0, longMode, protectedMode, run, SEL, STACK } from './support.ts';
+import { fault, decode, type FakeCpu, GDT, GP0, longMode, protectedMode, run, SEL, STACK } from './support.ts';
 
 const SPOT = 0x5000;
 const MTRR_PHYSBASE0 = 0x200;

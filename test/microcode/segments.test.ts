@@ -159,22 +159,28 @@ describe('segment limits', () => {
   it('an access has to end inside', () => {
     const cpu = withDs(SEL.DATA, 0xfff, 0x4093);
     expect(linearAddress(cpu, SEG.DS, 0xffcn, 4, true)).toBe(0x1ffcn);
-    expect(linearAddress(cpu, SEG.DS, 0xffdn, 4, true)).toEqual(GP0);
+    expect(linearAddress(cpu, SEG.DS, 0xffdn, 4, true)).toEqual({ ...GP0, reason: 'segment-limit' });
   });
 
   it('expand-down segments are valid above their limit', () => {
     const cpu = withDs(SEL.EXPAND_DOWN, 0xfff, 0x4097);
-    expect(linearAddress(cpu, SEG.DS, 0xfffn, 1, false)).toEqual(GP0);
+    expect(linearAddress(cpu, SEG.DS, 0xfffn, 1, false)).toEqual({ ...GP0, reason: 'segment-limit' });
     expect(linearAddress(cpu, SEG.DS, 0x1000n, 4, false)).toBe(0x2000n);
   });
 
   it('read-only and execute-only segments', () => {
-    expect(linearAddress(withDs(SEL.READ_ONLY, 0xfff, 0x4091), SEG.DS, 0n, 1, true)).toEqual(GP0);
-    expect(linearAddress(withDs(SEL.EXECUTE_ONLY, 0xfff, 0x4099), SEG.DS, 0n, 1, false)).toEqual(GP0);
+    expect(linearAddress(withDs(SEL.READ_ONLY, 0xfff, 0x4091), SEG.DS, 0n, 1, true)).toEqual({
+      ...GP0,
+      reason: 'segment-limit',
+    });
+    expect(linearAddress(withDs(SEL.EXECUTE_ONLY, 0xfff, 0x4099), SEG.DS, 0n, 1, false)).toEqual({
+      ...GP0,
+      reason: 'segment-limit',
+    });
   });
 
   it('a null segment refuses everything', () => {
-    expect(linearAddress(withDs(0, 0, 0), SEG.DS, 0n, 1, false)).toEqual(GP0);
+    expect(linearAddress(withDs(0, 0, 0), SEG.DS, 0n, 1, false)).toEqual({ ...GP0, reason: 'segment-limit' });
   });
 
   it('wraps at 4 GiB', () => {
@@ -189,7 +195,7 @@ describe('segment limits', () => {
     expect(linearAddress(cpu, SEG.DS, 8n, 8, false)).toBe(8n);
     expect(linearAddress(cpu, SEG.GS, 8n, 8, false)).toBe(0x1008n);
     expect(linearAddress(cpu, SEG.SS, 1n << 47n, 8, false)).toMatchObject({ vector: 12, error: 0 });
-    expect(linearAddress(cpu, SEG.DS, (1n << 47n) - 4n, 8, false)).toEqual(GP0);
+    expect(linearAddress(cpu, SEG.DS, (1n << 47n) - 4n, 8, false)).toEqual({ ...GP0, reason: 'address-not-canonical' });
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fault, isFault } from '../../src/cpu/state/cpu.ts';
+import { isFault } from '../../src/cpu/state/cpu.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import { execute, isMicrocoded } from '../../src/cpu/microcode/execute.ts';
 import { CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE } from '../../src/x86/control.ts';
@@ -7,7 +7,7 @@ import { FLAGS } from '../../src/x86/flags.ts';
 import { GPR } from '../../src/x86/registers.ts';
 import { CASES_EACH, casesOf, digestOf, SSE_INSTRUCTIONS, type SseCase } from './sseCases.ts';
 import { SSE_DIGESTS } from './sseDigests.ts';
-import { decode, type FakeCpu, GP0, longMode, protectedMode, run, UD } from './support.ts';
+import { fault, decode, type FakeCpu, GP0, longMode, protectedMode, run, UD } from './support.ts';
 
 const NM = fault(7);
 const XM = fault(19);

@@ -1,9 +1,17 @@
 // A processor without an engine: real state block, 1 MiB of RAM mapped 1:1, and pages that can be made to fault.
 // Each test decodes one instruction from bytes and hands it to the microcode.
 
+import type { ReasonId } from '../../src/x86/reasons.ts';
 import { Decoder, type Instruction } from 'iced-x86';
 import { physAddr } from '../../src/bits/address.ts';
-import { type Access, type AccessBytes, type Cpu, type Fault, fault } from '../../src/cpu/state/cpu.ts';
+import {
+  type Access,
+  type AccessBytes,
+  type Cpu,
+  type Fault,
+  fault as faultBecause,
+  isFault,
+} from '../../src/cpu/state/cpu.ts';
 import * as at from '../../src/cpu/state/layout.ts';
 import { execute } from '../../src/cpu/microcode/execute.ts';
 import { reset } from '../../src/cpu/microcode/reset.ts';
@@ -101,11 +109,11 @@ export class FakeCpu implements Cpu {
 
   translate(linear: bigint, access: Access): ReturnType<Cpu['translate']> {
     if (BigInt.asUintN(64, BigInt.asIntN(64 - this.state.u32(at.CANONICAL_SHIFT), linear)) !== linear) {
-      return fault(13, 0);
+      return faultBecause('address-not-canonical', 13, 0);
     }
     if (!this.absentPages.has(linear >> 12n)) return physAddr(Number(linear % BigInt(RAM_BYTES)));
     const user = this.state.cpl === 3 && !access.implicit ? 4 : 0;
-    return fault(14, (access.write ? 2 : 0) | user, linear);
+    return faultBecause('page-not-present', 14, (access.write ? 2 : 0) | user, linear);
   }
 
   #host(linear: bigint, size: number, access: Access): number[] | Fault {
@@ -280,8 +288,23 @@ export const decode = (cpu: FakeCpu, hex: string): Instruction => {
   return decoder.decode();
 };
 
-/** Runs one instruction given as hex bytes. */
-export const run = (cpu: FakeCpu, hex: string): Fault | Microresult => execute(cpu, decode(cpu, hex));
+/** What `run` and `fault` put for the reason, so that tests of vector and error code compare those alone. */
+const ANY_REASON: ReasonId = 'by-instruction';
+
+export const fault = (vector: number, error?: number, address?: bigint): Fault =>
+  faultBecause(ANY_REASON, vector, error, address);
+
+/** Runs one instruction given as hex bytes; a fault comes without its reason. */
+export const run = (cpu: FakeCpu, hex: string): Fault | Microresult => {
+  const result = execute(cpu, decode(cpu, hex));
+  return isFault(result) ? { ...result, reason: ANY_REASON } : result;
+};
+
+/** The name of the check that the instruction fails. */
+export const reasonFor = (cpu: FakeCpu, hex: string): ReasonId | Microresult => {
+  const result = execute(cpu, decode(cpu, hex));
+  return isFault(result) ? result.reason : result;
+};
 
 export const GP0 = fault(13, 0);
 export const UD = fault(6);

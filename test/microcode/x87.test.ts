@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { fault } from '../../src/cpu/state/cpu.ts';
+
 import * as at from '../../src/cpu/state/layout.ts';
 import * as regs from '../../src/cpu/microcode/x87/registers.ts';
 import { CR0_NE, CR0_TS, CR4_OSFXSR, CR4_PAE } from '../../src/x86/control.ts';
 import { GPR } from '../../src/x86/registers.ts';
-import { type FakeCpu, longMode, protectedMode, realMode, run } from './support.ts';
+import { fault, type FakeCpu, longMode, protectedMode, realMode, run } from './support.ts';
 
 const AREA = 0x5000;
 const ONE = 0x3fff_8000_0000_0000_0000n;

@@ -1,4 +1,7 @@
 // A made-up diagnosis, to be reported: the sample's, in short.
+import * as at from '../../src/cpu/state/layout.ts';
+import { CpuState } from '../../src/cpu/state/state.ts';
+import { registersOf } from '../../src/diagnose/registers.ts';
 import type { ReferenceCause, Culprit, Diagnosis, Evidence, Proof, ProofBoot } from '../../src/diagnose/types.ts';
 import type { KernelImage } from '../../src/image/image.ts';
 import { CONFIG, outcomeOf, resultOf } from './result.ts';
@@ -42,8 +45,10 @@ export const BOOTS = outcomeOf({ kind: 'stage-reached' });
 export const EVIDENCE: Evidence = {
   outcome: DEATH,
   at: { runtimeAddress: 0x9e000n, bytes: Uint8Array.of(0, 0), text: 'add    %al,(%eax)' },
+  registers: registersOf(new CpuState(new WebAssembly.Memory({ initial: at.RAM_BASE >>> 16 }))),
   silent: true,
   lastWords: '',
+  complaints: [],
   lastWordsOn: 'console',
   writer: { instruction: MEMCPY, instructions: 151n, source: 0x18040n },
   jump: { instruction: MEMCPY, instructions: 150n, target: 0x9e000n },

@@ -66,7 +66,7 @@ describe('how it died', () => {
 describe('a cause', () => {
   it('comes after the bytes at the place of death, who wrote them, who went there, and the silence', () => {
     expect(found()).toMatch(
-      /^At 0x9e000 stand the bytes 00 00, `add %al,\(%eax\)`, no code of the stub\.\nThey were written by `rep movsb \(%rsi\),\(%rdi\)` at 0x1018516 \(link address 0x18516\)\. It copied them from 0x18040\.\nThe last of the stub's own instructions before that is `rep movsb \(%rsi\),\(%rdi\)` at 0x1018516 \(link address 0x18516\), which went to 0x9e000\.\nNothing had been printed\.\n\nCAUSE 1: /,
+      /^At 0x9e000 stand the bytes 00 00, `add %al,\(%eax\)`, no code of the image\.\nThey were written by `rep movsb \(%rsi\),\(%rdi\)` at 0x1018516 \(link address 0x18516\)\. It copied them from 0x18040\.\nThe last of the stub's own instructions before that is `rep movsb \(%rsi\),\(%rdi\)` at 0x1018516 \(link address 0x18516\), which went to 0x9e000\.\nNothing had been printed\.\n\nCAUSE 1: /,
     );
   });
 

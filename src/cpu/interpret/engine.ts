@@ -2,7 +2,7 @@
 // not know, runs microcode, delivers exceptions, steps; and counts.
 
 import { Code, type Instruction, OpKind, Register } from 'iced-x86';
-import type { PhysAddr } from '../../bits/address.ts';
+import { type PhysAddr, physAddr } from '../../bits/address.ts';
 import { FLAGS } from '../../x86/flags.ts';
 import type { CpuModel } from '../../x86/models.ts';
 import { Budget } from './budget.ts';
@@ -32,6 +32,7 @@ import { raise, type FaultLink } from '../microcode/delivery.ts';
 import { execute } from '../microcode/execute.ts';
 import { beginStep, debugActive, endStep, trapsAtOnce } from '../microcode/stepping.ts';
 import { recomputeMode } from './mode.ts';
+import { withReasons } from './reason.ts';
 import { type Observation, type Observer, Observing } from './observing.ts';
 import type { SavedEngine } from './savedEngine.ts';
 import { CpuState } from '../state/state.ts';
@@ -369,7 +370,7 @@ export class Engine implements Cpu {
     const where = view.getUint32(record + rec.REC_WHERE, true);
     this.state.rip = view.getBigUint64(((where >>> 12) << 8) + at.CTX_IP, true) + BigInt(where & 0xfff);
     this.#budget.count(-1, 0);
-    return this.#raise(fault(13, 0));
+    return this.#raise(fault('branch-target-beyond-limit', 13, 0));
   }
 
   /**
@@ -409,13 +410,13 @@ export class Engine implements Cpu {
   #faultOf(vector: number, error: number): Fault {
     if (vector === at.FAULT_NONCANONICAL) {
       const insn = this.currentInstruction();
-      if (isFault(insn)) return fault(13, 0);
+      if (isFault(insn)) return fault('address-not-canonical', 13, 0);
       const stack = usesStackSegment(insn);
       insn.free();
-      return fault(stack ? 12 : 13, 0);
+      return fault('address-not-canonical', stack ? 12 : 13, 0);
     }
-    if (vector === 14) return fault(14, error, BigInt.asUintN(64, this.state.u64(at.FAULT_ADDRESS)));
-    return error < 0 ? fault(vector) : fault(vector, error);
+    if (vector === 14) return fault('by-instruction', 14, error, BigInt.asUintN(64, this.state.u64(at.FAULT_ADDRESS)));
+    return fault('by-instruction', vector, error < 0 ? undefined : error);
   }
 
   /** What is stored between two runs (an interrupt's frame, a chip's data) comes behind the instruction before. */
@@ -481,7 +482,8 @@ export class Engine implements Cpu {
   #micro(): RunResult | undefined {
     const insn = this.#decoded.of(this.state.u32(at.PC));
     if (isFault(insn)) return this.#raise(insn);
-    if (insn.code === Code.INVALID && this.#fetch.unfetchable(this.state.rip)) return this.#raise(fault(13, 0));
+    const unfetchable = insn.code === Code.INVALID ? this.#fetch.unfetchable(this.state.rip) : undefined;
+    if (unfetchable) return this.#raise(fault(unfetchable, 13, 0));
     const before = this.state.u32(at.INTERRUPT_SHADOW);
     const result = execute(this, insn);
     if (isFault(result)) return this.#raise(result);
@@ -495,10 +497,21 @@ export class Engine implements Cpu {
   #raise(raised: Fault): RunResult | undefined {
     this.#observing.tell('fault', [raised]);
     const result = raise(this, raised);
-    if (result.kind === 'triple-fault') return { kind: 'triple-fault', chain: result.chain };
+    if (result.kind === 'triple-fault') return { kind: 'triple-fault', chain: this.#explained(result.chain) };
     this.#delivered();
     // A task gate may have led to flags with IF.
     return this.#interrupted();
+  }
+
+  #explained(chain: readonly FaultLink[]): readonly FaultLink[] {
+    const insn = this.currentInstruction();
+    const explained = withReasons(this, chain, isFault(insn) ? undefined : insn, (address, bytes) =>
+      this.memory.hostOf(Number(address)) === undefined
+        ? undefined
+        : this.readPhysical(physAddr(Number(address)), bytes),
+    );
+    if (!isFault(insn)) insn.free();
+    return explained;
   }
 
   /**
@@ -527,7 +540,9 @@ export class Engine implements Cpu {
     const physical = this.#exports.walk(BigInt.asIntN(64, linear), accessBits(access, this.state.cpl));
     if (physical !== -1n) return Number(physical) as PhysAddr;
     const { vector, error } = this.#takeFault();
-    if (vector === at.FAULT_NONCANONICAL) return fault(13, 0);
+    if (vector === at.FAULT_NONCANONICAL) {
+      return fault(access.fetch ? 'fetch-not-canonical' : 'address-not-canonical', 13, 0);
+    }
     return this.#faultOf(vector, error);
   }
 
@@ -542,7 +557,7 @@ export class Engine implements Cpu {
   #misaligned(linear: bigint, size: AccessBytes, access: Access): Fault | undefined {
     if (this.state.u32(at.MMU_CONTEXT) !== at.ALIGNED_CONTEXT) return undefined;
     if (access.implicit || access.unaligned || !(linear & BigInt(size - 1))) return undefined;
-    return fault(17, 0);
+    return fault('alignment-check', 17, 0);
   }
 
   readPhysical(address: PhysAddr, size: AccessBytes): bigint {

@@ -1,5 +1,6 @@
 // Code at an instruction pointer: from there to the record that runs it, or to the fault that fetching it is.
 
+import type { ReasonId } from '../../x86/reasons.ts';
 import type { Instruction } from 'iced-x86';
 import type { PhysAddr } from '../../bits/address.ts';
 import { decodeOne } from '../../code/disassembly.ts';
@@ -49,7 +50,7 @@ export class Fetch {
   /** Record of the instruction at `ip`. */
   record(ip: bigint): number | Fault {
     const { base, limit } = this.#mode;
-    if (ip > limit) return fault(13, 0);
+    if (ip > limit) return fault('fetch-beyond-limit', 13, 0);
     const linear = BigInt.asUintN(64, ip + base);
     const known = this.#translations.record(linear);
     if (known) return known;
@@ -97,11 +98,12 @@ export class Fetch {
   }
 
   /** Does the instruction at `ip` need more than 15 bytes, or more than the code segment's limit leaves it? */
-  unfetchable(ip: bigint): boolean {
+  unfetchable(ip: bigint): ReasonId | undefined {
     const bytes = this.bytes(ip);
-    if (isFault(bytes)) return false;
-    if (this.#fetchable(ip) < MAX_INSTRUCTION) return runsOut(bytes, this.#mode.bitness);
-    return isTooLong(bytes, this.#mode.bitness);
+    if (isFault(bytes)) return undefined;
+    const { bitness } = this.#mode;
+    if (this.#fetchable(ip) < MAX_INSTRUCTION) return runsOut(bytes, bitness) ? 'fetch-beyond-limit' : undefined;
+    return isTooLong(bytes, bitness) ? 'instruction-too-long' : undefined;
   }
 
   /** Bytes of an instruction that the code segment's limit lets be fetched, at most 15. */

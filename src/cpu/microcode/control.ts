@@ -1,5 +1,6 @@
 // Control registers and EFER: the legality rules between their bits, and what a change entails (SDM 3A 2.5, 4.1, 9.8.5).
 
+import type { ReasonId } from '../../x86/reasons.ts';
 import { OpKind, Register } from 'iced-x86';
 import {
   CR0_CD,
@@ -37,13 +38,13 @@ import * as at from '../state/layout.ts';
 import { SEG } from '../state/state.ts';
 import { isLongActive, MASK32 } from './modes.ts';
 import {
-  GP0,
+  gp0,
   next,
   readOperand,
   readRegister,
   registerBytes,
   supervisorOnly,
-  UD,
+  ud,
   writeOperand,
   writeRegister,
 } from './operands.ts';
@@ -68,7 +69,7 @@ const fetchPdptes = (cpu: Cpu, cr3: bigint): bigint[] | Fault => {
   const table = Number(cr3 & 0xffff_ffe0n);
   const reserved = PDPTE_PAE_RESERVED | (((1n << 64n) - 1n) ^ physicalMask(cpu));
   const entries = [0, 8, 16, 24].map((offset) => cpu.readPhysical(physAddr(table + offset), 8));
-  return entries.some((entry) => entry & PTE_P && entry & reserved) ? GP0 : entries;
+  return entries.some((entry) => entry & PTE_P && entry & reserved) ? gp0('pdpte-reserved-bit') : entries;
 };
 
 /** Is this combination PAE paging (32-bit, not IA-32e)? */
@@ -79,13 +80,13 @@ const storePdptes = (cpu: Cpu, entries: readonly bigint[]): void => {
   for (const [n, entry] of entries.entries()) cpu.state.setU64(at.PDPTE0 + 8 * n, entry);
 };
 
-/** May PG go from 0 to 1 with IA-32e mode enabled? (SDM 3A 9.8.5) */
-const mayActivateLongMode = (cpu: Cpu): boolean => {
+/** Why PG may not go from 0 to 1 with IA-32e mode enabled (SDM 3A 11.8.5). */
+const longModeDenied = (cpu: Cpu): ReasonId | undefined => {
   const { state } = cpu;
-  if ((state.u64(at.CR4) & CR4_PAE) === 0n) return false;
-  if (state.segment(SEG.CS).attributes & ATTR_L) return false;
+  if ((state.u64(at.CR4) & CR4_PAE) === 0n) return 'long-mode-without-pae';
+  if (state.segment(SEG.CS).attributes & ATTR_L) return 'long-mode-from-64-bit-code';
   const tss = state.segment(SEG.TR).attributes & (ATTR_S | 15);
-  return tss !== TYPE.TSS16_AVAILABLE && tss !== TYPE.TSS16_BUSY;
+  return tss === TYPE.TSS16_AVAILABLE || tss === TYPE.TSS16_BUSY ? 'long-mode-with-16-bit-tss' : undefined;
 };
 
 /**
@@ -94,20 +95,22 @@ const mayActivateLongMode = (cpu: Cpu): boolean => {
  */
 export const writeCr0 = (cpu: Cpu, value: bigint): Fault | undefined => {
   const { state } = cpu;
-  if (value >> 32n) return GP0;
+  if (value >> 32n) return gp0('cr0-upper-half');
   const old = state.u64(at.CR0);
   const cr0 = (value & CR0_WRITABLE) | CR0_ET;
   const cr4 = state.u64(at.CR4);
   const changed = old ^ cr0;
-  if (cr0 & CR0_PG && !(cr0 & CR0_PE)) return GP0;
-  if (cr0 & CR0_NW && !(cr0 & CR0_CD)) return GP0;
+  if (cr0 & CR0_PG && !(cr0 & CR0_PE)) return gp0('cr0-pg-without-pe');
+  if (cr0 & CR0_NW && !(cr0 & CR0_CD)) return gp0('cr0-nw-without-cd');
   let efer = state.u64(at.EFER);
   if (changed & CR0_PG) {
     if (cr0 & CR0_PG) {
-      if (efer & EFER_LME && !mayActivateLongMode(cpu)) return GP0;
+      const denied = efer & EFER_LME ? longModeDenied(cpu) : undefined;
+      if (denied) return gp0(denied);
       if (efer & EFER_LME) efer |= EFER_LMA;
     } else {
-      if (state.mode64 || cr4 & CR4_PCIDE) return GP0;
+      if (state.mode64) return gp0('cr0-pg-cleared-in-64-bit-mode');
+      if (cr4 & CR4_PCIDE) return gp0('cr0-pg-cleared-with-pcide');
       efer &= ~EFER_LMA;
     }
   }
@@ -129,7 +132,7 @@ export const writeCr3 = (cpu: Cpu, value: bigint): Fault | undefined => {
   const cr4 = state.u64(at.CR4);
   // Keeping translations is allowed, not asked for: we drop them either way.
   const cr3 = cr4 & CR4_PCIDE ? value & ~CR3_NOFLUSH : value;
-  if (cr3 & ~physicalMask(cpu)) return GP0;
+  if (cr3 & ~physicalMask(cpu)) return gp0('cr3-reserved-bit');
   if (isPaePaging(state.u64(at.CR0), cr4, state.u64(at.EFER))) {
     const entries = fetchPdptes(cpu, cr3);
     if (isFault(entries)) return entries;
@@ -141,20 +144,23 @@ export const writeCr3 = (cpu: Cpu, value: bigint): Fault | undefined => {
 };
 
 /** CR4 rules that depend on more than the features. */
-const cr4Conflict = (cpu: Cpu, cr4: bigint, changed: bigint): boolean => {
+const cr4Conflict = (cpu: Cpu, cr4: bigint, changed: bigint): ReasonId | undefined => {
   const { state } = cpu;
   const long = isLongActive(state);
-  if (long && !(cr4 & CR4_PAE)) return true;
-  if (long && changed & CR4_LA57) return true;
-  const enablesPcid = (changed & cr4 & CR4_PCIDE) !== 0n;
-  return enablesPcid && (!long || (state.u64(at.CR3) & CR3_PCID_MASK) !== 0n);
+  if (long && !(cr4 & CR4_PAE)) return 'cr4-pae-cleared-in-long-mode';
+  if (long && changed & CR4_LA57) return 'cr4-la57-changed-in-long-mode';
+  if (!(changed & cr4 & CR4_PCIDE)) return undefined;
+  if (!long) return 'cr4-pcide-outside-long-mode';
+  return state.u64(at.CR3) & CR3_PCID_MASK ? 'cr4-pcide-with-pcid' : undefined;
 };
 
 /** Writes CR4: bits without their feature, PAE and LA57 in IA-32e mode, PCIDE's conditions (SDM 2B MOV to CR). */
 export const writeCr4 = (cpu: Cpu, cr4: bigint): Fault | undefined => {
   const { state } = cpu;
   const changed = state.u64(at.CR4) ^ cr4;
-  if (cr4 & ~allowedBits(cpu.model.features).cr4 || cr4Conflict(cpu, cr4, changed)) return GP0;
+  if (cr4 & ~allowedBits(cpu.model.features).cr4) return gp0('cr4-reserved-bit');
+  const conflict = cr4Conflict(cpu, cr4, changed);
+  if (conflict) return gp0(conflict);
   if (isPaePaging(state.u64(at.CR0), cr4, state.u64(at.EFER)) && changed & CR4_PDPTE_LOADING) {
     const entries = fetchPdptes(cpu, state.u64(at.CR3));
     if (isFault(entries)) return entries;
@@ -170,9 +176,9 @@ export const writeCr4 = (cpu: Cpu, cr4: bigint): Fault | undefined => {
 export const writeEfer = (cpu: Cpu, value: bigint): Fault | undefined => {
   const { state } = cpu;
   const old = state.u64(at.EFER);
-  if (value & ~allowedBits(cpu.model.features).efer) return GP0;
-  if (value & EFER_NXE && state.u64(MISC_ENABLE) & MISC_ENABLE_XD_DISABLE) return GP0;
-  if ((old ^ value) & EFER_LME && state.u64(at.CR0) & CR0_PG) return GP0;
+  if (value & ~allowedBits(cpu.model.features).efer) return gp0('efer-reserved-bit');
+  if (value & EFER_NXE && state.u64(MISC_ENABLE) & MISC_ENABLE_XD_DISABLE) return gp0('efer-nxe-disabled');
+  if ((old ^ value) & EFER_LME && state.u64(at.CR0) & CR0_PG) return gp0('efer-lme-with-paging');
   const efer = (value & ~EFER_LMA) | (old & EFER_LMA);
   state.setU64(at.EFER, efer);
   if ((old ^ efer) & EFER_NXE) cpu.flushTlb(true);
@@ -182,7 +188,7 @@ export const writeEfer = (cpu: Cpu, value: bigint): Fault | undefined => {
 
 /** Task priority class: the local APIC's, where there is one (SDM 3A 11.8.6), else a register without effect. */
 const writeCr8 = (cpu: Cpu, value: bigint): Fault | undefined => {
-  if (value & ~15n) return GP0;
+  if (value & ~15n) return gp0('cr8-reserved-bit');
   if (cpu.apic) cpu.apic.taskPriority = Number(value) << 4;
   cpu.state.setU64(at.CR8, value);
   return undefined;
@@ -204,14 +210,14 @@ const CONTROL_REGISTERS = new Map<Register, ControlRegister>([
 
 export const movToControl: Handler = (cpu, insn) => {
   const register = CONTROL_REGISTERS.get(insn.op0Register);
-  if (register === undefined) return UD;
+  if (register === undefined) return ud('undefined-opcode');
   const denied = supervisorOnly(cpu) ?? register.write(cpu, readRegister(cpu.state, insn.op1Register));
   return denied ?? next(cpu, insn);
 };
 
 export const movFromControl: Handler = (cpu, insn) => {
   const register = CONTROL_REGISTERS.get(insn.op1Register);
-  if (register === undefined) return UD;
+  if (register === undefined) return ud('undefined-opcode');
   const denied = supervisorOnly(cpu);
   if (denied) return denied;
   if (cpu.apic && register.address === at.CR8) cpu.state.setU64(at.CR8, BigInt(cpu.apic.taskPriority >> 4));
@@ -240,7 +246,7 @@ export const lmsw: Handler = (cpu, insn) => {
 
 /** #GP(0) for SGDT, SIDT, SLDT, SMSW and STR under CR4.UMIP outside level 0. */
 export const umipDenies = (cpu: Cpu): Fault | undefined =>
-  cpu.state.cpl !== 0 && cpu.state.u64(at.CR4) & CR4_UMIP ? GP0 : undefined;
+  cpu.state.cpl !== 0 && cpu.state.u64(at.CR4) & CR4_UMIP ? gp0('umip') : undefined;
 
 /** A memory operand takes 16 bits, a register as many as it has. */
 export const smsw: Handler = (cpu, insn): Fault | Microresult => {

@@ -8,7 +8,7 @@ import { GPR } from '../../x86/registers.ts';
 import type { Cpu, Fault } from '../state/cpu.ts';
 import * as at from '../state/layout.ts';
 import { MASK32 } from './modes.ts';
-import { GP0, next, writeRegister } from './operands.ts';
+import { gp0, next, writeRegister } from './operands.ts';
 import { readTsc } from './msr.ts';
 import type { Handler } from './result.ts';
 
@@ -42,7 +42,7 @@ export const cpuid: Handler = (cpu, insn) => {
 
 /** CR4.TSD keeps the counter from levels 1 to 3. */
 const tscDenied = (cpu: Cpu): Fault | undefined =>
-  cpu.state.cpl !== 0 && cpu.state.u64(at.CR4) & CR4_TSD ? GP0 : undefined;
+  cpu.state.cpl !== 0 && cpu.state.u64(at.CR4) & CR4_TSD ? gp0('tsd') : undefined;
 
 /** As in the engine's own RDTSC. */
 const DELAY = BigInt(at.RDTSC_NS - 1);
@@ -67,7 +67,7 @@ export const rdtscp: Handler = (cpu, insn) => {
 /** There are no performance counters, so every index is out of range. */
 export const rdpmc: Handler = (cpu) => {
   if (cpu.state.cpl === 0 || cpu.state.u64(at.CR4) & CR4_PCE) cpu.unimplemented('rdpmc');
-  return GP0;
+  return gp0('rdpmc-index');
 };
 
 export const rdpid: Handler = (cpu, insn) => {

@@ -11,9 +11,9 @@ import {
   DR7_WRITABLE,
 } from '../../x86/control.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type Cpu, type Fault, isFault } from '../state/cpu.ts';
+import { type Cpu, type Fault, isFault, fault } from '../state/cpu.ts';
 import * as at from '../state/layout.ts';
-import { GP0, next, readRegister, supervisorOnly, UD, writeRegister } from './operands.ts';
+import { gp0, next, readRegister, supervisorOnly, ud, writeRegister } from './operands.ts';
 import type { Handler } from './result.ts';
 
 const addressOf = (index: number): number => at.DR0 + 8 * index;
@@ -21,8 +21,8 @@ const addressOf = (index: number): number => at.DR0 + 8 * index;
 /** Which register is meant: DR4 and DR5 are DR6 and DR7 unless CR4.DE is set. */
 const resolve = (cpu: Cpu, register: Register): number | Fault => {
   const index = register - Register.DR0;
-  if (index > 7) return UD;
-  if (index === 4 || index === 5) return cpu.state.u64(at.CR4) & CR4_DE ? UD : index + 2;
+  if (index > 7) return ud('undefined-opcode');
+  if (index === 4 || index === 5) return cpu.state.u64(at.CR4) & CR4_DE ? ud('dr4-dr5-with-de') : index + 2;
   return index;
 };
 
@@ -31,7 +31,7 @@ const denies = (cpu: Cpu): Fault | undefined => {
   const denied = supervisorOnly(cpu);
   if (denied) return denied;
   const guarded = cpu.state.u64(addressOf(7)) & DR7_GD;
-  return guarded ? { kind: 'fault', vector: VECTOR.DB, dr6: DR6_BD } : undefined;
+  return guarded ? { ...fault('general-detect', VECTOR.DB), dr6: DR6_BD } : undefined;
 };
 
 export const movFromDebug: Handler = (cpu, insn) => {
@@ -54,7 +54,7 @@ export const movToDebug: Handler = (cpu, insn) => {
   const denied = denies(cpu);
   if (denied) return denied;
   const value = readRegister(cpu.state, insn.op1Register);
-  if (index >= 6 && value >> 32n) return GP0;
+  if (index >= 6 && value >> 32n) return gp0('debug-register-upper-half');
   cpu.state.setU64(addressOf(index), settled(index, value));
   return next(cpu, insn);
 };

@@ -15,7 +15,7 @@ import { bound, int, int1, int3, into, iret } from './interrupts.ts';
 import { input, inputString, output, outputString } from './io.ts';
 import * as misc from './misc.ts';
 import { rdmsr, wrmsr } from './msr.ts';
-import { next, UD } from './operands.ts';
+import { next, ud } from './operands.ts';
 import type { Handler, Microresult } from './result.ts';
 import {
   loadFarPointer,
@@ -188,12 +188,12 @@ export const isMicrocoded = (insn: Instruction): boolean => rowOf(insn) !== unde
  * An instruction that neither the engine nor the microcode knows is reported as unimplemented and raises #UD.
  */
 export const execute = (cpu: Cpu, insn: Instruction): Fault | Microresult => {
-  if (!isOffered(insn, cpu.model.features)) return UD;
+  if (!isOffered(insn, cpu.model.features)) return ud('not-offered');
   const row = rowOf(insn);
   if (row === undefined) {
     if (!UNDEFINED.has(insn.mnemonic)) cpu.unimplemented(`instruction ${(NAMES[insn.mnemonic] ?? '?').toLowerCase()}`);
-    return UD;
+    return ud('undefined-opcode');
   }
-  if (row.feature !== undefined && !cpu.model.features.has(row.feature)) return UD;
+  if (row.feature !== undefined && !cpu.model.features.has(row.feature)) return ud('not-offered');
   return row.handler(cpu, insn);
 };

@@ -3,17 +3,14 @@
 import { Code, type Instruction, Mnemonic } from 'iced-x86';
 import { CR0_EM, CR0_MP, CR0_TS, CR4_OSFXSR } from '../../x86/control.ts';
 import { GPR } from '../../x86/registers.ts';
-import { VECTOR } from '../../x86/vectors.ts';
-import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import { type AccessBytes, type Cpu, type Fault, isFault } from '../state/cpu.ts';
 import * as at from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 import { linearMask } from './modes.ts';
-import { GP0, linearAddress, memoryPlace, next, probeLinear, readOperand, UD, writeOperand } from './operands.ts';
+import { gp0, linearAddress, memoryPlace, next, nm, probeLinear, readOperand, ud, writeOperand } from './operands.ts';
 import type { Handler } from './result.ts';
 import * as regs from './x87/registers.ts';
 import { pending, ready, x87Denied } from './x87/step.ts';
-
-const NM = fault(VECTOR.NM);
 
 // Offsets in the FXSAVE area.
 const FTW = 4;
@@ -37,8 +34,9 @@ const anyOf = (cpu: Cpu, bits: bigint): boolean => (cpu.state.u64(at.CR0) & bits
 
 /** SSE needs EM clear and CR4.OSFXSR set, else #UD; TS set is #NM. */
 export const sseDenied = (cpu: Cpu): Fault | undefined => {
-  if (anyOf(cpu, CR0_EM) || !(cpu.state.u64(at.CR4) & CR4_OSFXSR)) return UD;
-  return anyOf(cpu, CR0_TS) ? NM : undefined;
+  if (anyOf(cpu, CR0_EM)) return ud('x87-emulated');
+  if (!(cpu.state.u64(at.CR4) & CR4_OSFXSR)) return ud('osfxsr-not-enabled');
+  return anyOf(cpu, CR0_TS) ? nm('task-switched') : undefined;
 };
 
 /** x87 state as FNINIT leaves it. */
@@ -85,14 +83,14 @@ export const fldcw: Handler = (cpu, insn) => {
 /** FWAIT: #NM where a task switch is pending and monitored, #MF where an exception is. */
 export const fwait: Handler = (cpu, insn) => {
   const cr0 = cpu.state.u64(at.CR0);
-  if ((cr0 & (CR0_MP | CR0_TS)) === (CR0_MP | CR0_TS)) return NM;
+  if ((cr0 & (CR0_MP | CR0_TS)) === (CR0_MP | CR0_TS)) return nm('task-switched');
   return pending(cpu) ?? next(cpu, insn);
 };
 
 /** EMMS marks all x87 registers empty; TOP is 0 as after any MMX instruction. */
 export const emms: Handler = (cpu, insn) => {
-  if (anyOf(cpu, CR0_EM)) return UD;
-  const denied = anyOf(cpu, CR0_TS) ? NM : pending(cpu);
+  if (anyOf(cpu, CR0_EM)) return ud('x87-emulated');
+  const denied = anyOf(cpu, CR0_TS) ? nm('task-switched') : pending(cpu);
   if (denied) return denied;
   regs.enterMmx(cpu.state);
   regs.setTags(cpu.state, 0);
@@ -104,7 +102,7 @@ export const ldmxcsr: Handler = (cpu, insn) => {
   if (denied) return denied;
   const value = readOperand(cpu, insn, 0, 4);
   if (isFault(value)) return value;
-  if (value & ~BigInt(MXCSR_MASK)) return GP0;
+  if (value & ~BigInt(MXCSR_MASK)) return gp0('mxcsr-reserved-bit');
   cpu.state.setU32(at.MXCSR, Number(value));
   return next(cpu, insn);
 };
@@ -119,7 +117,7 @@ const areaAddress = (cpu: Cpu, insn: Instruction, write: boolean): bigint | Faul
   const place = memoryPlace(cpu, insn);
   const linear = linearAddress(cpu, place.segment, place.offset, 512, write);
   if (isFault(linear)) return linear;
-  return linear & 15n ? GP0 : linear;
+  return linear & 15n ? gp0('fxsave-area-misaligned') : linear;
 };
 
 /** XMM8 to XMM15 are saved and restored in 64-bit mode only. */
@@ -174,7 +172,7 @@ export const fxrstor: Handler = (cpu, insn) => {
   const words = readArea(cpu, area);
   if (isFault(words)) return words;
   const mxcsr = (words[MXCSR_AT / 8] ?? 0n) & 0xffff_ffffn;
-  if (mxcsr & ~BigInt(MXCSR_MASK)) return GP0;
+  if (mxcsr & ~BigInt(MXCSR_MASK)) return gp0('mxcsr-reserved-bit');
   for (const [n, word] of words.entries()) {
     const offset = 8 * n;
     cpu.state.setU64(at.FXSTATE + offset, offset === MXCSR_AT ? mxcsr : areaFieldKept(offset, word, isWide(insn)));

@@ -112,7 +112,7 @@ const deliverReal = (cpu: Cpu, event: InterruptEvent): Delivery => {
   const { vector } = event;
   if (4 * vector + 3 > table.limit) {
     const reason = `interrupt table limit ${hex(table.limit)}: no vector ${vector}`;
-    return failed(fault(VECTOR.GP, errorOfGate(event)), reason);
+    return failed(fault('ivt-limit', VECTOR.GP, errorOfGate(event)), reason);
   }
   const entry = cpu.readLinear((table.base + BigInt(4 * vector)) & linearMask(state), 4, IMPLICIT);
   if (isFault(entry)) return failedDoing(entry, `reading vector ${vector} of the interrupt table`);
@@ -134,7 +134,10 @@ const readGate = (cpu: Cpu, event: InterruptEvent, long: boolean): Gate | Failur
   const table = state.table(at.IDTR);
   const bytes = long ? 16 : 8;
   if (vector * bytes + bytes - 1 > table.limit) {
-    return failed(fault(VECTOR.GP, errorOfGate(event)), `IDT limit ${hex(table.limit)}: no gate ${vector}`);
+    return failed(
+      fault('idt-limit', VECTOR.GP, errorOfGate(event)),
+      `IDT limit ${hex(table.limit)}: no gate ${vector}`,
+    );
   }
   const address = (table.base + BigInt(vector * bytes)) & linearMask(state);
   const low = cpu.readLinear(address, 8, IMPLICIT);
@@ -154,12 +157,15 @@ const checkGate = (cpu: Cpu, event: InterruptEvent, gate: Gate, long: boolean): 
   const name = (): string => `gate ${event.vector}`;
   if (gate.isSegment || !(long ? LONG_GATES : LEGACY_GATES).includes(gate.type)) {
     const kind = gate.isSegment ? 'a segment descriptor' : `a ${systemTypeName(gate.type)}`;
-    return failed(fault(VECTOR.GP, error), `${name()} is ${kind}`);
+    return failed(fault('idt-gate-type', VECTOR.GP, error), `${name()} is ${kind}`);
   }
   if (event.source === 'software' && gate.dpl < cpu.state.cpl) {
-    return failed(fault(VECTOR.GP, error), `${name()} has DPL ${gate.dpl}, the program runs at ${cpu.state.cpl}`);
+    return failed(
+      fault('idt-gate-privilege', VECTOR.GP, error),
+      `${name()} has DPL ${gate.dpl}, the program runs at ${cpu.state.cpl}`,
+    );
   }
-  return gate.present ? undefined : failed(fault(VECTOR.NP, error), `${name()} not present`);
+  return gate.present ? undefined : failed(fault('idt-gate-not-present', VECTOR.NP, error), `${name()} not present`);
 };
 
 /** The handler's code segment, checked. */
@@ -167,22 +173,26 @@ const handlerCode = (cpu: Cpu, event: InterruptEvent, gate: Gate, long: boolean)
   const ext = extOf(event);
   const { selector } = gate;
   const where = (): string => `gate ${event.vector}: code selector ${hex(selector)}`;
-  if (isNull(selector)) return failed(fault(VECTOR.GP, ext), `${where()} is null`);
+  if (isNull(selector)) return failed(fault('handler-code-null', VECTOR.GP, ext), `${where()} is null`);
   const code = findDescriptor(cpu, selector, { ext });
   if (isFault(code)) return failedDoing(code, where());
   const error = selectorError(selector, ext);
-  if (!code.isCode) return failed(fault(VECTOR.GP, error), `${where()} is not code`);
+  if (!code.isCode) return failed(fault('handler-code-not-code', VECTOR.GP, error), `${where()} is not code`);
   if (code.dpl > cpu.state.cpl) {
     return failed(
-      fault(VECTOR.GP, error),
+      fault('handler-code-dpl', VECTOR.GP, error),
       `${where()} has DPL ${code.dpl}, below the interrupted level ${cpu.state.cpl}`,
     );
   }
   if (isVm86(cpu.state) && (code.isConforming || code.dpl !== 0)) {
-    return failed(fault(VECTOR.GP, error), `${where()} does not leave virtual-8086 mode for level 0`);
+    return failed(
+      fault('handler-vm86-level', VECTOR.GP, error),
+      `${where()} does not leave virtual-8086 mode for level 0`,
+    );
   }
-  if (!code.present) return failed(fault(VECTOR.NP, error), `${where()} not present`);
-  if (long && (!code.long || code.big)) return failed(fault(VECTOR.GP, error), `${where()} is not 64-bit code`);
+  if (!code.present) return failed(fault('handler-code-not-present', VECTOR.NP, error), `${where()} not present`);
+  if (long && (!code.long || code.big))
+    return failed(fault('handler-not-64-bit', VECTOR.GP, error), `${where()} is not 64-bit code`);
   return code;
 };
 

@@ -13,7 +13,8 @@ export type InnerStack = { readonly stack: Stack; readonly segment: Segment };
 /** Reads a field of the current TSS; beyond its limit #TS(TR). */
 const tssField = (cpu: Cpu, offset: number, bytes: 2 | 4 | 8, ext: number): bigint | Fault => {
   const tr = cpu.state.segment(SEG.TR);
-  if (offset + bytes - 1 > tr.limit) return fault(VECTOR.TS, (tr.selector & SELECTOR_MASK) | ext);
+  if (offset + bytes - 1 > tr.limit)
+    return fault('tss-field-beyond-limit', VECTOR.TS, (tr.selector & SELECTOR_MASK) | ext);
   return cpu.readLinear((tr.base + BigInt(offset)) & linearMask(cpu.state), bytes, IMPLICIT);
 };
 

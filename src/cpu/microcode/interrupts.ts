@@ -9,7 +9,7 @@ import { type CpuState, SEG } from '../state/state.ts';
 import { breakpointsEnabled } from './breakpoints.ts';
 import { deliver, type InterruptEvent } from './gates.ts';
 import { iopl, isLongActive, isProtected, isVm86 } from './modes.ts';
-import { GP0, memoryPlace, nextRip, next, readAt, readRegister, registerBytes } from './operands.ts';
+import { gp0, memoryPlace, next, nextRip, readAt, readRegister, registerBytes } from './operands.ts';
 import { commitReturn, prepareReturn } from './returns.ts';
 import type { Handler, Microresult } from './result.ts';
 import { addressSegment } from './selectors.ts';
@@ -32,7 +32,7 @@ const interrupt = (
 };
 
 export const int: Handler = (cpu, insn) => {
-  if (isVm86(cpu.state) && iopl(cpu.state) < 3) return GP0;
+  if (isVm86(cpu.state) && iopl(cpu.state) < 3) return gp0('vm86-needs-iopl-3');
   return interrupt(cpu, insn, insn.immediate8, 'software');
 };
 export const int3: Handler = (cpu, insn) => interrupt(cpu, insn, VECTOR.BP, 'software');
@@ -54,7 +54,7 @@ export const bound: Handler = (cpu, insn): Fault | Microresult => {
   if (isFault(upper)) return upper;
   const index = BigInt.asIntN(bits, readRegister(cpu.state, insn.op0Register));
   const outside = index < BigInt.asIntN(bits, lower) || index > BigInt.asIntN(bits, upper);
-  return outside ? fault(VECTOR.BR) : next(cpu, insn);
+  return outside ? fault('bound-exceeded', VECTOR.BR) : next(cpu, insn);
 };
 
 const BYTES = new Map<Code, AccessBytes>([
@@ -88,7 +88,7 @@ const iretReal = (
   [rip = 0n, cs = 0n, image = 0n]: readonly bigint[],
 ): Fault | Microresult => {
   const { state } = cpu;
-  if (rip > BigInt(state.segment(SEG.CS).limit)) return GP0;
+  if (rip > BigInt(state.segment(SEG.CS).limit)) return gp0('iret-target-beyond-limit');
   mergeFlags(state, image, loadable(state, bytes));
   state.setSegment(SEG.CS, addressSegment(state, SEG.CS, Number(cs & 0xffffn)));
   setStackPointer(state, stack, stack.sp + BigInt(3 * bytes));
@@ -99,7 +99,7 @@ const iretReal = (
 
 /** NT asks for the previous task, before the stack is looked at; IA-32e mode has no tasks to go back to. */
 const iretTask = (cpu: Cpu, insn: Instruction): Fault | Microresult => {
-  if (isLongActive(cpu.state)) return GP0;
+  if (isLongActive(cpu.state)) return gp0('iret-task-in-long-mode');
   const task = previousTask(cpu);
   return isFault(task) ? task : switchByInstruction(cpu, { task, how: 'return', returnRip: nextRip(cpu, insn) });
 };
@@ -113,7 +113,7 @@ export const iret: Handler = (cpu, insn) => {
   // NMIs are taken again from here on, also where the IRET faults (SDM 3A 6.7.1, 3C 27.2.3).
   state.setU32(at.NMI_BLOCKED, 0);
   const vm86 = isVm86(state);
-  if (vm86 && iopl(state) < 3) return GP0;
+  if (vm86 && iopl(state) < 3) return gp0('vm86-needs-iopl-3');
   if (isProtected(state) && !vm86 && state.rflags & FLAGS.NT) return iretTask(cpu, insn);
   const stack = currentStack(state);
   const values = peekAll(cpu, stack, bytes, 3);

@@ -7,7 +7,7 @@ import { GPR } from '../../x86/registers.ts';
 import { type Cpu, type Fault, isFault } from '../state/cpu.ts';
 import { SEG, type SegmentIndex } from '../state/state.ts';
 import { iopl, isProtected, isVm86, linearMask, MASK16, MASK32, MASK64 } from './modes.ts';
-import { GP0, linearAddress, next, probeLinear, readRegister, segmentOf, writeRegister } from './operands.ts';
+import { gp0, linearAddress, next, probeLinear, readRegister, segmentOf, writeRegister } from './operands.ts';
 import type { Handler, Microresult } from './result.ts';
 import { IMPLICIT } from './selectors.ts';
 
@@ -16,7 +16,7 @@ type PortBytes = 1 | 2 | 4;
 /** Two bytes of the TSS from an offset, as the processor reads the permission map: always a pair. */
 const tssPair = (cpu: Cpu, offset: number): number | Fault => {
   const tr = cpu.state.segment(SEG.TR);
-  if (offset + 1 > tr.limit) return GP0;
+  if (offset + 1 > tr.limit) return gp0('io-map-beyond-tss');
   const value = cpu.readLinear((tr.base + BigInt(offset)) & linearMask(cpu.state), 2, IMPLICIT);
   return isFault(value) ? value : Number(value);
 };
@@ -25,12 +25,12 @@ const tssPair = (cpu: Cpu, offset: number): number | Fault => {
 const bitmapDenies = (cpu: Cpu, port: number, bytes: PortBytes): Fault | undefined => {
   const { attributes } = cpu.state.segment(SEG.TR);
   const type = attributes & 15;
-  if (!(attributes & ATTR_P) || (type !== TYPE.TSS32_AVAILABLE && type !== TYPE.TSS32_BUSY)) return GP0;
+  if (!(attributes & ATTR_P) || (type !== TYPE.TSS32_AVAILABLE && type !== TYPE.TSS32_BUSY)) return gp0('io-no-tss');
   const map = tssPair(cpu, TSS_IO_MAP_BASE);
   if (isFault(map)) return map;
   const bits = tssPair(cpu, map + (port >> 3));
   if (isFault(bits)) return bits;
-  return (bits >> (port & 7)) & ((1 << bytes) - 1) ? GP0 : undefined;
+  return (bits >> (port & 7)) & ((1 << bytes) - 1) ? gp0('io-not-permitted') : undefined;
 };
 
 /** May this program use the port? By IOPL, else by the bitmap. */

@@ -6,7 +6,7 @@ import { DEFINED_FLAGS, FLAGS } from '../../x86/flags.ts';
 import { type AccessBytes, type Cpu, type Fault, isFault } from '../state/cpu.ts';
 import * as at from '../state/layout.ts';
 import { iopl, isCanonical, isCanonicalBase, isVm86, linearMask } from './modes.ts';
-import { GP0, linearAddress, memoryPlace, next, readAt, readRegister, supervisorOnly, UD } from './operands.ts';
+import { gp0, linearAddress, memoryPlace, next, readAt, readRegister, supervisorOnly, ud } from './operands.ts';
 import type { Handler, Microresult } from './result.ts';
 import { SEG } from '../state/state.ts';
 import { shadowOfSti } from './shadow.ts';
@@ -18,7 +18,8 @@ const setInterruptFlag = (cpu: Cpu, on: boolean): void => {
 };
 
 /** CLI and STI need CPL <= IOPL; there are no virtual interrupts (VME, PVI). */
-const interruptFlagDenied = (cpu: Cpu): Fault | undefined => (cpu.state.cpl > iopl(cpu.state) ? GP0 : undefined);
+const interruptFlagDenied = (cpu: Cpu): Fault | undefined =>
+  cpu.state.cpl > iopl(cpu.state) ? gp0('interrupt-flag-privilege') : undefined;
 
 export const cli: Handler = (cpu, insn) => {
   const denied = interruptFlagDenied(cpu);
@@ -54,7 +55,7 @@ const FLAG_BYTES = new Map<Code, AccessBytes>([
 
 export const pushf: Handler = (cpu, insn) => {
   const { state } = cpu;
-  if (isVm86(state) && iopl(state) < 3) return GP0;
+  if (isVm86(state) && iopl(state) < 3) return gp0('vm86-needs-iopl-3');
   const stack = currentStack(state);
   const image = BigInt(state.rflags & ~(FLAGS.RF | FLAGS.VM));
   const bytes = FLAG_BYTES.get(insn.code) ?? 8;
@@ -75,7 +76,7 @@ const popfMask = (cpu: Cpu, bytes: AccessBytes): number => {
 
 export const popf: Handler = (cpu, insn): Fault | Microresult => {
   const { state } = cpu;
-  if (isVm86(state) && iopl(state) < 3) return GP0;
+  if (isVm86(state) && iopl(state) < 3) return gp0('vm86-needs-iopl-3');
   const bytes = FLAG_BYTES.get(insn.code) ?? 8;
   const stack = currentStack(state);
   const value = peek(cpu, stack, 0, bytes);
@@ -92,7 +93,7 @@ export const popf: Handler = (cpu, insn): Fault | Microresult => {
 export const setAlignmentFlag =
   (on: boolean): Handler =>
   (cpu, insn) => {
-    if (cpu.state.cpl !== 0) return UD;
+    if (cpu.state.cpl !== 0) return ud('smap-flag-privilege');
     const flags = cpu.state.u32(at.FLAGS_REST);
     cpu.state.setU32(at.FLAGS_REST, on ? flags | FLAGS.AC : flags & ~FLAGS.AC);
     cpu.modeChanged();
@@ -125,9 +126,9 @@ export const invpcid: Handler = (cpu, insn) => {
   if (isFault(linear)) return linear;
   const pcid = low & 0xfffn;
   const needsPcid = type < 2n;
-  if (type > 3n || low >> 12n) return GP0;
-  if (needsPcid && pcid !== 0n && !(state.u64(at.CR4) & CR4_PCIDE)) return GP0;
-  if (type === 0n && !isCanonicalBase(cpu, linear)) return GP0;
+  if (type > 3n || low >> 12n) return gp0('invpcid-type-or-pcid');
+  if (needsPcid && pcid !== 0n && !(state.u64(at.CR4) & CR4_PCIDE)) return gp0('invpcid-pcid-without-pcide');
+  if (type === 0n && !isCanonicalBase(cpu, linear)) return gp0('invpcid-address-not-canonical');
   // Types 0, 1 and 3 spare global translations; type 2 does not.
   cpu.flushTlb(type === 2n);
   return next(cpu, insn);

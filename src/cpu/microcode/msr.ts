@@ -23,7 +23,7 @@ import * as at from '../state/layout.ts';
 import { SEG, type SegmentIndex } from '../state/state.ts';
 import { writeEfer } from './control.ts';
 import { isCanonicalBase, MASK32 } from './modes.ts';
-import { GP0, next, supervisorOnly } from './operands.ts';
+import { gp0, next, supervisorOnly } from './operands.ts';
 import type { Handler } from './result.ts';
 
 const TSC_ADJUST = at.msrAddress(msrSlot(MSR_IA32_TSC_ADJUST));
@@ -89,9 +89,9 @@ const valueOf = (cpu: Cpu, msr: Msr): bigint => {
 
 /** @returns the value, or #GP(0) where there is no such MSR */
 export const readMsr = (cpu: Cpu, number: number): bigint | Fault => {
-  if (cpu.apic && isApicMsr(number)) return cpu.apic.readMsr(number) ?? GP0;
+  if (cpu.apic && isApicMsr(number)) return cpu.apic.readMsr(number) ?? gp0('apic-msr');
   const msr = lookUp(cpu, number, 'rdmsr');
-  return msr === undefined ? GP0 : valueOf(cpu, msr);
+  return msr === undefined ? gp0('no-such-msr') : valueOf(cpu, msr);
 };
 
 const MTRR_ONE_TYPE: ReadonlySet<number> = new Set([
@@ -110,9 +110,10 @@ const refuses = (cpu: Cpu, msr: Msr, value: bigint): boolean => {
 
 /** @returns #GP(0) where there is no such MSR or it does not take this value */
 export const writeMsr = (cpu: Cpu, number: number, value: bigint): Fault | undefined => {
-  if (cpu.apic && isApicMsr(number)) return cpu.apic.writeMsr(number, value) ? undefined : GP0;
+  if (cpu.apic && isApicMsr(number)) return cpu.apic.writeMsr(number, value) ? undefined : gp0('apic-msr');
   const msr = lookUp(cpu, number, 'wrmsr');
-  if (msr === undefined || refuses(cpu, msr, value)) return GP0;
+  if (msr === undefined) return gp0('no-such-msr');
+  if (refuses(cpu, msr, value)) return gp0('msr-value-refused');
   const kept = KEPT_ELSEWHERE.get(number);
   if (kept) return kept.write(cpu, value);
   if (msr.slot !== undefined) cpu.state.setU64(at.msrAddress(msr.slot), value);

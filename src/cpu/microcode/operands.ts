@@ -1,5 +1,6 @@
 // Operands of a decoded instruction: registers by their iced-x86 names, and memory through segmentation (SDM 3A 5.3).
 
+import type { ReasonId } from '../../x86/reasons.ts';
 import { type Instruction, OpKind, Register } from 'iced-x86';
 import { ATTR_CODE, ATTR_DB, ATTR_DC, ATTR_P, ATTR_RW } from '../../x86/descriptors.ts';
 import { VECTOR } from '../../x86/vectors.ts';
@@ -8,8 +9,10 @@ import { type CpuState, SEG, type SegmentIndex } from '../state/state.ts';
 import { codeMask, isCanonical, isProtected, linearMask, MASK16, MASK32, MASK64 } from './modes.ts';
 import type { Microresult } from './result.ts';
 
-export const GP0 = fault(VECTOR.GP, 0);
-export const UD = fault(VECTOR.UD);
+/** #GP(0), #UD and #NM, each with the check that failed. */
+export const gp0 = (reason: ReasonId): Fault => fault(reason, VECTOR.GP, 0);
+export const ud = (reason: ReasonId): Fault => fault(reason, VECTOR.UD);
+export const nm = (reason: ReasonId): Fault => fault(reason, VECTOR.NM);
 
 /** Steps to the following instruction. */
 export const next = (cpu: Cpu, insn: Instruction): Microresult => {
@@ -149,13 +152,13 @@ export const linearAddress = (
   const { state } = cpu;
   const violation = segment === SEG.SS ? VECTOR.SS : VECTOR.GP;
   if (!state.mode64) {
-    if (!segmentAllows(state, segment, offset, bytes, write)) return fault(violation, 0);
+    if (!segmentAllows(state, segment, offset, bytes, write)) return fault('segment-limit', violation, 0);
     return (state.segment(segment).base + offset) & MASK32;
   }
   const base = segment === SEG.FS || segment === SEG.GS ? state.segment(segment).base : 0n;
   const linear = (base + offset) & MASK64;
   const last = (linear + BigInt(bytes - 1)) & MASK64;
-  return isCanonical(state, linear) && isCanonical(state, last) ? linear : fault(violation, 0);
+  return isCanonical(state, linear) && isCanonical(state, last) ? linear : fault('address-not-canonical', violation, 0);
 };
 
 /** @param access `unaligned` for parts of a larger operand */
@@ -225,4 +228,5 @@ export const writeOperand = (
 };
 
 /** #GP(0) for an instruction of privilege level 0 outside it. */
-export const supervisorOnly = (cpu: Cpu): Fault | undefined => (cpu.state.cpl === 0 ? undefined : GP0);
+export const supervisorOnly = (cpu: Cpu): Fault | undefined =>
+  cpu.state.cpl === 0 ? undefined : gp0('privileged-instruction');

@@ -5,7 +5,7 @@ import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../state
 import { VECTOR } from '../../x86/vectors.ts';
 import { SEG, type Segment, type SegmentIndex } from '../state/state.ts';
 import { isLongActive } from './modes.ts';
-import { GP0 } from './operands.ts';
+import { gp0 } from './operands.ts';
 import {
   checkCode,
   checkOffset,
@@ -47,7 +47,9 @@ export type PreparedReturn = {
 /** The stack segment an outer return takes; null is good for 64-bit code below level 3. */
 const outerSegment = (cpu: Cpu, selector: number, level: number, toLong: boolean): Segment | Fault => {
   if (isNull(selector)) {
-    return toLong && level !== 3 && (selector & SELECTOR_RPL) === level ? NULL_SEGMENT(selector) : GP0;
+    return toLong && level !== 3 && (selector & SELECTOR_RPL) === level
+      ? NULL_SEGMENT(selector)
+      : gp0('return-stack-null');
   }
   const found = checkStackSegment(cpu, selector, level);
   if (isFault(found)) return found;
@@ -71,11 +73,11 @@ const outerStack = (cpu: Cpu, request: FarReturn, code: Found, level: number): P
 export const prepareReturn = (cpu: Cpu, request: FarReturn): PreparedReturn | Fault => {
   const { state } = cpu;
   const { selector, rip, stack } = request;
-  if (isNull(selector)) return GP0;
+  if (isNull(selector)) return gp0('return-code-null');
   const code = findDescriptor(cpu, selector);
   if (isFault(code)) return code;
   const level = selector & SELECTOR_RPL;
-  if (level < state.cpl) return fault(VECTOR.GP, selectorError(selector));
+  if (level < state.cpl) return fault('return-to-inner-level', VECTOR.GP, selectorError(selector));
   const refused = checkCode(cpu, code, { cpl: state.cpl, how: 'return' });
   if (refused) return refused;
   const prepared =

@@ -11,7 +11,7 @@ import {
   readOperand,
   registerBytes,
   segmentOf,
-  UD,
+  ud,
   writeOperand,
   writeRegister,
 } from './operands.ts';
@@ -33,7 +33,7 @@ const load = (cpu: Cpu, register: Register, selector: number, shadow: boolean): 
 };
 
 export const movToSegment: Handler = (cpu, insn) => {
-  if (insn.op0Register === Register.CS) return UD;
+  if (insn.op0Register === Register.CS) return ud('undefined-opcode');
   const selector = readOperand(cpu, insn, 1, 2);
   if (isFault(selector)) return selector;
   return load(cpu, insn.op0Register, Number(selector), true) ?? next(cpu, insn);
@@ -111,7 +111,7 @@ const FAR_POINTER = new Map<number, Register>(
 /** LDS, LES, LFS, LGS, LSS: offset, then selector, from memory. */
 export const loadFarPointer: Handler = (cpu, insn: Instruction) => {
   const register = FAR_POINTER.get(insn.code);
-  if (register === undefined || insn.op1Kind !== OpKind.Memory) return UD;
+  if (register === undefined || insn.op1Kind !== OpKind.Memory) return ud('undefined-opcode');
   const bytes = registerBytes(insn.op0Register);
   const place = memoryPlace(cpu, insn);
   const offset = readAt(cpu, place, 0, bytes);

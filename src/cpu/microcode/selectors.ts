@@ -61,7 +61,7 @@ export const findDescriptor = (cpu: Cpu, selector: number, lookup: Lookup = {}):
   const table = tableOf(state, selector);
   const offset = selector & 0xfff8;
   if (table === undefined || offset + (lookup.wide ? 15 : 7) > table.limit) {
-    return fault(lookup.vector ?? VECTOR.GP, selectorError(selector, lookup.ext));
+    return fault('selector-beyond-table', lookup.vector ?? VECTOR.GP, selectorError(selector, lookup.ext));
   }
   const address = (table.base + BigInt(offset)) & linearMask(state);
   const low = cpu.readLinear(address, 8, IMPLICIT);
@@ -131,12 +131,12 @@ export type CodeCheck = {
 export const checkCode = (cpu: Cpu, found: Found, { ext = 0, cpl, how }: CodeCheck): Fault | undefined => {
   const error = selectorError(found.selector, ext);
   const rpl = found.selector & SELECTOR_RPL;
-  if (!found.isCode) return fault(VECTOR.GP, error);
-  if (isLongActive(cpu.state) && found.long && found.big) return fault(VECTOR.GP, error);
+  if (!found.isCode) return fault('code-segment-not-code', VECTOR.GP, error);
+  if (isLongActive(cpu.state) && found.long && found.big) return fault('code-segment-long-and-big', VECTOR.GP, error);
   const level = how === 'return' ? rpl : cpl;
-  if (found.isConforming ? found.dpl > level : found.dpl !== level) return fault(VECTOR.GP, error);
-  if (how === 'direct' && !found.isConforming && rpl > cpl) return fault(VECTOR.GP, error);
-  return found.present ? undefined : fault(VECTOR.NP, error);
+  if (found.isConforming ? found.dpl > level : found.dpl !== level) return fault('code-segment-dpl', VECTOR.GP, error);
+  if (how === 'direct' && !found.isConforming && rpl > cpl) return fault('code-segment-rpl', VECTOR.GP, error);
+  return found.present ? undefined : fault('code-segment-not-present', VECTOR.NP, error);
 };
 
 /** Is the offset one that code in this segment can run at? #GP(0) if not. */
@@ -145,7 +145,7 @@ export const checkOffset = (cpu: Cpu, found: Descriptor, offset: bigint, ext = 0
     isLongActive(cpu.state) && found.long
       ? isCanonical(cpu.state, offset)
       : offset <= MASK32 && Number(offset) <= found.limit;
-  return ok ? undefined : fault(VECTOR.GP, ext);
+  return ok ? undefined : fault('target-offset-not-executable', VECTOR.GP, ext);
 };
 
 /** Checks a stack segment against the level it will serve. @param vector #TS where the selector came from a TSS */
@@ -157,11 +157,13 @@ export const checkStackSegment = (
   ext = 0,
 ): Found | Fault => {
   const error = selectorError(selector, ext);
-  if (isNull(selector)) return fault(vector, ext);
+  if (isNull(selector)) return fault('stack-segment-null', vector, ext);
   const found = findDescriptor(cpu, selector, { vector, ext });
   if (isFault(found)) return found;
-  if ((selector & SELECTOR_RPL) !== cpl || !found.isWritableData || found.dpl !== cpl) return fault(vector, error);
-  return found.present ? found : fault(VECTOR.SS, error);
+  if ((selector & SELECTOR_RPL) !== cpl) return fault('stack-segment-rpl', vector, error);
+  if (!found.isWritableData) return fault('stack-segment-not-writable', vector, error);
+  if (found.dpl !== cpl) return fault('stack-segment-dpl', vector, error);
+  return found.present ? found : fault('stack-segment-not-present', VECTOR.SS, error);
 };
 
 const loadStackSelector = (cpu: Cpu, selector: number): Fault | Segment => {
@@ -179,10 +181,10 @@ const loadDataSelector = (cpu: Cpu, selector: number): Fault | Segment => {
   const found = findDescriptor(cpu, selector);
   if (isFault(found)) return found;
   const error = selectorError(selector);
-  if (!found.isReadable) return fault(VECTOR.GP, error);
+  if (!found.isReadable) return fault('data-segment-not-readable', VECTOR.GP, error);
   const weakest = Math.max(cpu.state.cpl, selector & SELECTOR_RPL);
-  if (!found.isConforming && weakest > found.dpl) return fault(VECTOR.GP, error);
-  if (!found.present) return fault(VECTOR.NP, error);
+  if (!found.isConforming && weakest > found.dpl) return fault('data-segment-privilege', VECTOR.GP, error);
+  if (!found.present) return fault('data-segment-not-present', VECTOR.NP, error);
   return markAccessed(cpu, found) ?? segmentFrom(found);
 };
 

@@ -55,13 +55,13 @@ const linear = (cpu: Cpu, stack: Stack, offset: bigint, bytes: number): bigint |
   if (segment === undefined) {
     const last = (offset + BigInt(bytes - 1)) & MASK64;
     const inside = isCanonical(cpu.state, offset) && (!crosses(offset, bytes) || isCanonical(cpu.state, last));
-    return inside ? offset : fault(VECTOR.SS, stack.error);
+    return inside ? offset : fault('stack-address-not-canonical', VECTOR.SS, stack.error);
   }
   const first = Number(offset);
   const last = first + bytes - 1;
   const inside =
     segment.attributes & ATTR_DC ? first > segment.limit && last <= Number(stack.mask) : last <= segment.limit;
-  return inside ? (segment.base + offset) & MASK32 : fault(VECTOR.SS, stack.error);
+  return inside ? (segment.base + offset) & MASK32 : fault('stack-limit', VECTOR.SS, stack.error);
 };
 
 const offsetOf = (stack: Stack, displacement: number): bigint => (stack.sp + BigInt(displacement)) & stack.mask;

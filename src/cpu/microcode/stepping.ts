@@ -7,7 +7,7 @@ import { FLAGS } from '../../x86/flags.ts';
 import { MSR_IA32_DEBUGCTL, msrSlot } from '../../x86/msr.ts';
 import { GPR } from '../../x86/registers.ts';
 import { VECTOR } from '../../x86/vectors.ts';
-import { type Cpu, type Fault, isFault } from '../state/cpu.ts';
+import { type Cpu, type Fault, isFault, fault } from '../state/cpu.ts';
 import * as at from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 import { breakpointsEnabled, dataHits, instructionHits } from './breakpoints.ts';
@@ -39,7 +39,7 @@ export type DebugStep = {
 
 const NOTHING = { mnemonic: Mnemonic.INVALID, next: 0n, flow: FlowControl.Next, hits: 0n, repeat: undefined };
 
-const debugFault = (dr6: bigint): Fault => ({ kind: 'fault', vector: VECTOR.DB, trap: true, dr6 });
+const debugFault = (dr6: bigint): Fault => ({ ...fault('debug-trap', VECTOR.DB), trap: true, dr6 });
 
 const COMPARES: ReadonlySet<Mnemonic> = new Set([
   ...[Mnemonic.Cmpsb, Mnemonic.Cmpsw, Mnemonic.Cmpsd, Mnemonic.Cmpsq],

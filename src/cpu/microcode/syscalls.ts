@@ -20,7 +20,7 @@ import type { Cpu, Fault } from '../state/cpu.ts';
 import * as at from '../state/layout.ts';
 import { type CpuState, SEG } from '../state/state.ts';
 import { isCanonical, isCanonicalBase, isLongActive, isProtected, MASK32 } from './modes.ts';
-import { GP0, next, nextRip, readRegister, registerBytes, supervisorOnly, UD, writeRegister } from './operands.ts';
+import { gp0, next, nextRip, readRegister, registerBytes, supervisorOnly, ud, writeRegister } from './operands.ts';
 import type { Handler } from './result.ts';
 
 const cell = (msr: number): number => at.msrAddress(msrSlot(msr));
@@ -50,7 +50,7 @@ const syscallEnabled = (cpu: Cpu): boolean => cpu.state.mode64 && (cpu.state.u64
 
 export const syscall: Handler = (cpu, insn) => {
   const { state } = cpu;
-  if (!syscallEnabled(cpu)) return UD;
+  if (!syscallEnabled(cpu)) return ud('syscall-not-enabled');
   const { rflags } = state;
   state.setReg(GPR.RCX, nextRip(cpu, insn));
   state.setReg(GPR.R11, BigInt(rflags & ~FLAGS.RF));
@@ -68,12 +68,12 @@ const SYSRET_FLAGS = DEFINED_FLAGS & ~(FLAGS.RF | FLAGS.VM);
 
 export const sysret: Handler = (cpu, insn) => {
   const { state } = cpu;
-  if (!syscallEnabled(cpu)) return UD;
+  if (!syscallEnabled(cpu)) return ud('syscall-not-enabled');
   const denied = supervisorOnly(cpu);
   if (denied) return denied;
   const long = insn.code === Code.Sysretq;
   const target = long ? state.reg(GPR.RCX) : state.reg(GPR.RCX) & MASK32;
-  if (!isCanonical(state, target)) return GP0;
+  if (!isCanonical(state, target)) return gp0('sysret-target-not-canonical');
   const base = Number((state.u64(STAR) >> 48n) & 0xffffn);
   state.rflags = Number(state.reg(GPR.R11) & MASK32) & SYSRET_FLAGS;
   setFlat(state, 3, long, (base + (long ? 16 : 0)) | 3, (base + 8) | 3);
@@ -85,7 +85,7 @@ export const sysret: Handler = (cpu, insn) => {
 export const sysenter: Handler = (cpu) => {
   const { state } = cpu;
   const selector = Number(state.u64(SYSENTER_CS) & BigInt(SELECTOR_MASK));
-  if (!isProtected(state) || selector === 0) return GP0;
+  if (!isProtected(state) || selector === 0) return gp0('sysenter-not-available');
   const long = isLongActive(state);
   const mask = long ? (1n << 64n) - 1n : MASK32;
   state.rflags &= ~(FLAGS.VM | FLAGS.IF | FLAGS.RF);
@@ -99,12 +99,12 @@ export const sysenter: Handler = (cpu) => {
 export const sysexit: Handler = (cpu, insn) => {
   const { state } = cpu;
   const selector = Number(state.u64(SYSENTER_CS) & BigInt(SELECTOR_MASK));
-  if (!isProtected(state) || selector === 0 || state.cpl !== 0) return GP0;
+  if (!isProtected(state) || selector === 0 || state.cpl !== 0) return gp0('sysexit-not-available');
   const long = insn.code === Code.Sysexitq;
   const mask = long ? (1n << 64n) - 1n : MASK32;
   const rip = state.reg(GPR.RDX) & mask;
   const rsp = state.reg(GPR.RCX) & mask;
-  if (long && !(isCanonical(state, rip) && isCanonical(state, rsp))) return GP0;
+  if (long && !(isCanonical(state, rip) && isCanonical(state, rsp))) return gp0('sysexit-target-not-canonical');
   const cs = selector + (long ? 32 : 16);
   setFlat(state, 3, long, cs | 3, (cs + 8) | 3);
   state.setReg(GPR.RSP, rsp);
@@ -117,7 +117,7 @@ const baseAddress = (index: typeof SEG.FS | typeof SEG.GS): number => at.segment
 
 export const swapgs: Handler = (cpu, insn) => {
   const { state } = cpu;
-  if (!state.mode64) return UD;
+  if (!state.mode64) return ud('undefined-opcode');
   const denied = supervisorOnly(cpu);
   if (denied) return denied;
   const gs = state.u64(baseAddress(SEG.GS));
@@ -127,7 +127,7 @@ export const swapgs: Handler = (cpu, insn) => {
 };
 
 const fsgsbaseDenied = (cpu: Cpu): Fault | undefined =>
-  cpu.state.mode64 && cpu.state.u64(at.CR4) & CR4_FSGSBASE ? undefined : UD;
+  cpu.state.mode64 && cpu.state.u64(at.CR4) & CR4_FSGSBASE ? undefined : ud('fsgsbase-not-enabled');
 
 export const readBase =
   (index: typeof SEG.FS | typeof SEG.GS): Handler =>
@@ -145,7 +145,7 @@ export const writeBase =
     if (denied) return denied;
     const register: Register = insn.op0Register;
     const value = readRegister(cpu.state, register);
-    if (registerBytes(register) === 8 && !isCanonicalBase(cpu, value)) return GP0;
+    if (registerBytes(register) === 8 && !isCanonicalBase(cpu, value)) return gp0('segment-base-not-canonical');
     cpu.state.setU64(baseAddress(index), value);
     return next(cpu, insn);
   };

@@ -11,7 +11,7 @@ import { SEG, type SegmentIndex } from '../state/state.ts';
 import { umipDenies } from './control.ts';
 import { isCanonicalBase, isLongActive, isProtected, isVm86, linearMask } from './modes.ts';
 import {
-  GP0,
+  gp0,
   memoryPlace,
   next,
   probeWrite,
@@ -20,7 +20,7 @@ import {
   readRegister,
   registerBytes,
   supervisorOnly,
-  UD,
+  ud,
   writeAt,
   writeOperand,
   writeRegister,
@@ -51,7 +51,7 @@ const loadTable =
     const value = readAt(cpu, place, 2, cpu.state.mode64 ? 8 : 4);
     if (isFault(value)) return value;
     const base = SMALL_BASE.has(insn.code) ? value & 0xff_ffffn : value;
-    if (cpu.state.mode64 && !isCanonicalBase(cpu, base)) return GP0;
+    if (cpu.state.mode64 && !isCanonicalBase(cpu, base)) return gp0('table-base-not-canonical');
     cpu.state.setTable(table, { base, limit: Number(limit) });
     return next(cpu, insn);
   };
@@ -80,7 +80,7 @@ export const sidt = storeTable(at.IDTR);
 
 /** These do not exist in real and virtual-8086 mode. */
 const needsProtection = (cpu: Cpu): Fault | undefined =>
-  isProtected(cpu.state) && !isVm86(cpu.state) ? undefined : UD;
+  isProtected(cpu.state) && !isVm86(cpu.state) ? undefined : ud('needs-protected-mode');
 
 const storeSelector =
   (index: SegmentIndex): Handler =>
@@ -95,13 +95,13 @@ export const str = storeSelector(SEG.TR);
 
 /** A system descriptor in the GDT, of 16 bytes in 64-bit mode; its base has to be canonical there. */
 const systemDescriptor = (cpu: Cpu, selector: number): Found | Fault => {
-  if (selector & SELECTOR_TI) return fault(VECTOR.GP, selectorError(selector));
+  if (selector & SELECTOR_TI) return fault('system-selector-in-ldt', VECTOR.GP, selectorError(selector));
   const found = findDescriptor(cpu, selector, { wide: cpu.state.mode64 });
   if (isFault(found)) return found;
   // Bits 8-12 of the last doubleword make a type; anything but 0 there means this is no 16-byte descriptor.
   const brokenUpper = (found.high >> 40n) & 0x1fn;
   if (brokenUpper || (cpu.state.mode64 && !isCanonicalBase(cpu, found.base))) {
-    return fault(VECTOR.GP, selectorError(selector));
+    return fault('system-descriptor-upper-half', VECTOR.GP, selectorError(selector));
   }
   return found;
 };
@@ -122,8 +122,8 @@ export const lldt: Handler = (cpu, insn) => {
   }
   const found = systemDescriptor(cpu, selector);
   if (isFault(found)) return found;
-  if (found.isSegment || found.type !== TYPE.LDT) return fault(VECTOR.GP, selectorError(selector));
-  if (!found.present) return fault(VECTOR.NP, selectorError(selector));
+  if (found.isSegment || found.type !== TYPE.LDT) return fault('lldt-not-an-ldt', VECTOR.GP, selectorError(selector));
+  if (!found.present) return fault('lldt-not-present', VECTOR.NP, selectorError(selector));
   cpu.state.setSegment(SEG.LDTR, segmentFrom(found));
   return next(cpu, insn);
 };
@@ -136,11 +136,11 @@ export const ltr: Handler = (cpu, insn) => {
   if (denied) return denied;
   const selector = readSelector(cpu, insn);
   if (isFault(selector)) return selector;
-  if (isNull(selector)) return GP0;
+  if (isNull(selector)) return gp0('ltr-null');
   const found = systemDescriptor(cpu, selector);
   if (isFault(found)) return found;
-  if (!isAvailableTss(cpu, found)) return fault(VECTOR.GP, selectorError(selector));
-  if (!found.present) return fault(VECTOR.NP, selectorError(selector));
+  if (!isAvailableTss(cpu, found)) return fault('ltr-not-an-available-tss', VECTOR.GP, selectorError(selector));
+  if (!found.present) return fault('ltr-not-present', VECTOR.NP, selectorError(selector));
   const busy = ((found.low >> 40n) & 0xffn) | BigInt(TSS_BUSY_BIT);
   const failed = cpu.writeLinear((found.address + 5n) & linearMask(cpu.state), 1, busy, IMPLICIT_WRITE);
   if (failed) return failed;

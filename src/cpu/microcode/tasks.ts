@@ -75,11 +75,11 @@ export const findTask = (
   vector: number = VECTOR.GP,
 ): Found | Fault => {
   const error = selectorError(selector, ext);
-  if (selector & SELECTOR_TI) return fault(vector, error);
+  if (selector & SELECTOR_TI) return fault('task-selector-in-ldt', vector, error);
   const found = findDescriptor(cpu, selector, { vector, ext });
   if (isFault(found)) return found;
-  if (found.isSegment || !(busy ? BUSY : AVAILABLE).includes(found.type)) return fault(vector, error);
-  return found.present ? found : fault(VECTOR.NP, error);
+  if (found.isSegment || !(busy ? BUSY : AVAILABLE).includes(found.type)) return fault('task-not-a-tss', vector, error);
+  return found.present ? found : fault('task-not-present', VECTOR.NP, error);
 };
 
 /** The task that an IRET with NT goes back to, from the link field of the current TSS. */
@@ -175,9 +175,9 @@ const checkMemory = (cpu: Cpu, { task, how, ext }: TaskSwitch): Fault | undefine
   const tr = cpu.state.segment(SEG.TR);
   const from = layoutOf(tr.attributes);
   const to = layoutOf(task.type);
-  if (task.limit < to.limit) return fault(VECTOR.TS, selectorError(task.selector, ext));
+  if (task.limit < to.limit) return fault('task-new-tss-limit', VECTOR.TS, selectorError(task.selector, ext));
   const savedEnd = from.rip + (10 + from.segments) * from.bytes - 1;
-  if (tr.limit < savedEnd) return fault(VECTOR.TS, selectorError(tr.selector, ext));
+  if (tr.limit < savedEnd) return fault('task-old-tss-limit', VECTOR.TS, selectorError(tr.selector, ext));
   const gdt = cpu.state.table(at.GDTR).base;
   const busyAt = (selector: number): number => (selector & 0xfff8) + TYPE_BYTE;
   return (
@@ -223,10 +223,10 @@ const DR7_LOCAL = 0x55n;
 const loadLdt = (cpu: Cpu, selector: number, ext: number): Fault | undefined => {
   const error = selectorError(selector, ext);
   if (isNull(selector)) return undefined;
-  if (selector & SELECTOR_TI) return fault(VECTOR.TS, error);
+  if (selector & SELECTOR_TI) return fault('task-ldt-in-ldt', VECTOR.TS, error);
   const found = findDescriptor(cpu, selector, { vector: VECTOR.TS, ext });
   if (isFault(found)) return found;
-  if (found.isSegment || found.type !== TYPE.LDT || !found.present) return fault(VECTOR.TS, error);
+  if (found.isSegment || found.type !== TYPE.LDT || !found.present) return fault('task-ldt-invalid', VECTOR.TS, error);
   cpu.state.setSegment(SEG.LDTR, segmentFrom(found));
   return undefined;
 };
@@ -234,12 +234,12 @@ const loadLdt = (cpu: Cpu, selector: number, ext: number): Fault | undefined => 
 const loadTaskCode = (cpu: Cpu, selector: number, ext: number): Fault | undefined => {
   const error = selectorError(selector, ext);
   const level = selector & SELECTOR_RPL;
-  if (isNull(selector)) return fault(VECTOR.TS, error);
+  if (isNull(selector)) return fault('task-code-null', VECTOR.TS, error);
   const found = findDescriptor(cpu, selector, { vector: VECTOR.TS, ext });
   if (isFault(found)) return found;
-  if (!found.isCode) return fault(VECTOR.TS, error);
-  if (found.isConforming ? found.dpl > level : found.dpl !== level) return fault(VECTOR.TS, error);
-  if (!found.present) return fault(VECTOR.NP, error);
+  if (!found.isCode) return fault('task-code-not-code', VECTOR.TS, error);
+  if (found.isConforming ? found.dpl > level : found.dpl !== level) return fault('task-code-dpl', VECTOR.TS, error);
+  if (!found.present) return fault('task-code-not-present', VECTOR.NP, error);
   const marked = markAccessed(cpu, found);
   if (marked) return marked;
   loadCode(cpu, found, level);
@@ -261,8 +261,9 @@ const loadTaskData = (cpu: Cpu, index: SegmentIndex, selector: number, ext: numb
   const found = findDescriptor(cpu, selector, { vector: VECTOR.TS, ext });
   if (isFault(found)) return found;
   const weakest = Math.max(cpu.state.cpl, selector & SELECTOR_RPL);
-  if (!found.isReadable || (!found.isConforming && weakest > found.dpl)) return fault(VECTOR.TS, error);
-  if (!found.present) return fault(VECTOR.NP, error);
+  if (!found.isReadable || (!found.isConforming && weakest > found.dpl))
+    return fault('task-data-invalid', VECTOR.TS, error);
+  if (!found.present) return fault('task-data-not-present', VECTOR.NP, error);
   const marked = markAccessed(cpu, found);
   if (marked) return marked;
   cpu.state.setSegment(index, segmentFrom(found));
@@ -291,7 +292,7 @@ const loadSegments = (cpu: Cpu, image: Image, ext: number): Fault | undefined =>
   return undefined;
 };
 
-const TASK_TRAP: Fault = { kind: 'fault', vector: VECTOR.DB, trap: true, dr6: DR6_BT };
+const TASK_TRAP: Fault = { ...fault('task-trap', VECTOR.DB), trap: true, dr6: DR6_BT };
 
 /** Switches to a task. @returns a fault where the old task is still the current one */
 export const switchTask = (cpu: Cpu, request: TaskSwitch): Switched | Fault => {
@@ -313,7 +314,7 @@ export const switchTask = (cpu: Cpu, request: TaskSwitch): Switched | Fault => {
 
 /** Is the new task's instruction pointer inside its code segment? #GP(EXT) if not. */
 export const checkTaskRip = ({ state }: Cpu, ext: number): Fault | undefined =>
-  state.rip > BigInt(state.segment(SEG.CS).limit) ? fault(VECTOR.GP, ext) : undefined;
+  state.rip > BigInt(state.segment(SEG.CS).limit) ? fault('task-target-beyond-limit', VECTOR.GP, ext) : undefined;
 
 /** A switch that an instruction asked for: what is raised before the new task's first instruction. */
 export const switchByInstruction = (cpu: Cpu, request: Omit<TaskSwitch, 'flags' | 'ext'>): Fault | 'transfer' => {

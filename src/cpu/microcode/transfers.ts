@@ -8,7 +8,7 @@ import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../state
 import { SEG } from '../state/state.ts';
 import { innerStack } from './innerStack.ts';
 import { isLongActive, isProtected, isVm86 } from './modes.ts';
-import { GP0, memoryPlace, nextRip, readAt } from './operands.ts';
+import { gp0, memoryPlace, nextRip, readAt } from './operands.ts';
 import { commitReturn, prepareReturn } from './returns.ts';
 import type { Handler, Microresult } from './result.ts';
 import {
@@ -63,7 +63,7 @@ const transferReal = (cpu: Cpu, insn: Instruction, target: FarTarget, isCall: bo
   const stack = currentStack(state);
   const room = isCall ? pushRoom(cpu, stack, target.bytes, 2) : [];
   if (isFault(room)) return room;
-  if (target.offset > BigInt(state.segment(SEG.CS).limit)) return GP0;
+  if (target.offset > BigInt(state.segment(SEG.CS).limit)) return gp0('far-target-beyond-limit');
   if (isCall) {
     const sp = pushAll(cpu, stack, target.bytes, returnAddress(cpu, insn));
     if (isFault(sp)) return sp;
@@ -130,14 +130,14 @@ const innerLevel = (cpu: Cpu, insn: Instruction, code: Found, gate: Gate, bytes:
 /** The code a call gate leads to, checked for a call or a jump. */
 const gateCode = (cpu: Cpu, gate: Gate, isCall: boolean): Found | Fault => {
   const { cpl } = cpu.state;
-  if (isNull(gate.selector)) return GP0;
+  if (isNull(gate.selector)) return gp0('gate-code-null');
   const code = findDescriptor(cpu, gate.selector);
   if (isFault(code)) return code;
   const error = selectorError(gate.selector);
   const reachable = isCall || code.isConforming ? code.dpl <= cpl : code.dpl === cpl;
-  if (!code.isCode || !reachable) return fault(VECTOR.GP, error);
-  if (isLongActive(cpu.state) && (!code.long || code.big)) return fault(VECTOR.GP, error);
-  return code.present ? code : fault(VECTOR.NP, error);
+  if (!code.isCode || !reachable) return fault('gate-code-not-reachable', VECTOR.GP, error);
+  if (isLongActive(cpu.state) && (!code.long || code.big)) return fault('gate-code-not-64-bit', VECTOR.GP, error);
+  return code.present ? code : fault('gate-code-not-present', VECTOR.NP, error);
 };
 
 const throughGate = (cpu: Cpu, insn: Instruction, found: Found, isCall: boolean): Fault | Microresult => {
@@ -145,8 +145,8 @@ const throughGate = (cpu: Cpu, insn: Instruction, found: Found, isCall: boolean)
   const long = isLongActive(cpu.state);
   const error = selectorError(found.selector);
   const gate = decodeGate(found.low, long ? found.high : undefined);
-  if (gate.dpl < cpl || (found.selector & SELECTOR_RPL) > gate.dpl) return fault(VECTOR.GP, error);
-  if (!gate.present) return fault(VECTOR.NP, error);
+  if (gate.dpl < cpl || (found.selector & SELECTOR_RPL) > gate.dpl) return fault('gate-privilege', VECTOR.GP, error);
+  if (!gate.present) return fault('gate-not-present', VECTOR.NP, error);
   const code = gateCode(cpu, gate, isCall);
   if (isFault(code)) return code;
   const bytes = long ? 8 : gate.type === TYPE.CALL_GATE16 ? 2 : 4;
@@ -163,9 +163,10 @@ const throughTask = (cpu: Cpu, insn: Instruction, selector: number, isCall: bool
 /** A task gate, or a TSS itself: the privilege needed is that of what the instruction names (SDM 3A 8.2.2, 8.2.5). */
 const throughTaskDescriptor = (cpu: Cpu, insn: Instruction, found: Found, isCall: boolean): Fault | Microresult => {
   const error = selectorError(found.selector);
-  if (found.dpl < cpu.state.cpl || found.dpl < (found.selector & SELECTOR_RPL)) return fault(VECTOR.GP, error);
+  if (found.dpl < cpu.state.cpl || found.dpl < (found.selector & SELECTOR_RPL))
+    return fault('task-privilege', VECTOR.GP, error);
   if (found.type !== TYPE.TASK_GATE) return throughTask(cpu, insn, found.selector, isCall);
-  if (!found.present) return fault(VECTOR.NP, error);
+  if (!found.present) return fault('task-gate-not-present', VECTOR.NP, error);
   return throughTask(cpu, insn, decodeGate(found.low).selector, isCall);
 };
 
@@ -182,16 +183,16 @@ const throughSystemDescriptor = (
   const long = isLongActive(cpu.state);
   if (TASKS.includes(type) && !long) return throughTaskDescriptor(cpu, insn, named, isCall);
   const isGate = type === TYPE.CALL_GATE32 || (type === TYPE.CALL_GATE16 && !long);
-  if (!isGate) return fault(VECTOR.GP, selectorError(target.selector));
+  if (!isGate) return fault('far-target-no-gate', VECTOR.GP, selectorError(target.selector));
   const found = findDescriptor(cpu, target.selector, { wide: long });
   if (isFault(found)) return found;
   // The type field of the upper half has to be 0: its descriptor must not be usable by itself (SDM 3A 5.8.3.1).
-  if ((found.high >> 40n) & 0x1fn) return fault(VECTOR.GP, selectorError(target.selector));
+  if ((found.high >> 40n) & 0x1fn) return fault('gate-upper-half', VECTOR.GP, selectorError(target.selector));
   return throughGate(cpu, insn, found, isCall);
 };
 
 const transferProtected = (cpu: Cpu, insn: Instruction, target: FarTarget, isCall: boolean): Fault | Microresult => {
-  if (isNull(target.selector)) return GP0;
+  if (isNull(target.selector)) return gp0('far-target-null');
   const found = findDescriptor(cpu, target.selector);
   if (isFault(found)) return found;
   if (!found.isSegment) return throughSystemDescriptor(cpu, insn, target, found, isCall);
@@ -230,7 +231,7 @@ export const retFar: Handler = (cpu, insn) => {
   const [rip = 0n, cs = 0n] = values;
   const selector = Number(cs & 0xffffn);
   if (!isProtected(state) || isVm86(state)) {
-    if (rip > BigInt(state.segment(SEG.CS).limit)) return GP0;
+    if (rip > BigInt(state.segment(SEG.CS).limit)) return gp0('retf-target-beyond-limit');
     setStackPointer(state, stack, stack.sp + BigInt(2 * bytes + release));
     state.setSegment(SEG.CS, addressSegment(state, SEG.CS, selector));
     state.rip = rip;

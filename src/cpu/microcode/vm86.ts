@@ -6,7 +6,7 @@ import { GPR } from '../../x86/registers.ts';
 import { type AccessBytes, type Cpu, type Fault, isFault } from '../state/cpu.ts';
 import { type CpuState, SEG, type SegmentIndex } from '../state/state.ts';
 import { MASK16 } from './modes.ts';
-import { GP0 } from './operands.ts';
+import { gp0 } from './operands.ts';
 import { NULL_SEGMENT, vm86Segment } from './selectors.ts';
 import { peek, type Stack } from './stack.ts';
 
@@ -37,7 +37,7 @@ export const returnToVm86 = (
     if (isFault(value)) return value;
     values.push(value);
   }
-  if (rip > MASK16) return GP0;
+  if (rip > MASK16) return gp0('iret-vm86-target');
   const [esp = 0n, ...selectors] = values;
   state.rflags = Number(image) & DEFINED_FLAGS;
   state.cpl = 3;

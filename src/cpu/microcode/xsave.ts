@@ -5,7 +5,6 @@
 import { type Instruction, Mnemonic } from 'iced-x86';
 import { CR0_TS, CR4_OSXSAVE } from '../../x86/control.ts';
 import { GPR } from '../../x86/registers.ts';
-import { VECTOR } from '../../x86/vectors.ts';
 import {
   AVX_OFFSET,
   XSAVE_HEADER,
@@ -15,16 +14,14 @@ import {
   XSTATE_X87,
   xsaveBytes,
 } from '../../x86/xstate.ts';
-import { type Cpu, type Fault, fault, isFault } from '../state/cpu.ts';
+import { type Cpu, type Fault, isFault } from '../state/cpu.ts';
 import * as at from '../state/layout.ts';
 import type { CpuState } from '../state/state.ts';
 import { areaField, areaFieldKept, MXCSR_DEFAULT, MXCSR_MASK } from './fpuState.ts';
 import { linearMask, MASK32 } from './modes.ts';
-import { GP0, linearAddress, memoryPlace, next, probeLinear, supervisorOnly, UD } from './operands.ts';
+import { gp0, linearAddress, memoryPlace, next, nm, probeLinear, supervisorOnly, ud } from './operands.ts';
 import type { Handler } from './result.ts';
 import * as regs from './x87/registers.ts';
-
-const NM = fault(VECTOR.NM);
 
 /** XCOMP_BV bit 63: the area is in the compacted format. */
 const COMPACTED = 1n << 63n;
@@ -82,9 +79,9 @@ const inUse = (state: CpuState): bigint => {
 /** ECX = 0: XCR0; ECX = 1, where CPUID has it: those of its components that are in use. */
 export const xgetbv: Handler = (cpu, insn) => {
   const { state } = cpu;
-  if (!enabled(cpu)) return UD;
+  if (!enabled(cpu)) return ud('osxsave-not-enabled');
   const index = state.reg(GPR.RCX) & MASK32;
-  if (index > 1n || (index === 1n && !cpu.model.features.has('XGETBV1'))) return GP0;
+  if (index > 1n || (index === 1n && !cpu.model.features.has('XGETBV1'))) return gp0('xgetbv-index');
   const xcr0 = state.u64(at.XCR0);
   setPair(state, index === 0n ? xcr0 : xcr0 & inUse(state));
   return next(cpu, insn);
@@ -92,11 +89,12 @@ export const xgetbv: Handler = (cpu, insn) => {
 
 export const xsetbv: Handler = (cpu, insn) => {
   const { state } = cpu;
-  if (!enabled(cpu)) return UD;
+  if (!enabled(cpu)) return ud('osxsave-not-enabled');
   const denied = supervisorOnly(cpu);
   if (denied) return denied;
   const value = pair(state);
-  if ((state.reg(GPR.RCX) & MASK32) !== 0n || !xcr0Valid(cpu.model.features, value)) return GP0;
+  if ((state.reg(GPR.RCX) & MASK32) !== 0n) return gp0('xsetbv-index');
+  if (!xcr0Valid(cpu.model.features, value)) return gp0('xcr0-invalid');
   state.setU64(at.XCR0, value);
   cpu.modeChanged();
   return next(cpu, insn);
@@ -114,8 +112,8 @@ const WIDE: ReadonlySet<Mnemonic> = new Set([
 ]);
 
 const denied = (cpu: Cpu, supervisor: boolean): Fault | undefined => {
-  if (!enabled(cpu)) return UD;
-  if (cpu.state.u64(at.CR0) & CR0_TS) return NM;
+  if (!enabled(cpu)) return ud('osxsave-not-enabled');
+  if (cpu.state.u64(at.CR0) & CR0_TS) return nm('task-switched');
   return supervisor ? supervisorOnly(cpu) : undefined;
 };
 
@@ -127,7 +125,7 @@ const areaAddress = (cpu: Cpu, insn: Instruction, write: boolean): bigint | Faul
   const place = memoryPlace(cpu, insn);
   const linear = linearAddress(cpu, place.segment, place.offset, xsaveBytes(requestedBy(cpu.state)), write);
   if (isFault(linear)) return linear;
-  return linear & ALIGNMENT ? GP0 : linear;
+  return linear & ALIGNMENT ? gp0('xsave-area-misaligned') : linear;
 };
 
 const addressAt = (cpu: Cpu, area: bigint, offset: number): bigint => (area + BigInt(offset)) & linearMask(cpu.state);
@@ -223,11 +221,12 @@ const readHeader = (cpu: Cpu, area: bigint, supervisor: boolean): Header | Fault
   const xcr0 = cpu.state.u64(at.XCR0);
   if (!compacted) {
     const wrong = supervisor || layout !== 0n || reserved[0] !== 0n || (present & ~xcr0) !== 0n;
-    return wrong ? GP0 : { present, compacted };
+    return wrong ? gp0('xsave-header-invalid') : { present, compacted };
   }
   const components = layout & ~COMPACTED;
   const wrong = (components & ~xcr0) !== 0n || (present & ~components) !== 0n || reserved.some((word) => word !== 0n);
-  return wrong || !cpu.model.features.has('XSAVEC') ? GP0 : { present, compacted };
+  if (wrong) return gp0('xsave-header-invalid');
+  return cpu.model.features.has('XSAVEC') ? { present, compacted } : gp0('xsave-compacted-not-offered');
 };
 
 /** MXCSR's new value, undefined where it stays. The standard format has it for AVX too, and never initialises it. */
@@ -236,7 +235,7 @@ const mxcsrToLoad = (cpu: Cpu, area: bigint, header: Header, requested: bigint):
   if (header.compacted && !(header.present & XSTATE_SSE)) return BigInt(MXCSR_DEFAULT);
   const value = cpu.readLinear(addressAt(cpu, area, MXCSR_AT), 4);
   if (isFault(value)) return value;
-  return value & ~BigInt(MXCSR_MASK) ? GP0 : value;
+  return value & ~BigInt(MXCSR_MASK) ? gp0('mxcsr-reserved-bit') : value;
 };
 
 const wordsToLoad = (cpu: Cpu, area: bigint, present: bigint, requested: bigint, wide: boolean): Word[] | Fault => {

@@ -2,11 +2,14 @@
 
 import type { PhysAddr } from '../../bits/address.ts';
 import type { CpuModel } from '../../x86/models.ts';
+import type { ReasonId } from '../../x86/reasons.ts';
 import type { CpuState } from './state.ts';
 
 /** An exception an instruction raised; plain data, never thrown. `error` where the vector has an error code. */
 export type Fault = {
   readonly kind: 'fault';
+  /** The check that failed. */
+  readonly reason: ReasonId;
   readonly vector: number;
   readonly error?: number;
   /** Linear address that missed, for CR2 (#PF only). */
@@ -19,8 +22,9 @@ export type Fault = {
   readonly during?: { readonly vector: number; readonly reason: string };
 };
 
-export const fault = (vector: number, error?: number, address?: bigint): Fault => ({
+export const fault = (reason: ReasonId, vector: number, error?: number, address?: bigint): Fault => ({
   kind: 'fault',
+  reason,
   vector,
   ...(error === undefined ? {} : { error }),
   ...(address === undefined ? {} : { address }),

@@ -4,7 +4,7 @@ import { Mnemonic as M } from 'iced-x86';
 import { isFault } from '../../state/cpu.ts';
 import * as at from '../../state/layout.ts';
 import { MXCSR_MASK } from '../fpuState.ts';
-import { GP0, next, readOperand, writeOperand } from '../operands.ts';
+import { gp0, next, readOperand, writeOperand } from '../operands.ts';
 import { AVX_ARITHMETIC, type Row } from './arithmetic.ts';
 import { AVX_CONVERSIONS } from './convert.ts';
 import { FUSED } from './fused.ts';
@@ -14,7 +14,7 @@ import { vex } from './vector.ts';
 const loadMxcsr = vex((cpu, insn) => {
   const value = readOperand(cpu, insn, 0, 4);
   if (isFault(value)) return value;
-  if (value & ~BigInt(MXCSR_MASK)) return GP0;
+  if (value & ~BigInt(MXCSR_MASK)) return gp0('mxcsr-reserved-bit');
   cpu.state.setU32(at.MXCSR, Number(value));
   return next(cpu, insn);
 });

@@ -3,24 +3,21 @@
 
 import { EncodingKind, type Instruction, OpKind, Register } from 'iced-x86';
 import { CR0_TS, CR4_OSXSAVE } from '../../../x86/control.ts';
-import { VECTOR } from '../../../x86/vectors.ts';
 import { XSTATE_AVX, XSTATE_SSE } from '../../../x86/xstate.ts';
-import { type AccessBytes, type Cpu, type Fault, fault, isFault } from '../../state/cpu.ts';
+import { type AccessBytes, type Cpu, type Fault, isFault } from '../../state/cpu.ts';
 import * as at from '../../state/layout.ts';
 import type { CpuState } from '../../state/state.ts';
 import { isProtected, isVm86, linearMask } from '../modes.ts';
-import { linearAddress, memoryPlace, probeLinear, UD } from '../operands.ts';
+import { linearAddress, memoryPlace, nm, probeLinear, ud } from '../operands.ts';
 import type { Handler } from '../result.ts';
-
-const NM = fault(VECTOR.NM);
 
 /** Real mode and virtual-8086 mode have no VEX prefix; vectors need CR4.OSXSAVE and their bits of XCR0, and are #NM while TS is set (SDM 2A 2.4). */
 const avxDenied = (cpu: Cpu): Fault | undefined => {
   const { state } = cpu;
   const vectors = XSTATE_SSE | XSTATE_AVX;
-  if (!isProtected(state) || isVm86(state)) return UD;
-  if (!(state.u64(at.CR4) & CR4_OSXSAVE) || (state.u64(at.XCR0) & vectors) !== vectors) return UD;
-  return state.u64(at.CR0) & CR0_TS ? NM : undefined;
+  if (!isProtected(state) || isVm86(state)) return ud('vex-needs-protected-mode');
+  if (!(state.u64(at.CR4) & CR4_OSXSAVE) || (state.u64(at.XCR0) & vectors) !== vectors) return ud('avx-not-enabled');
+  return state.u64(at.CR0) & CR0_TS ? nm('task-switched') : undefined;
 };
 
 export const isVex = (insn: Instruction): boolean => insn.encoding === EncodingKind.VEX;
@@ -29,7 +26,7 @@ export const isVex = (insn: Instruction): boolean => insn.encoding === EncodingK
 export const vex =
   (handler: Handler): Handler =>
   (cpu, insn) =>
-    isVex(insn) ? (avxDenied(cpu) ?? handler(cpu, insn)) : UD;
+    isVex(insn) ? (avxDenied(cpu) ?? handler(cpu, insn)) : ud('not-offered');
 
 // Registers -------------------------------------------------------------------------------------------------------------
 

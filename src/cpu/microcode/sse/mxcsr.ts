@@ -5,9 +5,9 @@ import { VECTOR } from '../../../x86/vectors.ts';
 import { type Cpu, type Fault, fault } from '../../state/cpu.ts';
 import { type FloatContext, type FloatFlags, noFlags, type Rounding } from '../../float/softFloat.ts';
 import * as at from '../../state/layout.ts';
-import { UD } from '../operands.ts';
+import { ud } from '../operands.ts';
 
-const XM = fault(VECTOR.XM);
+const XM = fault('simd-exception', VECTOR.XM);
 
 /** Sticky flags; the mask of each stands 7 places higher. */
 const IE = 1;
@@ -58,5 +58,5 @@ export const settle = (cpu: Cpu, flags: FloatFlags): Fault | undefined => {
   const reported = found & unmasked & BEFORE ? found & BEFORE : found;
   cpu.state.setU32(at.MXCSR, mxcsr | reported);
   if (!(reported & unmasked)) return undefined;
-  return cpu.state.u64(at.CR4) & CR4_OSXMMEXCPT ? XM : UD;
+  return cpu.state.u64(at.CR4) & CR4_OSXMMEXCPT ? XM : ud('simd-exception-not-enabled');
 };

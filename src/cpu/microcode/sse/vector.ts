@@ -7,7 +7,7 @@ import { F32, F64, type Format } from '../../float/softFloat.ts';
 import * as at from '../../state/layout.ts';
 import type { CpuState } from '../../state/state.ts';
 import { linearMask } from '../modes.ts';
-import { GP0, linearAddress, memoryPlace } from '../operands.ts';
+import { gp0, linearAddress, memoryPlace } from '../operands.ts';
 
 /** What an instruction works on: so many elements of a format, from the low end of the register. */
 export type Shape = { readonly format: Format; readonly lanes: number };
@@ -42,7 +42,7 @@ const readAligned = (cpu: Cpu, insn: Instruction): bigint | Fault => {
   const place = memoryPlace(cpu, insn);
   const linear = linearAddress(cpu, place.segment, place.offset, 16, false);
   if (isFault(linear)) return linear;
-  if (linear & 15n) return GP0;
+  if (linear & 15n) return gp0('vector-misaligned');
   const low = cpu.readLinear(linear, 8);
   if (isFault(low)) return low;
   const high = cpu.readLinear((linear + 8n) & linearMask(cpu.state), 8);

@@ -17,19 +17,22 @@ import {
 import * as at from '../../state/layout.ts';
 import type { CpuState } from '../../state/state.ts';
 import { linearMask } from '../modes.ts';
-import { type MemoryPlace, next } from '../operands.ts';
+import { type MemoryPlace, next, nm } from '../operands.ts';
 import type { Microresult } from '../result.ts';
 import * as regs from './registers.ts';
 import { FSW } from './registers.ts';
 
-const NM = fault(VECTOR.NM);
-const MF = fault(VECTOR.MF);
+const MF = fault('x87-pending', VECTOR.MF);
 
 /** Real indefinite, the QNaN that masked invalid operations give. */
 export const INDEFINITE = defaultNan(F80);
 
 /** x87 instructions and FXSAVE need CR0.EM and CR0.TS clear (SDM 3A table 2-2). */
-export const x87Denied = (cpu: Cpu): Fault | undefined => (cpu.state.u64(at.CR0) & (CR0_EM | CR0_TS) ? NM : undefined);
+export const x87Denied = (cpu: Cpu): Fault | undefined => {
+  const cr0 = cpu.state.u64(at.CR0);
+  if (cr0 & CR0_EM) return nm('x87-emulated');
+  return cr0 & CR0_TS ? nm('task-switched') : undefined;
+};
 
 /** A pending unmasked exception, reported by waiting instructions. */
 export const pending = (cpu: Cpu): Fault | undefined => {
